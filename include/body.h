@@ -1,0 +1,65 @@
+#ifndef BODY_H
+#define BODY_H
+
+#include <event2/buffer.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * Message content on the wire: lines with doubled dots, ended by a lone dot
+ * (RFC 5321 4.1.1.4, 4.5.2).
+ *
+ * Decoding turns wire bytes into message bytes, encoding goes the other way.  Content
+ * crosses the gateway only through both.  So what we send has one end of message, and
+ * only where we put it, whatever the sender tried to hide in it.
+ *
+ * On the wire only CRLF ends a line, and only CRLF.CRLF (or .CRLF at the very start) ends
+ * a message.  A CR or LF that stands alone is content: what becomes of it is the
+ * newline policy, which never moves the end of the message.
+ *
+ * A coder serves one message and starts as { 0 } (BODY_NORMALISE).
+ */
+enum body_newlines {
+	BODY_NORMALISE,		/* each CR or LF that stands alone becomes CRLF */
+	BODY_PASS,		/* they stay as they are */
+};
+
+enum body_step {
+	BODY_MORE,		/* everything was used; more is to come */
+	BODY_END,		/* the lone dot was seen; what follows it is left in WIRE */
+};
+
+struct body_decoder {
+	enum body_newlines newlines;
+	enum {
+		DECODE_LINE_START,
+		DECODE_TEXT,
+		DECODE_CR,
+		DECODE_DOT,
+		DECODE_DOT_CR,
+	} state;
+	uint64_t bare;		/* CRs and LFs seen standing alone */
+};
+
+struct body_encoder {
+	enum {
+		ENCODE_LINE_START,
+		ENCODE_TEXT,
+		ENCODE_CR,
+	} state;
+};
+
+/* Moves content from WIRE to MESSAGE, undotted and with newlines as the policy says.  With
+ * BODY_NORMALISE, MESSAGE gets no CR and no LF but in CRLF.  Call again when WIRE has
+ * grown, but not after BODY_END. */
+enum body_step body_decode(struct body_decoder *dec, struct evbuffer *wire,
+			   struct evbuffer *message);
+
+/* Moves all of MESSAGE to WIRE, dotted. */
+void body_encode(struct body_encoder *enc, struct evbuffer *message,
+		 struct evbuffer *wire);
+
+/* Writes the end of the message: the dot that hands it over. */
+void body_encode_end(const struct body_encoder *enc, struct evbuffer *wire);
+
+#endif

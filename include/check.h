@@ -1,0 +1,60 @@
+#ifndef CHECK_H
+#define CHECK_H
+
+#include "addr.h"
+#include "config.h"
+#include "log.h"
+#include "spool.h"
+#include "verdict.h"
+
+#include <event2/event.h>
+
+/*
+ * What is known at a stage, in; findings, out.
+ *
+ * A virus scanner, a block list, a regex, a rate limit differ in when they look and how
+ * long they take.  Each is a check: one row in check.c.  The checks of one stage run side
+ * by side; a round is over when all of them have answered.
+ */
+enum stage {
+	STAGE_MESSAGE = 1 << 0,		/* the message is complete, its dot is held */
+};
+
+/* What a check may look at.  It lives until the round is over or cancelled; a job in a
+ * thread takes its own references. */
+struct evidence {
+	const struct log_ctx *log;
+	const struct addr *client, *server;
+	struct spool *message;		/* sealed; at STAGE_MESSAGE only */
+};
+
+/* Engines, threads and connections that checks need; one for the process. */
+struct checks;
+
+/* Loads what CFG asks for (signatures ...).  NULL: WHY says what is wrong and what to do
+ * about it. */
+struct checks *checks_new(const struct config *cfg, char *why,
+			  size_t why_size) MUST_CHECK;
+
+/* Starts threads; after this the process must not fork.  False: errno. */
+bool checks_start(struct checks *checks, struct event_base *base) MUST_CHECK;
+void checks_free(struct checks *checks);
+
+/* Stages at which any check of CFG wants to look. */
+unsigned check_stages(const struct config *cfg);
+
+struct check_round;			/* the checks of one stage, under way */
+
+/* FOUND lives until the call returns.  The round is gone by then. */
+typedef void check_done_cb(const struct finding *found, size_t count, void *arg);
+
+/* Starts the checks of a stage.  DONE is called from the loop, never from within.  NULL if
+ * no check looks at this stage: then DONE is not called, and nothing is found. */
+struct check_round *check_start(struct checks *checks, const struct config *cfg,
+				enum stage stage, const struct evidence *evidence,
+				check_done_cb *done, void *arg) MUST_CHECK;
+
+/* Forgets a round: DONE will not be called.  NULL is fine. */
+void check_cancel(struct check_round *round);
+
+#endif

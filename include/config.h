@@ -1,0 +1,97 @@
+#ifndef CONFIG_H
+#define CONFIG_H
+
+#include "addr.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+/*
+ * The configuration: one immutable snapshot, shared by reference.
+ *
+ * A session holds the snapshot that it was born with to its end; a reload makes a new one
+ * for the sessions born later.  The fields are the rows of options.def.
+ */
+enum route_mode {
+	ROUTE_BY_FIXED,
+	ROUTE_BY_NETFILTER,
+};
+
+enum newline_policy {
+	NEWLINE_NORMALISE,	/* each becomes CRLF */
+	NEWLINE_REJECT,		/* the message is refused */
+	NEWLINE_PASS,		/* they stay as they are */
+};
+
+enum antivirus_type {
+	ANTIVIRUS_OFF,
+	ANTIVIRUS_LIBCLAMAV,
+};
+
+enum on_unscannable {
+	UNSCANNABLE_PASS,
+	UNSCANNABLE_REFUSE,
+	UNSCANNABLE_DEFER,
+};
+
+enum on_scan_failed {
+	FAILED_PASS,
+	FAILED_REFUSE,
+	FAILED_DEFER,
+};
+
+struct string_list {
+	size_t count;
+	char **at;
+};
+
+struct config {
+	unsigned references;
+	char *file;		/* where it was read from; NULL: defaults only */
+	bool legacy;		/* it was written in the syntax of 1.4 */
+	struct addr fixed;	/* fixed_server and its port, looked up by config_resolve() */
+#define OPT_BOOL(name, ...)	bool name;
+#define OPT_INT(name, ...)	int64_t name;
+#define OPT_STR(name, ...)	char *name;		/* never NULL */
+#define OPT_WORD(name, ...)	int name;		/* an enum's value */
+#define OPT_LIST(name, ...)	struct string_list name;
+#define OPT_TEXT(name, ...)	char *name;		/* never NULL */
+#include "options.def"
+};
+
+/*
+ * Reads FILE, native or of 1.4, or only the defaults when it is NULL.  On failure returns
+ * NULL and leaves in WHY what to tell the administrator: "FILE:LINE: option: ...".
+ * NOTED, unless NULL, is called for each thing that is no error but should be known: an
+ * old syntax, an option of 1.4 that has no effect (any more, or yet).
+ */
+typedef void config_note_cb(const char *words, void *arg);
+
+struct config *config_load(const char *file, char *why, size_t why_size,
+			   config_note_cb *noted, void *arg) MUST_CHECK;
+
+/* Looks up the names in it (fixed_server).  Blocks; at start and reload only. */
+bool config_resolve(struct config *cfg, char *why, size_t why_size) MUST_CHECK;
+
+struct config *config_hold(struct config *cfg);
+void config_drop(struct config *cfg);	/* NULL is fine */
+
+/* Writes a commented native file which, read back, gives the same snapshot.  Each option
+ * is one line that begins with its name.  TEXTS: with the messages to clients. */
+void config_dump(const struct config *cfg, bool texts, FILE *out);
+
+/* Writes the value of one option, as in "NAME = VALUE"; false when there is none of that
+ * name. */
+bool config_show(const struct config *cfg, const char *name, FILE *out);
+
+/* The option's name that is nearest to a misspelt one, or NULL. */
+const char *config_nearest(const char *name);
+
+/* Calls CHANGED with the name of each option that differs between the two and takes
+ * effect at a restart only. */
+void config_unchangeable(const struct config *running, const struct config *fresh,
+			 void (*changed)(const char *name, void *arg), void *arg);
+
+#endif

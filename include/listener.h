@@ -1,0 +1,31 @@
+#ifndef LISTENER_H
+#define LISTENER_H
+
+#include "addr.h"
+
+#include <event2/event.h>
+#include <stdbool.h>
+
+/*
+ * Accepting connections on one address.
+ *
+ * When descriptors run out the listener rests for a while instead of spinning; the
+ * connections wait in the kernel's queue.
+ */
+struct listener;
+
+/* FD is non-blocking and the callee's from now on. */
+typedef void listener_accept_cb(int fd, const struct addr *client, void *arg);
+
+/* Opens a listening socket on ADDR (IPv6 is not dual-stack: give both).  -1: errno. */
+int listener_bind(const struct addr *addr, int backlog) MUST_CHECK;
+
+/* Accepts on FD, which becomes the listener's.  REST is how many seconds it pauses when
+ * descriptors or memory for a connection are not to be had. */
+struct listener *listener_new(struct event_base *base, int fd, unsigned rest,
+			      listener_accept_cb *accepted, void *arg);
+
+/* Stops accepting and closes the socket.  NULL is fine. */
+void listener_free(struct listener *listener);
+
+#endif

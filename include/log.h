@@ -1,0 +1,116 @@
+#ifndef LOG_H
+#define LOG_H
+
+#include "addr.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <syslog.h>
+
+/*
+ * One line per event:   EVENT s=ID [t=N] key=value key="value with spaces" ...
+ *
+ * The event comes first, from a fixed list that smtp-gated(8) explains.  Session and mail
+ * are put on by the context.  A value is bare if it is printable and has no space, quote,
+ * backslash or '='; else it is quoted, with C escapes.  All values pass here, so no peer
+ * can forge a line; an over-long value is cut and ends in "...".
+ *
+ * Nothing here blocks: syslog and journal are datagrams that are dropped, and counted,
+ * when the logger does not keep up.  Only stderr in the foreground may block, if what
+ * reads it does.  Use from the loop's thread only.
+ */
+
+#define LOG_EVENTS(E) \
+	/* id        word         level        meaning, as smtp-gated(8) says */ \
+	E(START,     "start",     LOG_NOTICE,  "the daemon serves from now on") \
+	E(STOP,      "stop",      LOG_NOTICE,  "the daemon ends") \
+	E(CONFIG,    "config",    LOG_NOTICE,  "about the configuration file") \
+	E(TROUBLE,   "trouble",   LOG_WARNING, "something that we need is failing") \
+	E(FATAL,     "fatal",     LOG_ERR,     "the daemon cannot go on") \
+	E(SCANNER,   "scanner",   LOG_INFO,    "words of a scanner, about itself") \
+	E(CONNECT,   "connect",   LOG_INFO,    "a client came; where it wants to go") \
+	E(REFUSE,    "refuse",    LOG_NOTICE,  "a client or a command was turned away") \
+	E(MAIL,      "mail",      LOG_INFO,    "a mail has begun") \
+	E(VERDICT,   "verdict",   LOG_INFO,    "a mail was judged, nothing was found") \
+	E(FOUND,     "found",     LOG_NOTICE,  "a mail was judged, something was found") \
+	E(DELIVERED, "delivered", LOG_INFO,    "the server's last word on a mail") \
+	E(TAKEOVER,  "takeover",  LOG_NOTICE,  "the server is gone, we answer the client") \
+	E(DIRECT,    "direct",    LOG_INFO,    "the session passes unread from now on") \
+	E(CLOSE,     "close",     LOG_INFO,    "a session has ended") \
+	E(STATE,     "state",     LOG_DEBUG,   "a session went from one state to another") \
+	E(COMMAND,   "command",   LOG_DEBUG,   "a command of a client (never its AUTH)") \
+	E(REPLY,     "reply",     LOG_DEBUG,   "a reply of a server")
+
+enum log_event {
+#define E(id, word, level, meaning) LOG_##id##_EVENT,
+	LOG_EVENTS(E)
+#undef E
+};
+
+enum log_sink {
+	LOG_TO_STDERR,
+	LOG_TO_SYSLOG,		/* datagrams to /dev/log */
+	LOG_TO_JOURNAL,		/* datagrams to systemd's journal, with fields */
+};
+
+/* What every line of a session carries.  Made once, embedded in session and mail. */
+struct log_ctx {
+	char session[12];	/* empty: not about a session */
+	unsigned mail;		/* 0: not about a mail */
+};
+
+/* One key=value.  The text must live until the call that logs it returns. */
+struct log_field {
+	const char *key;
+	enum {
+		LOG_FIELD_TEXT,
+		LOG_FIELD_NUMBER,
+		LOG_FIELD_REAL,
+		LOG_FIELD_ADDR,
+	} kind;
+	union {
+		struct {
+			const char *at;
+			size_t size;
+		} text;
+		int64_t number;
+		double real;
+		const struct addr *addr;
+	};
+};
+
+/* Fields, by kind.  NULL text is left out of the line altogether. */
+struct log_field log_text(const char *key, const char *text);
+struct log_field log_bytes(const char *key, const char *text, size_t size);
+struct log_field log_number(const char *key, int64_t number);
+struct log_field log_real(const char *key, double real);	/* three decimals */
+struct log_field log_addr(const char *key, const struct addr *addr);	/* with port */
+struct log_field log_error(int error);		/* error="words of errno" */
+
+/* log_event(ctx or NULL, LOG_CLOSE_EVENT, log_text("end", word), ...) */
+#define log_event(ctx, event, ...) \
+	log_write(ctx, event, (const struct log_field[]){ __VA_ARGS__ __VA_OPT__(, ) { 0 } })
+
+/* Writes one line if the event's level is wanted.  FIELDS ends with a NULL key. */
+void log_write(const struct log_ctx *ctx, enum log_event event,
+	       const struct log_field *fields);
+
+/* True if lines of this event go anywhere: to spare the making of fields. */
+bool log_wanted(enum log_event event);
+
+/* Chooses where lines go.  LEVEL is the least urgent that is written (LOG_DEBUG: all),
+ * FACILITY one of syslog(3).  Until called: stderr, LOG_INFO. */
+void log_open(enum log_sink sink, int level, int facility);
+void log_close(void);
+
+/* True if stderr is connected to systemd's journal (JOURNAL_STREAM). */
+bool log_stderr_is_journal(void);
+
+/* Lines that the logger did not take since the start. */
+uint64_t log_lost(void);
+
+/* Puts SIZE bytes of TEXT as a log value into OUT (bare or quoted, always terminated,
+ * cut with "..." to fit).  Returns OUT.  For tests, and for words to the terminal. */
+const char *log_quote(char *out, size_t out_size, const char *text, size_t size);
+
+#endif

@@ -1,0 +1,40 @@
+#ifndef SESSION_H
+#define SESSION_H
+
+#include "addr.h"
+#include "check.h"
+#include "config.h"
+#include "spool.h"
+
+#include <event2/event.h>
+#include <stdbool.h>
+
+/*
+ * One client, one server, and the talk between them.
+ */
+struct sessions;		/* the registry: all sessions of the process */
+
+/* What sessions work with.  All but CFG outlives them; CFG is held by each session that
+ * is born with it. */
+struct session_world {
+	struct event_base *base;
+	struct config *cfg;
+	struct checks *checks;
+	struct spool_budget *budget;
+	const char *name;	/* of this host, in our own replies */
+};
+
+/* EMPTIED is called from the loop whenever the last session has gone. */
+struct sessions *sessions_new(const struct session_world *world,
+			      void (*emptied)(void *arg), void *arg);
+
+/* Ends every session at once (clients that can still read get 421) and frees. */
+void sessions_free(struct sessions *all);
+
+/* Sessions under way. */
+unsigned sessions_count(const struct sessions *all);
+
+/* A client has come: FD (non-blocking) is the session's from now on. */
+void session_begin(struct sessions *all, int fd, const struct addr *client);
+
+#endif

@@ -1,0 +1,75 @@
+#ifndef SPOOL_H
+#define SPOOL_H
+
+#include "xalloc.h"
+
+#include <event2/buffer.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/*
+ * One message at rest: in memory up to a limit, then in an unlinked file.
+ *
+ * A spool begins with a head that is ours (it makes scanners take the rest for mail, see
+ * check_clamav.c), then comes the message.  It is written by the loop, then sealed; from
+ * then on it never changes, and a thread may read it.  References change in the loop's
+ * thread only.  No crash leaves a file behind: it never had a name (O_TMPFILE).
+ */
+struct spool;
+
+/*
+ * What all spools together may use.  When memory is used up, messages go to files
+ * earlier; when files are used up, messages wait (SPOOL_WAIT), but never the oldest, so
+ * that there is always one that can go on.
+ */
+struct spool_budget;
+
+struct spool_limits {
+	const char *path;	/* directory of the files; copied */
+	size_t memory_each;	/* bytes of one message in memory */
+	size_t memory_all;	/* bytes of all messages in memory */
+	uint64_t disk_all;	/* bytes of all messages in files; 0: no limit of ours */
+};
+
+enum spool_result {
+	SPOOL_OK,
+	SPOOL_WAIT,		/* nothing was taken: try again when space_cb comes */
+	SPOOL_FAILED,		/* errno says why (ENOSPC, EIO ...); the spool is useless */
+};
+
+/* Called from the loop when a spool that was told to wait may try again. */
+typedef void spool_space_cb(void *arg);
+
+struct spool_budget *spool_budget_new(const struct spool_limits *limits);
+void spool_budget_set(struct spool_budget *budget, const struct spool_limits *limits);
+void spool_budget_free(struct spool_budget *budget);
+
+/* A new spool with HEAD (SIZE bytes, copied) in front. */
+struct spool *spool_new(struct spool_budget *budget, const char *head, size_t size,
+			spool_space_cb *space, void *arg);
+
+struct spool *spool_hold(struct spool *spool);
+void spool_drop(struct spool *spool);
+
+/* Appends a copy of all of MESSAGE, which stays as it is. */
+enum spool_result spool_append(struct spool *spool, struct evbuffer *message) MUST_CHECK;
+
+/* Nothing is appended any more: threads may read.  space_cb will not be called again. */
+void spool_seal(struct spool *spool);
+
+/* The owner is going away: space_cb will not be called again. */
+void spool_abandon(struct spool *spool);
+
+/* Bytes of the message, without the head; of both. */
+uint64_t spool_message_size(const struct spool *spool);
+uint64_t spool_size(const struct spool *spool);
+
+/* All of a sealed spool that is in memory, head first; NULL if it is in a file. */
+const char *spool_memory(const struct spool *spool);
+
+/* Reads from a sealed spool at OFFSET (head included), in any thread.  Returns the bytes
+ * read, fewer only at the end, or -1 with errno. */
+ssize_t spool_read(const struct spool *spool, void *to, size_t size, uint64_t offset);
+
+#endif

@@ -1,0 +1,36 @@
+#ifndef TRANSACTION_H
+#define TRANSACTION_H
+
+#include "body.h"
+#include "check.h"
+#include "spool.h"
+#include "verdict.h"
+
+/*
+ * One mail: envelope, content, verdict (RFC 5321 3.3).
+ *
+ * Whether a mail is open is for the server to say; a transaction begins with its word on
+ * MAIL (or with its 354, if it wanted no MAIL) and ends with the last word on the content,
+ * or with RSET, HELO, EHLO.
+ */
+struct transaction {
+	struct log_ctx log;
+	char *sender;			/* owned; NULL: not known */
+	unsigned recipients;		/* that the server accepted */
+	struct body_decoder decoder;
+	struct body_encoder encoder;
+	struct evbuffer *message;	/* decoded, on its way to spool and server */
+	struct spool *spool;		/* NULL if no check wants it */
+	struct check_round *round;	/* while it is judged */
+	struct verdict verdict;
+	uint64_t size;			/* bytes of content, decoded */
+	uint64_t judged_at;		/* ms, monotonic: when the dot was seen */
+	bool doomed;			/* verdict stands before the end of the content */
+	bool waits_for_space;		/* the spool took nothing: SPOOL_WAIT */
+};
+
+struct transaction *transaction_new(const struct log_ctx *session, unsigned number,
+				    const char *sender);
+void transaction_free(struct transaction *mail);	/* NULL is fine */
+
+#endif

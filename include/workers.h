@@ -1,0 +1,41 @@
+#ifndef WORKERS_H
+#define WORKERS_H
+
+#include "xalloc.h"
+
+#include <event2/event.h>
+#include <stdbool.h>
+#include <sys/queue.h>
+
+/*
+ * Threads: one job in, one report out.
+ *
+ * A job owns what it uses.  run() is called in a thread and may touch nothing but the
+ * job; done() is called once in the loop, by way of an event pipe (an eventfd), in the
+ * order in which jobs ended.  Threads do not log; they bring words home.
+ */
+struct work {
+	void (*run)(struct work *work);		/* in a thread: no session, no log */
+	void (*done)(struct work *work);	/* in the loop, exactly once */
+	TAILQ_ENTRY(work) link;			/* the pool's */
+};
+
+struct workers;
+
+/* Starts COUNT threads with blocked signals and a stack of STACK bytes.  NULL with errno
+ * if they cannot be had. */
+struct workers *workers_new(struct event_base *base, unsigned count,
+			    size_t stack) MUST_CHECK;
+
+/* Queues a job; the pool has it until done(). */
+void workers_start(struct workers *pool, struct work *work);
+
+/* Takes a job back that no thread has begun: true, and neither run() nor done() will be
+ * called.  False: it runs or has run, and done() will come. */
+bool workers_cancel(struct workers *pool, struct work *work) MUST_CHECK;
+
+/* Waits for the jobs that run, calls done() for every job that ran, drops none silently:
+ * done() is also called for jobs that never ran.  NULL is fine. */
+void workers_free(struct workers *pool);
+
+#endif
