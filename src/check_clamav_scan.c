@@ -416,6 +416,6 @@ clamav_scan_run(struct work *work)
 	scan_with_room(scan);
 	clock_gettime(CLOCK_MONOTONIC, &end);
 	scanning = NULL;
-	scan->found.took_us = (unsigned)((end.tv_sec - begin.tv_sec) * 1000000 +
+	scan->found.scan_us = (unsigned)((end.tv_sec - begin.tv_sec) * 1000000 +
 	                                 (end.tv_nsec - begin.tv_nsec) / 1000);
 }
