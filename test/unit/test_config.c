@@ -248,7 +248,7 @@ test_no_file(void **state)
 	refuses_file("/nowhere/at.all",
 	             "/nowhere/at.all: cannot be opened: No such file or directory");
 	refuses_file("/tmp", "/tmp: cannot be read: Is a directory");
-	refuses_file("/dev/zero", "/dev/zero: is larger than 1048576 bytes: this is no "
+	refuses_file("/dev/zero", "/dev/zero: is larger than 262144 bytes: this is no "
 	                          "configuration file");
 	snprintf(expected, sizeof(expected),
 	         "%s:2: there is a NUL byte: this is no text file", file);
