@@ -144,17 +144,17 @@ static void
 judge(struct session *s)
 {
 	struct transaction *mail = s->mail;
-	struct evidence evidence = {
+
+	mail->evidence = (struct evidence){
 		.log = &mail->log,
 		.client = &s->client_addr,
 		.server = &s->server_addr,
 		.message = mail->spool,
 	};
-
 	spool_seal(mail->spool);
 	session_enter(s, SESSION_JUDGING);
-	mail->round = check_start(s->world->checks, s->cfg, STAGE_MESSAGE, &evidence,
-	                          on_judged, s);
+	mail->round = check_start(s->world->checks, s->cfg, STAGE_MESSAGE,
+	                          &mail->evidence, on_judged, s);
 	assert(mail->round);
 }
 
