@@ -36,11 +36,13 @@ def free_address(story, way):
         return host, sock.getsockname()[1]
 
 
-def open_server(kind):
+def open_server(story):
     """The scripted server's listener; what else is returned keeps a deaf one deaf."""
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    if story.window:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, story.window)
     listener.bind(("127.0.0.1", 0))
-    hoard = []
+    hoard, kind = [], story.server
     if kind == "listens":
         listener.listen(64)
     elif kind == "deaf":                    # a full queue: the kernel drops further SYNs
@@ -69,6 +71,7 @@ STEPS = {
     "<eof": lambda gw, peers, step: peers.expect_end(step.who, ["eof"]),
     "<reset": lambda gw, peers, step: peers.expect_end(step.who, ["reset"]),
     "<gone": lambda gw, peers, step: peers.expect_end(step.who, ["eof", "reset"]),
+    "<rest": lambda gw, peers, step: peers.expect_rest(step.who),
     "<nothing": lambda gw, peers, step: peers.expect_nothing(step.who, float(step.argument)),
     "<absent": lambda gw, peers, step: peers.expect_absent(float(step.argument)),
     "<like": lambda gw, peers, step: peers.expect_like(step.who, step.argument),
@@ -97,10 +100,10 @@ def tell(story, gateway, peers):
 
 def hold(program, story, way, args):
     """Holds one dialog one way.  Returns the complaint, "" if there is none."""
-    listener, hoard = open_server(story.server)
+    listener, hoard = open_server(story)
     address = free_address(story, way)
     gateway = gateways.Gateway(story, address, listener.getsockname()[1])
-    peers = Peers(listener, address, way)
+    peers = Peers(listener, address, way, story.window)
     complaint = ""
     try:
         gateway.start(program, story)

@@ -94,10 +94,10 @@ class Peer:
 class Peers:
     """All clients and servers of one dialog."""
 
-    def __init__(self, listener, gateway_address, way):
+    def __init__(self, listener, gateway_address, way, window):
         self.listener, self.gateway_address, self.way = listener, gateway_address, way
+        self.window = window
         self.all = {}
-        self.accepted = 0
 
     def get(self, name):
         """The peer of that name; it comes into being when the story first mentions it."""
@@ -106,6 +106,8 @@ class Peers:
         if name[0] == "C":
             family = socket.AF_INET6 if ":" in self.gateway_address[0] else socket.AF_INET
             sock = socket.socket(family, socket.SOCK_STREAM)
+            if self.window:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self.window)
             sock.settimeout(PATIENCE)
             sock.connect(self.gateway_address)
         else:
@@ -186,6 +188,15 @@ class Peers:
             got = show(peer.input) or peer.ended or "nothing"
             raise AssertionError(f"{name} should get {' or '.join(endings)}\n"
                                  f"    but it got   {got}")
+
+    def expect_rest(self, name):
+        """Anything may come, then the end of the connection; but no end of a message."""
+        peer = self.get(name)
+        if not self.pump_until(lambda: peer.ended, peer):
+            raise AssertionError(f"{name} should get the end of the connection\n"
+                                 f"    but it got   {show(peer.input[-80:])}")
+        assert b"\r\n.\r\n" not in peer.input, f"{name} got the end of a message"
+        del peer.input[:]
 
     def expect_nothing(self, name, seconds):
         peer = self.get(name)

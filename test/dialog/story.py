@@ -9,9 +9,9 @@ WAYS = ("whole", "bytes", "glued")
 EICAR = rb"X5O!P%@AP[4\PZX54(P^)7CC)7}$EICAR-STAND" + rb"ARD-ANTIVIRUS-TEST-FILE!$H+H*"
 
 ACTIONS = {":": ("eof", "reset"),
-           "<": ("eof", "reset", "gone", "nothing", "absent", "like")}
+           "<": ("eof", "reset", "gone", "rest", "nothing", "absent", "like")}
 GATEWAY_STEPS = ("wait", "log", "shell", "signal")
-HEADERS = ("config", "nolog", "client", "server", "memory", "ends",
+HEADERS = ("config", "nolog", "client", "server", "window", "memory", "ends",
            "not whole", "not bytes", "not glued")
 
 
@@ -44,7 +44,8 @@ class Story:
     ways: list = dataclasses.field(default_factory=lambda: list(WAYS))
     client: str = ""                # address that clients come to; "": any of 127/8
     server: str = "listens"         # or closed, or deaf
-    memory: float = 0               # most MB that the gateway may grow by; 0: not looked at
+    window: int = 0                 # receive buffer of the peers; 0: the kernel's choice
+    memory: int = 0                 # most MB that the gateway may grow by; 0: not looked at
     ends: bool = False              # the gateway ends in the course of the story
 
 
@@ -121,8 +122,8 @@ def add_header(story, word, value):
         if not value:
             raise Mistake(f"'{word}' wants a reason")
         story.ways.remove(word[4:])
-    elif word == "memory":
-        story.memory = float(value)
+    elif word in ("memory", "window"):
+        setattr(story, word, int(value))
     elif word == "ends":
         story.ends = True
     else:
