@@ -28,7 +28,7 @@ struct finding {		/* what one check saw */
 	enum finding_kind kind;
 	const char *check;	/* the check's name, static */
 	char name[FINDING_NAME_SIZE];	/* of the virus, or the reason; from outside! */
-	unsigned took_us;	/* microseconds it looked, waiting for its turn left out */
+	unsigned scan_us;	/* microseconds it looked, waiting for its turn left out */
 };
 
 enum verdict_act {

@@ -21,8 +21,8 @@ struct sessions {
 	struct event *reaper;
 	unsigned count;
 	uint64_t next_id;
-	int64_t turned_away_said;	/* ms: when last logged */
-	unsigned turned_away;		/* since then */
+	int64_t turned_away_said; /* ms: when last logged */
+	unsigned turned_away;     /* since then */
 	void (*emptied)(void *arg);
 	void *arg;
 };
@@ -31,7 +31,7 @@ static const struct {
 	const char *word;
 	int code;
 	const char *enhanced;
-	size_t text;		/* which option holds it */
+	size_t text; /* which option holds it */
 } ends[] = {
 #define E(id, word, code, enhanced, text, meaning) \
 	[END_##id] = { word, code, enhanced, offsetof(struct config, text) },
@@ -66,29 +66,31 @@ static const struct session_rule {
 	unsigned next;
 } rules[] = {
 	[SESSION_ROUTING] = { "routing", LIMIT(timeout_connect), false, turn_nothing,
-			      expired_connecting, MAY(CONNECTING) | MAY(CLOSING) },
+	                      expired_connecting, MAY(CONNECTING) | MAY(CLOSING) },
 	[SESSION_CONNECTING] = { "connecting", LIMIT(timeout_connect), false,
-				 turn_connecting, expired_connecting,
-				 MAY(RELAYING) | MAY(CLOSING) },
+	                         turn_connecting, expired_connecting,
+	                         MAY(RELAYING) | MAY(CLOSING) },
 	[SESSION_RELAYING] = { "relaying", LIMIT(timeout_idle), true, turn_relaying,
-			       expired_relaying, MAY(BODY) | MAY(DIRECT) | MAY(CLOSING) },
+	                       expired_relaying,
+	                       MAY(BODY) | MAY(DIRECT) | MAY(CLOSING) },
 	[SESSION_BODY] = { "body", LIMIT(timeout_body), true, session_turn_body,
-			   session_body_expired,
-			   MAY(JUDGING) | MAY(DELIVERING) | MAY(TAKEOVER) | MAY(CLOSING) },
+	                   session_body_expired,
+	                   MAY(JUDGING) | MAY(DELIVERING) | MAY(TAKEOVER) |
+	                           MAY(CLOSING) },
 	[SESSION_JUDGING] = { "judging", LIMIT(timeout_judging), false,
-			      session_turn_judging, session_judging_expired,
-			      MAY(DELIVERING) | MAY(TAKEOVER) | MAY(CLOSING) },
+	                      session_turn_judging, session_judging_expired,
+	                      MAY(DELIVERING) | MAY(TAKEOVER) | MAY(CLOSING) },
 	[SESSION_DELIVERING] = { "delivering", LIMIT(timeout_delivery), false,
-				 turn_delivering, expired_server,
-				 MAY(RELAYING) | MAY(CLOSING) },
+	                         turn_delivering, expired_server,
+	                         MAY(RELAYING) | MAY(CLOSING) },
 	[SESSION_DIRECT] = { "direct", LIMIT(timeout_direct), true, session_turn_direct,
-			     expired_client, MAY(CLOSING) },
+	                     expired_client, MAY(CLOSING) },
 	[SESSION_TAKEOVER] = { "takeover", LIMIT(timeout_session), true,
-			       session_turn_takeover, expired_client, MAY(CLOSING) },
+	                       session_turn_takeover, expired_client, MAY(CLOSING) },
 	[SESSION_CLOSING] = { "closing", LIMIT(timeout_close), false, turn_closing,
-			      expired_closing, 0 },
+	                      expired_closing, 0 },
 	[SESSION_DEAD] = { "dead", LIMIT(timeout_close), false, turn_nothing,
-			   expired_closing, 0 },
+	                   expired_closing, 0 },
 };
 
 /* ---- time -------------------------------------------------------------- */
@@ -164,7 +166,7 @@ static void
 expired_relaying(struct session *s)
 {
 	session_end(s, pipeline_awaits_server(&s->owed) ? END_SERVER_TIMEOUT
-							: END_CLIENT_TIMEOUT);
+	                                                : END_CLIENT_TIMEOUT);
 }
 
 static void
@@ -192,8 +194,9 @@ session_enter(struct session *s, enum session_state next)
 {
 	assert(rules[s->state].next & (1u << next));
 	if (log_wanted(LOG_STATE_EVENT))
-		log_event(&s->log, LOG_STATE_EVENT, log_text("from", rules[s->state].name),
-			  log_text("to", rules[next].name));
+		log_event(&s->log, LOG_STATE_EVENT,
+		          log_text("from", rules[s->state].name),
+		          log_text("to", rules[next].name));
 	s->state = next;
 	deadline_begin(s);
 }
@@ -251,12 +254,13 @@ static void
 log_close_line(const struct session *s)
 {
 	log_event(&s->log, LOG_CLOSE_EVENT, log_text("end", ends[s->end].word),
-		  log_text("phase", rules[s->phase].name),
-		  log_addr("client", &s->client_addr), log_addr("server", &s->server_addr),
-		  log_number("in", (int64_t)conn_received(s->client)),
-		  log_real("seconds", (double)(now_ms() - s->born) / 1000),
-		  log_number("mails", s->mails), log_number("delivered", s->delivered),
-		  log_text("auth", s->authenticated ? "yes" : NULL));
+	          log_text("phase", rules[s->phase].name),
+	          log_addr("client", &s->client_addr),
+	          log_addr("server", &s->server_addr),
+	          log_number("in", (int64_t)conn_received(s->client)),
+	          log_real("seconds", (double)(now_ms() - s->born) / 1000),
+	          log_number("mails", s->mails), log_number("delivered", s->delivered),
+	          log_text("auth", s->authenticated ? "yes" : NULL));
 }
 
 void
@@ -284,7 +288,7 @@ session_close(struct session *s, enum session_end why)
 	TAILQ_INSERT_TAIL(&all->graves, s, link);
 	all->count--;
 	stats_set(STAT_sessions_now, all->count);
-	event_active(all->reaper, 0, 0);	/* our caller may still be using it */
+	event_active(all->reaper, 0, 0); /* our caller may still be using it */
 }
 
 /* ---- turns ------------------------------------------------------------- */
@@ -322,7 +326,8 @@ turn_relaying(struct session *s)
 		return;
 	}
 	session_take_commands(s);
-	if (s->state == SESSION_RELAYING && conn_at_eof(s->client) && s->owed.count == 0)
+	if (s->state == SESSION_RELAYING && conn_at_eof(s->client) &&
+	    s->owed.count == 0)
 		session_end(s, END_CLIENT_CLOSED);
 }
 
@@ -342,10 +347,11 @@ turn_delivering(struct session *s)
 static void
 turn_closing(struct session *s)
 {
-	evbuffer_drain(conn_input(s->client), evbuffer_get_length(conn_input(s->client)));
+	evbuffer_drain(conn_input(s->client),
+	               evbuffer_get_length(conn_input(s->client)));
 	if (s->server)
 		evbuffer_drain(conn_input(s->server),
-			       evbuffer_get_length(conn_input(s->server)));
+		               evbuffer_get_length(conn_input(s->server)));
 	if (session_server_gone(s))
 		session_drop_server(s);
 	conn_finish(s->client);
@@ -363,22 +369,30 @@ want_input(struct conn *from, size_t waiting, size_t most)
 		conn_want_input(from, true);
 }
 
+/* What must go out before more is read from the client.  Its commands make replies, so
+ * one that does not take these must wait as well; bytes that pass unread make none. */
+static size_t
+client_waits_for(const struct session *s)
+{
+	size_t to_client = conn_backlog(s->client);
+	size_t to_server = s->server ? conn_backlog(s->server) : 0;
+
+	if (s->mail && s->mail->waits_for_space)
+		return session_backlog_max(s);
+	if (s->state == SESSION_DIRECT)
+		return to_server;
+	return to_client > to_server ? to_client : to_server;
+}
+
 static void
 session_settle(struct session *s)
 {
-	size_t most = session_backlog_max(s), waiting;
+	size_t most = session_backlog_max(s);
 
 	if (s->server)
 		conn_flush(s->server);
 	conn_flush(s->client);
-
-	/* Commands of the client make backlogs on both sides. */
-	waiting = conn_backlog(s->client);
-	if (s->server && conn_backlog(s->server) > waiting)
-		waiting = conn_backlog(s->server);
-	if (s->mail && s->mail->waits_for_space)
-		waiting = most;
-	want_input(s->client, waiting, most);
+	want_input(s->client, client_waits_for(s), most);
 	if (s->server)
 		want_input(s->server, conn_backlog(s->client), most);
 }
@@ -433,7 +447,7 @@ static void
 connect_failed(struct session *s, int error)
 {
 	log_event(&s->log, LOG_TROUBLE_EVENT, log_text("text", "cannot connect"),
-		  log_addr("server", &s->server_addr), log_error(error));
+	          log_addr("server", &s->server_addr), log_error(error));
 	session_end(s, error == ETIMEDOUT ? END_CONNECT_TIMEOUT : END_CONNECT_FAILED);
 }
 
@@ -529,8 +543,9 @@ session_refuse(struct session *s, enum session_end why, const struct route_words
 {
 	stats_add(STAT_connections_refused, 1);
 	log_event(&s->log, LOG_REFUSE_EVENT, log_text("why", ends[why].word),
-		  log_addr("client", &s->client_addr), log_addr("server", &s->server_addr),
-		  log_text("text", words->text[0] ? words->text : NULL));
+	          log_addr("client", &s->client_addr),
+	          log_addr("server", &s->server_addr),
+	          log_text("text", words->text[0] ? words->text : NULL));
 	session_end(s, why);
 }
 
@@ -544,8 +559,8 @@ session_connect(struct session *s)
 	if (addr_is_any(&from) || addr_family(&from) != addr_family(&s->server_addr))
 		from = (struct addr){ 0 };
 	session_enter(s, SESSION_CONNECTING);
-	s->server = conn_connect(s->world->base, &s->server_addr, &from,
-				 &server_events, s);
+	s->server = conn_connect(s->world->base, &s->server_addr, &from, &server_events,
+	                         s);
 	if (!s->server)
 		connect_failed(s, errno);
 }
@@ -566,7 +581,7 @@ turn_away(struct sessions *all, int fd, const struct addr *client)
 	if (all->turned_away_said != 0 && now - all->turned_away_said < 10000)
 		return;
 	log_event(NULL, LOG_REFUSE_EVENT, log_text("why", "max_connections"),
-		  log_addr("client", client), log_number("count", all->turned_away));
+	          log_addr("client", client), log_number("count", all->turned_away));
 	all->turned_away_said = now;
 	all->turned_away = 0;
 }
@@ -588,7 +603,7 @@ session_begin(struct sessions *all, int fd, const struct addr *client)
 		session_refuse(s, refusal, &why);
 	} else {
 		log_event(&s->log, LOG_CONNECT_EVENT, log_addr("client", client),
-			  log_addr("server", &s->server_addr));
+		          log_addr("server", &s->server_addr));
 		session_connect(s);
 	}
 	session_turn(s);
