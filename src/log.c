@@ -222,8 +222,8 @@ sink_connect(void)
 
 	if (sink_fd >= 0)
 		close(sink_fd);
-	strcpy(to.sun_path,
-	       sink == LOG_TO_JOURNAL ? "/run/systemd/journal/socket" : "/dev/log");
+	snprintf(to.sun_path, sizeof(to.sun_path), "%s",
+	         sink == LOG_TO_JOURNAL ? "/run/systemd/journal/socket" : "/dev/log");
 	sink_fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	return sink_fd >= 0 &&
 	       connect(sink_fd, (struct sockaddr *)&to, sizeof(to)) == 0;

@@ -55,42 +55,44 @@ static void expired_closing(struct session *s);
 #define LIMIT(option) offsetof(struct config, option)
 #define MAY(state)    (1u << SESSION_##state)
 
-/* What every state is: its name, the option that limits its time, whether that is the
- * time of silence or of all of it, what it does, what may follow. */
+/* What every state is: its name, the option that limits its time, what it does then and
+ * before, what may follow, and whether the limit is one of silence or of all its time. */
 static const struct session_rule {
 	const char *name;
 	size_t limit;
-	bool of_silence;
 	void (*turn)(struct session *s);
 	void (*expired)(struct session *s);
 	unsigned next;
+	bool of_silence;
 } rules[] = {
-	[SESSION_ROUTING] = { "routing", LIMIT(timeout_connect), false, turn_nothing,
-	                      expired_connecting, MAY(CONNECTING) | MAY(CLOSING) },
-	[SESSION_CONNECTING] = { "connecting", LIMIT(timeout_connect), false,
-	                         turn_connecting, expired_connecting,
-	                         MAY(RELAYING) | MAY(CLOSING) },
-	[SESSION_RELAYING] = { "relaying", LIMIT(timeout_idle), true, turn_relaying,
-	                       expired_relaying,
-	                       MAY(BODY) | MAY(DIRECT) | MAY(CLOSING) },
-	[SESSION_BODY] = { "body", LIMIT(timeout_body), true, session_turn_body,
+	[SESSION_ROUTING] = { "routing", LIMIT(timeout_connect), turn_nothing,
+	                      expired_connecting, MAY(CONNECTING) | MAY(CLOSING),
+	                      false },
+	[SESSION_CONNECTING] = { "connecting", LIMIT(timeout_connect), turn_connecting,
+	                         expired_connecting, MAY(RELAYING) | MAY(CLOSING),
+	                         false },
+	[SESSION_RELAYING] = { "relaying", LIMIT(timeout_idle), turn_relaying,
+	                       expired_relaying, MAY(BODY) | MAY(DIRECT) | MAY(CLOSING),
+	                       true },
+	[SESSION_BODY] = { "body", LIMIT(timeout_body), session_turn_body,
 	                   session_body_expired,
 	                   MAY(JUDGING) | MAY(DELIVERING) | MAY(TAKEOVER) |
-	                           MAY(CLOSING) },
-	[SESSION_JUDGING] = { "judging", LIMIT(timeout_judging), false,
-	                      session_turn_judging, session_judging_expired,
-	                      MAY(DELIVERING) | MAY(TAKEOVER) | MAY(CLOSING) },
-	[SESSION_DELIVERING] = { "delivering", LIMIT(timeout_delivery), false,
-	                         turn_delivering, expired_server,
-	                         MAY(RELAYING) | MAY(CLOSING) },
-	[SESSION_DIRECT] = { "direct", LIMIT(timeout_direct), true, session_turn_direct,
-	                     expired_client, MAY(CLOSING) },
-	[SESSION_TAKEOVER] = { "takeover", LIMIT(timeout_session), true,
-	                       session_turn_takeover, expired_client, MAY(CLOSING) },
-	[SESSION_CLOSING] = { "closing", LIMIT(timeout_close), false, turn_closing,
-	                      expired_closing, 0 },
-	[SESSION_DEAD] = { "dead", LIMIT(timeout_close), false, turn_nothing,
-	                   expired_closing, 0 },
+	                           MAY(CLOSING),
+	                   true },
+	[SESSION_JUDGING] = { "judging", LIMIT(timeout_judging), session_turn_judging,
+	                      session_judging_expired,
+	                      MAY(DELIVERING) | MAY(TAKEOVER) | MAY(CLOSING), false },
+	[SESSION_DELIVERING] = { "delivering", LIMIT(timeout_delivery), turn_delivering,
+	                         expired_server, MAY(RELAYING) | MAY(CLOSING), false },
+	[SESSION_DIRECT] = { "direct", LIMIT(timeout_direct), session_turn_direct,
+	                     expired_client, MAY(CLOSING), true },
+	[SESSION_TAKEOVER] = { "takeover", LIMIT(timeout_session),
+	                       session_turn_takeover, expired_client, MAY(CLOSING),
+	                       true },
+	[SESSION_CLOSING] = { "closing", LIMIT(timeout_close), turn_closing,
+	                      expired_closing, 0, false },
+	[SESSION_DEAD] = { "dead", LIMIT(timeout_close), turn_nothing, expired_closing,
+	                   0, false },
 };
 
 /* ---- time -------------------------------------------------------------- */
