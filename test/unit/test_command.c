@@ -179,7 +179,7 @@ static const struct {
 	{ "MAIL ", "\r\n", COMMAND_MAX + 1, false, false },
 	{ "MAIL ", "\n", COMMAND_MAX, false, true },
 	{ "MAIL ", "\n", COMMAND_MAX + 1, false, false },
-	{ "MAIL ", "\r\n", 10 * COMMAND_AUTH_MAX, false, false },
+	{ "MAIL ", "\r\n", (size_t)10 * COMMAND_AUTH_MAX, false, false },
 	{ "", "\r\n", COMMAND_MAX + 1, false, false },
 	{ "AUTH ", "\r\n", COMMAND_MAX + 1, false, true },
 	{ "AUTH ", "\r\n", COMMAND_AUTH_MAX, false, true },
