@@ -34,9 +34,12 @@ struct body_decoder {
 	enum {
 		DECODE_LINE_START,
 		DECODE_TEXT,
-		DECODE_CR,
-		DECODE_DOT,
-		DECODE_DOT_CR,
+		DECODE_CR,		/* held back until the next byte is known */
+		DECODE_DOT,		/* the first byte of a line, removed */
+		DECODE_DOT_CR,		/* the CR is held back, too */
+		DECODE_BARE,		/* behind a lone CR or LF that became CRLF */
+		DECODE_NULS,		/* a line of NULs so far */
+		DECODE_NULS_DOT,	/* a line of NULs and one dot, not in front */
 	} state;
 	uint64_t bare;		/* CRs and LFs seen standing alone */
 };
@@ -51,7 +54,11 @@ struct body_encoder {
 
 /* Moves content from WIRE to MESSAGE, undotted and with newlines as the policy says.  With
  * BODY_NORMALISE, MESSAGE gets no CR and no LF but in CRLF.  Call again when WIRE has
- * grown, but not after BODY_END. */
+ * grown, but not after BODY_END.
+ *
+ * Some receivers ignore NULs (".<NUL>" and "<NUL>." are on the lists of known attacks).
+ * So with BODY_NORMALISE, a line that is a lone dot but for NULs in front of it gets a
+ * second dot at its end, in what is scanned and what is sent alike. */
 enum body_step body_decode(struct body_decoder *dec, struct evbuffer *wire,
 			   struct evbuffer *message);
 

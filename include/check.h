@@ -20,6 +20,15 @@ enum stage {
 	STAGE_MESSAGE = 1 << 0,		/* the message is complete, its dot is held */
 };
 
+/*
+ * What a spool must begin with, for scanners to take what follows for mail.  Written to
+ * TO; returns its size.  Constant for a CFG.
+ */
+enum {
+	CHECK_HEAD_SIZE = 512,
+};
+size_t check_head(const struct config *cfg, char to[static CHECK_HEAD_SIZE]);
+
 /* What a check may look at.  It lives until the round is over or cancelled; a job in a
  * thread takes its own references. */
 struct evidence {
@@ -38,6 +47,9 @@ struct checks *checks_new(const struct config *cfg, char *why,
 
 /* Starts threads; after this the process must not fork.  False: errno. */
 bool checks_start(struct checks *checks, struct event_base *base) MUST_CHECK;
+
+/* No round may be under way: cancel them first.  Waits for threads that still look at
+ * something (cancelled looks end early).  NULL is fine. */
 void checks_free(struct checks *checks);
 
 /* Stages at which any check of CFG wants to look. */
@@ -48,7 +60,7 @@ struct check_round;			/* the checks of one stage, under way */
 /* FOUND lives until the call returns.  The round is gone by then. */
 typedef void check_done_cb(const struct finding *found, size_t count, void *arg);
 
-/* Starts the checks of a stage.  DONE is called from the loop, never from within.  NULL if
+/* Starts the checks of a stage.  CFG must live as long as the round.  DONE is called from the loop, never from within.  NULL if
  * no check looks at this stage: then DONE is not called, and nothing is found. */
 struct check_round *check_start(struct checks *checks, const struct config *cfg,
 				enum stage stage, const struct evidence *evidence,

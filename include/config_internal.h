@@ -4,6 +4,103 @@
 #include "config.h"
 
 /*
+ * One option: a row of options.def, as a value that code can walk over.
+ */
+enum option_kind {
+	OPTION_NONE,		/* no such option */
+	OPTION_SECTION,		/* a heading: its title is in help */
+	OPTION_BOOL,
+	OPTION_INT,
+	OPTION_STR,
+	OPTION_WORD,
+	OPTION_LIST,
+	OPTION_TEXT,
+};
+
+enum {			      /* flags: */
+	OPT_RESTART = 1 << 0, /* a reload does not change it */
+	OPT_NEEDED = 1 << 1,  /* must not be empty */
+	OPT_ADDRESS = 1 << 2, /* numeric IPv4 or IPv6 address */
+	OPT_PATH = 1 << 3,    /* absolute path */
+	OPT_TOKEN = 1 << 4,   /* printable ASCII without blanks */
+	OPT_HEADER = 1 << 5,  /* name of a header field */
+	OPT_NUMBERS = 1 << 6, /* a word's value may be given in its place */
+};
+
+struct word {
+	const char *text;
+	int value;
+};
+
+struct option {
+	const char *name;	  /* NULL: a section */
+	size_t field;		  /* where it is in struct config */
+	int64_t low, high;	  /* of a number */
+	const char *unit;	  /* "", "s" or "bytes" */
+	const struct word *words; /* ends with a NULL text */
+	const char *help;
+	enum option_kind kind;
+	unsigned flags;
+};
+
+/* All of them in their order, sections included; ends with kind OPTION_NONE. */
+extern const struct option config_options[];
+
+/* The option called NAME (not necessarily terminated), or NULL. */
+const struct option *option_find(const char *name, size_t size);
+void *option_field(const struct config *cfg, const struct option *opt);
+
+/* True if TEXT can be a value of it (of a list: one element).  False: WHY says what is
+ * wrong with TEXT and what would be right. */
+bool option_check(const struct option *opt, const char *text, char *why,
+		  size_t why_size) MUST_CHECK;
+
+/* Gives the option a value that option_check() has passed; a list grows by an element. */
+void option_set(struct config *cfg, const struct option *opt, const char *text);
+void option_clear(struct config *cfg, const struct option *opt);
+void option_defaults(struct config *cfg); /* all but the lists, which start empty */
+bool option_equal(const struct option *opt, const struct config *a,
+		  const struct config *b);
+
+/* Writes "NAME = VALUE\n"; the words; "1 to 65535 bytes". */
+void option_print(const struct config *cfg, const struct option *opt, FILE *out);
+void option_print_words(const struct option *opt, FILE *out);
+void option_print_range(const struct option *opt, FILE *out);
+
+/* Writes TEXT in double quotes, so that it is read back as it is. */
+void print_quoted(const char *text, size_t size, FILE *out);
+
+/* Reads a number with its suffix: bytes K M G, seconds s m h d.  BASE as strtoll(). */
+bool option_number(const struct option *opt, const char *text, int base,
+		   int64_t *number) MUST_CHECK;
+
+/*
+ * The text of a file, before libconfuse sees it.
+ *
+ * libconfuse 3.3 puts environment variables into strings, keeps control characters that
+ * escapes make, eats what it does not know, and after a string that does not end its
+ * lexer would begin the next file inside of it.  So what it gets is plain: config_tidy()
+ * turns comments into blanks and refuses whatever would surprise.
+ */
+
+/* Reads FILE; malloc'd, or NULL with WHY, which begins with the file's name. */
+char *config_read_text(const char *file, char *why, size_t why_size) MUST_CHECK;
+
+/* Tidies TEXT in place.  False: WHY begins with "LINE: ". */
+bool config_tidy(char *text, char *why, size_t why_size) MUST_CHECK;
+
+/* Walks over the "name =" and "name +=" in a tidied text: set AT to the text and LINE to
+ * 1, and call until it says that there is no more. */
+struct name_walk {
+	const char *at;
+	int line;	  /* of the name */
+	const char *name; /* not terminated */
+	size_t size;
+	bool adds;	  /* += */
+};
+bool config_next_name(struct name_walk *walk);
+
+/*
  * Files of smtp-gated 1.4: "name value" lines (reference: smtp-gated.conf(5), "Files of
  * 1.4").  Rewritten to native syntax before libconfuse sees them, line for line, so that
  * line numbers stay right.
@@ -13,20 +110,18 @@
  * name and a value with no '=' between. */
 bool config_is_legacy(const char *text);
 
-/* Returns the native form of TEXT (malloc'd), or NULL with the complaint, which begins
- * with "LINE: ", in WHY. */
+/* Returns the native form of TEXT (malloc'd), or NULL with the complaint in WHY.  That
+ * and what is noted begin with "LINE: ". */
 char *config_from_legacy(const char *text, char *why, size_t why_size,
 			 config_note_cb *noted, void *arg) MUST_CHECK;
 
-/* What config_legacy needs to know of an option of ours. */
-enum option_kind {
-	OPTION_NONE,		/* no such option */
-	OPTION_BOOL,
-	OPTION_INT,
-	OPTION_STR,
-	OPTION_WORD,
-	OPTION_LIST,
-};
-enum option_kind config_option_kind(const char *name);
+/* Puts into WORDS what became of an option, or of a value of an option, of 1.4 that we
+ * do not have.  False: 1.4 had none of that name. */
+bool config_old_option(const char *name, size_t size, char *words, size_t words_size);
+bool config_old_value(const char *name, const char *value, char *words,
+		      size_t words_size);
+
+/* The names of 1.4 that we do not have, one by one; NULL when INDEX is beyond the last. */
+const char *config_old_name(size_t index);
 
 #endif

@@ -30,7 +30,7 @@ struct conn_events {
 	void (*connected)(struct conn *conn, void *owner);
 	/* Input has grown, or conn_at_eof() has become true. */
 	void (*input)(struct conn *conn, void *owner);
-	/* A backlog that had to wait has gone down to half, or to nothing. */
+	/* Some or all of an output that had to wait has gone out. */
 	void (*drained)(struct conn *conn, void *owner);
 	/* No byte goes either way any more; ERROR is an errno.  Input stays readable. */
 	void (*lost)(struct conn *conn, enum conn_end why, int error, void *owner);

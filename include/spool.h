@@ -4,6 +4,7 @@
 #include "xalloc.h"
 
 #include <event2/buffer.h>
+#include <event2/event.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -41,7 +42,9 @@ enum spool_result {
 /* Called from the loop when a spool that was told to wait may try again. */
 typedef void spool_space_cb(void *arg);
 
-struct spool_budget *spool_budget_new(const struct spool_limits *limits);
+/* The budget outlives every spool; wake-ups come from BASE. */
+struct spool_budget *spool_budget_new(struct event_base *base,
+				      const struct spool_limits *limits);
 void spool_budget_set(struct spool_budget *budget, const struct spool_limits *limits);
 void spool_budget_free(struct spool_budget *budget);
 

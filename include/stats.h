@@ -6,17 +6,17 @@
 /*
  * The counters (stats.def).  One set for the process, touched by the loop's thread only.
  */
-enum stat {
+enum counter {
 #define STAT(name, help) STAT_##name,
 #include "stats.def"
 #undef STAT
 	STAT_COUNT
 };
 
-void stats_add(enum stat which, int64_t amount);
-void stats_set(enum stat which, int64_t value);
-int64_t stats_get(enum stat which);
-const char *stats_name(enum stat which);
-const char *stats_help(enum stat which);
+void stats_add(enum counter which, int64_t amount);
+void stats_set(enum counter which, int64_t value);
+int64_t stats_get(enum counter which);
+const char *stats_name(enum counter which);
+const char *stats_help(enum counter which);
 
 #endif

@@ -21,11 +21,19 @@ struct transaction {
 	struct body_encoder encoder;
 	struct evbuffer *message;	/* decoded, on its way to spool and server */
 	struct spool *spool;		/* NULL if no check wants it */
+	struct evidence evidence;	/* what the checks see; to the end of the round */
 	struct check_round *round;	/* while it is judged */
 	struct verdict verdict;
 	uint64_t size;			/* bytes of content, decoded */
 	uint64_t judged_at;		/* ms, monotonic: when the dot was seen */
-	bool doomed;			/* verdict stands before the end of the content */
+	bool complete;			/* the lone dot was seen */
+	enum {
+		DOOM_NONE,
+		DOOM_BY_VERDICT,	/* the verdict stands before the end */
+		DOOM_BY_REPLY,		/* the server refused before it had the end */
+		DOOM_BY_LOSS,		/* the server is gone */
+	} doom;				/* content is discarded; why */
+	bool unchecked;			/* it could not be stored, and passes nevertheless */
 	bool waits_for_space;		/* the spool took nothing: SPOOL_WAIT */
 };
 

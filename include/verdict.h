@@ -28,6 +28,7 @@ struct finding {		/* what one check saw */
 	enum finding_kind kind;
 	const char *check;	/* the check's name, static */
 	char name[FINDING_NAME_SIZE];	/* of the virus, or the reason; from outside! */
+	unsigned scan_us;	/* microseconds it looked, waiting for its turn left out */
 };
 
 enum verdict_act {
@@ -44,7 +45,8 @@ struct verdict {		/* what we do about it */
 	struct finding because;	/* the finding that decided, or FOUND_NOTHING */
 };
 
-/* Decides.  The gravest finding wins: virus, bare newline, failed, unscannable, nothing.
+/* Decides.  The gravest finding wins: virus, bare newline, failed, unscannable, nothing;
+ * but one that the configuration lets pass hides none that it does not.
  * No findings at all is what a configuration without checks gives: deliver. */
 void verdict_weigh(struct verdict *verdict, const struct config *cfg,
 		   const struct finding *found, size_t count);

@@ -18,6 +18,12 @@ struct work {
 	void (*run)(struct work *work);		/* in a thread: no session, no log */
 	void (*done)(struct work *work);	/* in the loop, exactly once */
 	TAILQ_ENTRY(work) link;			/* the pool's */
+	enum work_state {			/* the pool's */
+		WORK_IDLE,
+		WORK_QUEUED,
+		WORK_RUNNING,
+		WORK_ENDED,
+	} state;
 };
 
 struct workers;
@@ -34,8 +40,9 @@ void workers_start(struct workers *pool, struct work *work);
  * called.  False: it runs or has run, and done() will come. */
 bool workers_cancel(struct workers *pool, struct work *work) MUST_CHECK;
 
-/* Waits for the jobs that run, calls done() for every job that ran, drops none silently:
- * done() is also called for jobs that never ran.  NULL is fine. */
+/* Waits for the jobs that run, then calls done() for every job that is left, drops none
+ * silently: also for jobs that never ran.  Not to be called from a done().  NULL is
+ * fine. */
 void workers_free(struct workers *pool);
 
 #endif

@@ -12,7 +12,7 @@
  */
 
 #define MUST_CHECK __attribute__((warn_unused_result))
-#define PRINTF(format, first) __attribute__((format(printf, format, first)))
+#define PRINTF(at, first) __attribute__((format(printf, at, first)))
 
 void *xmalloc(size_t size);
 void *xcalloc(size_t count, size_t size);

@@ -1,0 +1,46 @@
+#ifndef CHECK_INTERNAL_H
+#define CHECK_INTERNAL_H
+
+#include "check.h"
+
+/*
+ * What a check is, for those who write one: a row in the table of check.c.
+ *
+ * start() looks, or begins to: it may answer at once (a regex, a list of addresses) or
+ * later from the loop (a scanner in a thread, a question to DNS).  Each run is answered
+ * once, unless it is cancelled first.
+ */
+struct check_run { /* one check in one round */
+	const struct check_rule *rule;
+	void (*start)(struct check_run *run); /* the rule's, if it was loaded */
+	void *state;                          /* what load() gave */
+	const struct config *cfg; /* these live until the answer, or cancel() */
+	const struct evidence *evidence;
+	void *job;             /* the check's own, for cancel() */
+	struct finding *found; /* FOUND_NOTHING by this check, until it says more */
+	struct check_round *round;
+	bool answered;
+};
+
+struct check_rule {
+	const char *name;
+	unsigned stages;
+	bool (*wanted)(const struct config *cfg);
+
+	/* Once in the process; each may be NULL if nothing is to be done.  load() returns
+	 * NULL with WHY; begin() false with errno. */
+	void *(*load)(const struct config *cfg, char *why, size_t why_size);
+	bool (*begin)(void *state, struct event_base *base);
+	void (*unload)(void *state);
+
+	void (*start)(struct check_run *run);
+	/* Only for a run that has not been answered; RUN is gone afterwards. */
+	void (*cancel)(struct check_run *run);
+};
+
+/* Says that RUN->found stands.  In the loop's thread. */
+void check_answer(struct check_run *run);
+
+extern const struct check_rule check_clamav;
+
+#endif

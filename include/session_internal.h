@@ -1,0 +1,169 @@
+#ifndef SESSION_INTERNAL_H
+#define SESSION_INTERNAL_H
+
+#include "conn.h"
+#include "log.h"
+#include "pipeline.h"
+#include "reply.h"
+#include "session.h"
+#include "transaction.h"
+
+#include <event2/event_struct.h>
+#include <sys/queue.h>
+
+/*
+ * The inside of a session, for session*.c alone.
+ *
+ * Where the dialogue stands the server decides; we watch its replies.  What we know is
+ * which reply belongs to which command (the pipeline) and which of these states we are in.
+ */
+enum session_state {
+	SESSION_ROUTING,	/* finding where the client meant to go */
+	SESSION_CONNECTING,	/* calling there */
+	SESSION_RELAYING,	/* commands and replies pass */
+	SESSION_BODY,		/* message content passes */
+	SESSION_JUDGING,	/* it is complete, its dot is held */
+	SESSION_DELIVERING,	/* released; the server has not replied yet */
+	SESSION_DIRECT,		/* bytes pass unread, as after STARTTLS */
+	SESSION_TAKEOVER,	/* the server is gone; we answer the client */
+	SESSION_CLOSING,	/* last words are being sent */
+	SESSION_DEAD,		/* closed; freed when the loop turns */
+};
+
+/*
+ * How a session ends: word of the log (end=), our last reply (code, enhanced status code
+ * of RFC 3463, option with the text), and what smtp-gated(8) says about it.
+ */
+#define SESSION_ENDS(E) \
+	E(NONE, "none", 0, NULL, msg_sign_off, "not yet") \
+	E(CLIENT_QUIT, "client-quit", 0, NULL, msg_sign_off, "the client said QUIT") \
+	E(CLIENT_CLOSED, "client-closed", 0, NULL, msg_sign_off, \
+	  "the client closed without QUIT") \
+	E(CLIENT_LOST, "client-lost", 0, NULL, msg_sign_off, \
+	  "the client's connection broke") \
+	E(CLIENT_TIMEOUT, "client-timeout", 421, "4.4.2", msg_session_timeout, \
+	  "the client was silent for too long") \
+	E(SERVER_CLOSED, "server-closed", 0, NULL, msg_sign_off, \
+	  "the server closed after its last word") \
+	E(SERVER_LOST, "server-lost", 421, "4.4.2", msg_transaction_failed, \
+	  "the server's connection broke") \
+	E(SERVER_TIMEOUT, "server-timeout", 421, "4.4.2", msg_connect_timeout, \
+	  "the server was silent for too long") \
+	E(CONNECT_FAILED, "connect-failed", 421, "4.4.1", msg_connect_failed, \
+	  "the server could not be reached") \
+	E(CONNECT_TIMEOUT, "connect-timeout", 421, "4.4.1", msg_connect_timeout, \
+	  "the server did not answer the call") \
+	E(PROTOCOL, "protocol", 421, "4.5.0", msg_proto_error, \
+	  "the server said what SMTP does not know") \
+	E(CLIENT_PROTOCOL, "client-protocol", 421, "4.5.0", msg_client_error, \
+	  "the client sent what we cannot follow") \
+	E(INJECTION, "injection", 421, "4.7.0", msg_client_error, \
+	  "bytes stood behind STARTTLS") \
+	E(NOT_REDIRECTED, "not-redirected", 554, "5.7.1", msg_lookup_notfound, \
+	  "the client came straight to us") \
+	E(LOOP, "loop", 554, "5.4.6", msg_loop_avoidance, \
+	  "the destination is this gateway") \
+	E(NO_ROUTE, "no-route", 421, "4.3.0", msg_lookup_failed, \
+	  "the destination could not be found out") \
+	E(SPOOL, "spool", 421, "4.3.1", msg_spool_problem, \
+	  "there was no room for the message in time") \
+	E(TAKEOVER_QUIT, "takeover-quit", 221, "2.0.0", msg_sign_off, \
+	  "QUIT after a takeover") \
+	E(TAKEOVER_COMMANDS, "takeover-commands", 554, "5.5.0", msg_virus_no_more, \
+	  "too many commands after a takeover") \
+	E(SHUTDOWN, "shutdown", 421, "4.3.2", msg_shutdown, "the daemon was stopped")
+
+enum session_end {
+#define E(id, word, code, enhanced, text, meaning) END_##id,
+	SESSION_ENDS(E)
+#undef E
+};
+
+struct session {
+	struct sessions *all;
+	const struct session_world *world;	/* all's */
+	struct config *cfg;		/* the snapshot it was born with; held */
+	struct conn *client;		/* NULL only when DEAD */
+	struct conn *server;		/* NULL before CONNECTING, after a takeover */
+	struct transaction *mail;	/* NULL between mails */
+	struct pipeline owed;		/* replies, in order */
+	struct command_reader commands;
+	struct reply_reader replies;
+	struct event timer;
+	int64_t timer_at;		/* when it fires; 0: it is not set */
+	int64_t deadline;		/* when the state's time is up; ms, monotonic */
+	int64_t born;			/* ms, monotonic */
+	uint64_t chunk_left;		/* of a refused BDAT, to be thrown away */
+	struct addr client_addr, server_addr;
+	struct log_ctx log;
+	enum session_state state;
+	enum session_state phase;	/* in which it ended */
+	enum session_end end;
+	unsigned mails, delivered;
+	unsigned takeover_commands;
+	int last_code;			/* of the server */
+	bool server_lost;		/* broken; what it sent may still be read */
+	bool enhanced;			/* the server offered ENHANCEDSTATUSCODES */
+	bool opaque;			/* the next line answers an AUTH challenge */
+	bool authenticated;
+	bool direct_begun;		/* DIRECT: the client has sent its first byte */
+	bool refusal_logged;
+	TAILQ_ENTRY(session) link;
+};
+
+/* Goes to another state; the only place that does.  The state's time begins anew. */
+void session_enter(struct session *s, enum session_state next);
+
+/* The session is over: says the ending's reply, if any, to a client that can hear it,
+ * closes the server (but after QUIT, where the server closes first), and goes CLOSING.
+ * S lives on until the caller's event callback has returned. */
+void session_end(struct session *s, enum session_end why);
+
+/* Closes at once.  S lives on, DEAD, until the loop turns. */
+void session_close(struct session *s, enum session_end why);
+
+/* Does all that can be done now, then sends and sees to back-pressure.  Every callback
+ * from the loop that is not a conn's ends with it. */
+void session_turn(struct session *s);
+
+/* Closes the connection to the server, at once. */
+void session_drop_server(struct session *s);
+
+/* True when the server will send no more than what is in its input. */
+bool session_server_gone(const struct session *s);
+
+/* Most bytes that wait for a peer before the other is made to wait. */
+size_t session_backlog_max(const struct session *s);
+
+/* Says something of our own to the client, now: nothing is owed before it.  ENHANCED only
+ * goes out if the server offered it. */
+void session_say(struct session *s, int code, const char *enhanced, const char *text);
+
+/* session_command.c: takes commands of the client, as far as replies owed allow. */
+void session_take_commands(struct session *s);
+
+/* session_command.c: queues a reply of our own behind those owed. */
+void session_answer(struct session *s, int code, const char *enhanced, const char *text);
+
+/* session_reply.c: takes replies of the server. */
+void session_take_replies(struct session *s);
+
+/* session_reply.c: sends the answers of our own that are due. */
+void session_answer_due(struct session *s);
+
+/* session_body.c: the server is ready for content; it comes, is judged, goes. */
+void session_body_begin(struct session *s);
+void session_turn_body(struct session *s);
+void session_turn_judging(struct session *s);
+void session_judging_expired(struct session *s);
+void session_body_expired(struct session *s);
+
+/* session_takeover.c: the server is dropped, we answer from now on. */
+void session_takeover(struct session *s);
+void session_turn_takeover(struct session *s);
+
+/* session_direct.c: bytes pass unread. */
+void session_direct(struct session *s);
+void session_turn_direct(struct session *s);
+
+#endif

@@ -1,0 +1,421 @@
+#include "check_clamav_internal.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/statvfs.h>
+#include <time.h>
+#include <unistd.h>
+
+/*
+ * One message in a thread, looked at by libclamav.
+ *
+ * It says "clean" of much that it did not look at; nearly all of this file is about
+ * telling that apart (measured on 1.4):
+ *
+ *  - Whether a file is mail at all it decides by the first bytes: check_head() of check.c.
+ *  - Limits and encryption are "clean", unless asked to be told as a kind of virus:
+ *    the options, and limit_reason().
+ *  - Of two things that only look like a virus it names the last, so that an encrypted
+ *    attachment hides a phishing: all matches, note_found().
+ *  - It needs temporary files.  When they fail the mail is "clean": clamav_has_room()
+ *    before and after, note_message() during the scan.  A small attachment that does
+ *    not fit on the disk is lost without a word (the error of fclose() is not looked
+ *    at), and the disk may have room again at the end: disk_full.
+ *  - A false "clean" is remembered for the next mail like it: no cache.
+ */
+
+enum {
+	FILES_LEAST = 64, /* that must be possible in the directory */
+};
+
+/* libclamav's words come without a scan: by the thread we know whose they are. */
+static _Thread_local struct clamav_scan *scanning;
+static _Thread_local char complaint[256];
+
+/* -- what is found ---------------------------------------------------------------- */
+
+static int
+gravity(enum finding_kind kind)
+{
+	switch (kind) {
+	case FOUND_NOTHING:
+		return 0;
+	case FOUND_UNSCANNABLE:
+		return 1;
+	case FOUND_FAILED:
+		return 2;
+	case FOUND_BARE_NEWLINE:
+	case FOUND_VIRUS:
+		return 3;
+	}
+	abort();
+}
+
+/* Keeps the gravest; of two like it, the first. */
+static void
+note(struct clamav_scan *scan, enum finding_kind kind, const char *name)
+{
+	struct finding *found = &scan->found;
+
+	if (gravity(kind) <= gravity(found->kind))
+		return;
+	found->kind = kind;
+	snprintf(found->name, sizeof found->name, "%s", name);
+	found->name[strcspn(found->name, "\r\n")] = '\0';
+}
+
+static void
+note_error(struct clamav_scan *scan, const char *what, int error)
+{
+	char words[FINDING_NAME_SIZE];
+
+	snprintf(words, sizeof words, "%s: %s", what, strerror(error));
+	note(scan, FOUND_FAILED, words);
+}
+
+/* Why a part was not looked at, by the name of the virus that is none; else NULL. */
+static const char *
+limit_reason(const char *virus)
+{
+	static const struct {
+		const char *begin, *reason;
+	} limits[] = {
+		{ "Heuristics.Limits.Exceeded.MaxRecursion", "too deep" },
+		{ "Heuristics.Limits.Exceeded.MaxScanSize", "too big unpacked" },
+		{ "Heuristics.Limits.Exceeded.MaxFileSize", "too big unpacked" },
+		{ "Heuristics.Limits.Exceeded.MaxFiles", "too many files" },
+		{ "Heuristics.Limits.Exceeded.MaxScanTime", "timed out" },
+		{ "Heuristics.Limits.Exceeded.EmailMIMEParts", "too many parts" },
+		{ "Heuristics.Limits.Exceeded.Email", "header too big" },
+		{ "Heuristics.Limits.Exceeded", "beyond a limit" },
+		{ "Heuristics.XZ.DicSizeLimit", "too big unpacked" },
+		{ "Heuristics.Encrypted.", "encrypted" },
+	};
+
+	for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++)
+		if (strncmp(virus, limits[i].begin, strlen(limits[i].begin)) == 0)
+			return limits[i].reason;
+	return NULL;
+}
+
+static void
+note_virus(struct clamav_scan *scan, const char *virus)
+{
+	const char *reason = virus ? limit_reason(virus) : "too big";
+
+	if (reason)
+		note(scan, FOUND_UNSCANNABLE, reason);
+	else
+		note(scan, FOUND_VIRUS, virus);
+}
+
+/* Each thing found: real viruses at once, what only looks like one at the end. */
+static void
+note_found(int fd, const char *virus, void *context)
+{
+	(void)fd;
+	if (context && virus)
+		note_virus(context, virus);
+}
+
+/* Before each file in the mail: false words stop the scan. */
+static cl_error_t
+may_go_on(int fd, const char *type, void *context)
+{
+	const struct clamav_scan *scan = context;
+
+	(void)fd;
+	(void)type;
+	if (!scan ||
+	    (!atomic_load(&scan->cancelled) && scan->found.kind != FOUND_VIRUS))
+		return CL_CLEAN;
+	return CL_VIRUS;
+}
+
+/* True if the words are about this machine, not about the mail. */
+static bool
+is_our_trouble(const char *words)
+{
+	static const char *const troubles[] = {
+		"creat",
+		"write",
+		"writing",
+		"temporary",
+		"temp file",
+		"tempfile",
+		"mmap",
+		"fmap()",
+		"could not map",
+		"allocat",
+		"alloc fail",
+		"memory",
+		"fstat",
+		"Can't stat",
+		"Can't open",
+		"Cannot open",
+		"unlink",
+		"pread",
+		"not saved",
+		"fullname == NULL",
+		"CRITICAL",
+		"No space left",
+		"quota",
+		"Too many open files",
+		"Permission denied",
+		"Read-only",
+		"Input/output error",
+	};
+
+	for (size_t i = 0; i < sizeof troubles / sizeof troubles[0]; i++)
+		if (strcasestr(words, troubles[i]))
+			return true;
+	return false;
+}
+
+/* A mail that is broken makes libclamav complain, and so does a broken disk.  The first
+ * stays so however often it comes: unscannable.  The other will pass: failed. */
+static void
+note_complaint(struct clamav_scan *scan, enum cl_msg severity, const char *words)
+{
+	char name[FINDING_NAME_SIZE];
+
+	if (strstr(words, "too large to scan")) {
+		note(scan, FOUND_UNSCANNABLE, "too big unpacked");
+	} else if (is_our_trouble(words)) {
+		note(scan, FOUND_FAILED, words);
+	} else if (severity >= CL_MSG_ERROR) {
+		snprintf(name, sizeof name, "broken: %s", words);
+		note(scan, FOUND_UNSCANNABLE, name);
+	}
+	/* These words come from write(2) alone, no name in the mail can forge them. */
+	if (strncmp(words, "cli_writen: write error", 23) == 0)
+		atomic_fetch_add(&scan->clamav->disk_full, 1);
+}
+
+static void
+note_message(enum cl_msg severity, const char *full, const char *words, void *context)
+{
+	(void)full;
+	(void)context; /* NULL as often as not */
+	if (severity < CL_MSG_WARN)
+		return;
+	if (scanning)
+		note_complaint(scanning, severity, words);
+	else if (severity >= CL_MSG_ERROR && complaint[0] == '\0')
+		snprintf(complaint, sizeof complaint, "%.*s", (int)strcspn(words, "\n"),
+		         words);
+}
+
+void
+clamav_hear_words(void)
+{
+	cl_set_clcb_msg(note_message);
+}
+
+const char *
+clamav_complaint(void)
+{
+	static _Thread_local char told[sizeof complaint];
+
+	memcpy(told, complaint, sizeof told);
+	complaint[0] = '\0';
+	return told;
+}
+
+void
+clamav_set_callbacks(struct cl_engine *engine)
+{
+	cl_engine_set_clcb_virus_found(engine, note_found);
+	cl_engine_set_clcb_pre_scan(engine, may_go_on);
+}
+
+/* What is neither found nor clean. */
+static void
+note_code(struct clamav_scan *scan, cl_error_t code)
+{
+	switch (code) {
+	case CL_CLEAN:
+	case CL_VIRUS:
+		return;
+	case CL_ETIMEOUT:
+		note(scan, FOUND_UNSCANNABLE, "timed out");
+		return;
+	case CL_EMAXREC:
+		note(scan, FOUND_UNSCANNABLE, "too deep");
+		return;
+	case CL_EMAXSIZE:
+		note(scan, FOUND_UNSCANNABLE, "too big unpacked");
+		return;
+	case CL_EMAXFILES:
+		note(scan, FOUND_UNSCANNABLE, "too many files");
+		return;
+	case CL_EFORMAT: /* the same again, however often it is tried */
+	case CL_EPARSE:
+	case CL_EUNPACK:
+	case CL_BREAK:
+		note(scan, FOUND_UNSCANNABLE, cl_strerror(code));
+		return;
+	case CL_EWRITE:
+	case CL_ECREAT:
+	case CL_ETMPFILE:
+	case CL_ETMPDIR:
+	case CL_EOPEN:
+	case CL_EUNLINK:
+	case CL_ESTAT:
+	case CL_EREAD:
+	case CL_ESEEK:
+	case CL_EDUP:
+	case CL_EACCES:
+	case CL_EMAP:
+	case CL_EMEM:
+	case CL_ENULLARG: /* from here on: never of a scan, by its documentation */
+	case CL_EARG:
+	case CL_EMALFDB:
+	case CL_ECVD:
+	case CL_EVERIFY:
+	case CL_EBYTECODE:
+	case CL_EBYTECODE_TESTFAIL:
+	case CL_ELOCK:
+	case CL_EBUSY:
+	case CL_ESTATE:
+	case CL_VERIFIED: /* of a file in the mail, never of the mail */
+	case CL_ERROR:
+	case CL_ELAST_ERROR:
+		break;
+	}
+	/* A code that later versions add, too: not clean. */
+	note(scan, FOUND_FAILED, cl_strerror(code));
+}
+
+/* -- in the thread ---------------------------------------------------------------- */
+
+/* A file of ours, to see that there can be files: there are descriptors, the directory
+ * is there and may be written, the quota is not used up. */
+static bool
+try_file(const char *directory)
+{
+	static const char block[4096];
+	char *name;
+	int fd, error;
+
+	fd = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	if (fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR)) {
+		name = xasprintf("%s/smtp-gated-XXXXXX", directory);
+		fd = mkostemp(name, O_CLOEXEC);
+		error = errno;
+		if (fd >= 0)
+			unlink(name);
+		free(name);
+		errno = error;
+	}
+	if (fd < 0)
+		return false;
+	error = write(fd, block, sizeof block) == sizeof block ? 0 : errno;
+	close(fd);
+	errno = error;
+	return error == 0;
+}
+
+bool
+clamav_has_room(const char *directory, uint64_t size)
+{
+	struct statvfs disk;
+
+	if (statvfs(directory, &disk) < 0)
+		return false;
+	/* No number of files at all: there is no limit (btrfs). */
+	if ((uint64_t)disk.f_bavail * disk.f_frsize < size ||
+	    (disk.f_files > 0 && disk.f_favail < FILES_LEAST)) {
+		errno = ENOSPC;
+		return false;
+	}
+	return try_file(directory);
+}
+
+static off_t
+read_spool(void *handle, void *to, size_t size, off_t offset)
+{
+	struct clamav_scan *scan = handle;
+	ssize_t got;
+
+	got = spool_read(scan->message, to, size, (uint64_t)offset);
+	if (got < 0)
+		scan->read_error = errno;
+	return got;
+}
+
+static cl_fmap_t *
+map_message(struct clamav_scan *scan)
+{
+	size_t size = spool_size(scan->message);
+	const char *memory = spool_memory(scan->message);
+
+	if (memory)
+		return cl_fmap_open_memory(memory, size);
+	return cl_fmap_open_handle(scan, 0, size, read_spool, true);
+}
+
+static void
+scan_message(struct clamav_scan *scan)
+{
+	struct cl_scan_options options = scan->clamav->options;
+	unsigned long scanned = 0;
+	const char *virus = NULL;
+	cl_error_t code;
+	cl_fmap_t *map;
+
+	map = map_message(scan);
+	if (!map) {
+		note(scan, FOUND_FAILED, "cannot map the message");
+		return;
+	}
+	code = cl_scanmap_callback(map, NULL, &virus, &scanned, scan->engine, &options,
+	                           scan);
+	cl_fmap_close(map);
+	if (scan->read_error)
+		note_error(scan, "cannot read the message", scan->read_error);
+	if (code == CL_VIRUS)
+		note_virus(scan, virus);
+	note_code(scan, code);
+}
+
+/* The message, with enough room for its parts around the scan, or it is not clean. */
+static void
+scan_with_room(struct clamav_scan *scan)
+{
+	const char *directory = scan->clamav->directory;
+	unsigned disk_full = atomic_load(&scan->clamav->disk_full);
+	char what[FINDING_NAME_SIZE];
+
+	snprintf(what, sizeof what, "no temporary files in %.80s", directory);
+	if (!clamav_has_room(directory,
+	                     CLAMAV_ROOM_LEAST + 2 * spool_size(scan->message))) {
+		note_error(scan, what, errno);
+		return;
+	}
+	scan_message(scan);
+	if (!clamav_has_room(directory, CLAMAV_ROOM_LEAST))
+		note_error(scan, what, errno);
+	if (atomic_load(&scan->clamav->disk_full) != disk_full)
+		note_error(scan, what, ENOSPC);
+}
+
+void
+clamav_scan_run(struct work *work)
+{
+	struct clamav_scan *scan = (struct clamav_scan *)work;
+	struct timespec begin, end;
+
+	scan->found.kind = FOUND_NOTHING;
+	scan->found.name[0] = '\0';
+	scanning = scan;
+	clock_gettime(CLOCK_MONOTONIC, &begin);
+	scan_with_room(scan);
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	scanning = NULL;
+	scan->found.scan_us = (unsigned)((end.tv_sec - begin.tv_sec) * 1000000 +
+	                                 (end.tv_nsec - begin.tv_nsec) / 1000);
+}

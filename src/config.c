@@ -1,0 +1,450 @@
+#include "config_internal.h"
+
+#include <assert.h>
+#include <confuse.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	OPTION_COUNT = 0
+#define OPT_SECTION(...) +1
+#define OPT_BOOL(...)    +1
+#define OPT_INT(...)     +1
+#define OPT_STR(...)     +1
+#define OPT_WORD(...)    +1
+#define OPT_LIST(...)    +1
+#define OPT_TEXT(...)    +1
+#include "options.def"
+};
+
+/* What libconfuse is told.  All values reach us as they were written: its own numbers
+ * and booleans are read otherwise than administrators expect (025 is 21), and without
+ * words on what would be right. */
+static cfg_opt_t grammar[] = {
+#define OPT_BOOL(n, ...)      CFG_STR(#n, NULL, CFGF_NONE),
+#define OPT_INT(n, ...)       CFG_STR(#n, NULL, CFGF_NONE),
+#define OPT_STR(n, ...)       CFG_STR(#n, NULL, CFGF_NONE),
+#define OPT_WORD(n, ...)      CFG_STR(#n, NULL, CFGF_NONE),
+#define OPT_LIST(n, def, ...) CFG_STR_LIST(#n, (char[]){ def }, CFGF_NONE),
+#define OPT_TEXT(n, ...)      CFG_STR(#n, NULL, CFGF_NONE),
+#include "options.def"
+	CFG_END()
+};
+
+/* ---- words -------------------------------------------------------------------------- */
+
+/* One call of config_load(). */
+struct reading {
+	const char *file;
+	char *text; /* native and tidy */
+	struct config *cfg;
+	char *why;
+	size_t why_size;
+	config_note_cb *noted;
+	void *arg;
+};
+
+/* libconfuse's callbacks have no argument for us: set while it is at work. */
+static struct reading *current;
+
+/* "FILE:LINE: ..."; returns false. */
+static bool PRINTF(3, 4)
+	complain(struct reading *reading, int line, const char *format, ...)
+{
+	va_list args;
+	char *words;
+
+	va_start(args, format);
+	if (vasprintf(&words, format, args) < 0)
+		abort();
+	va_end(args);
+	snprintf(reading->why, reading->why_size, "%s:%d: %s", reading->file, line,
+	         words);
+	free(words);
+	return false;
+}
+
+/* WORDS begin with "LINE: ". */
+static void
+note(const char *words, void *arg)
+{
+	struct reading *reading = arg;
+	char *whole;
+
+	if (!reading->noted)
+		return;
+	whole = xasprintf("%s:%s", reading->file, words);
+	reading->noted(whole, reading->arg);
+	free(whole);
+}
+
+static void PRINTF(3, 4)
+	note_at(struct reading *reading, int line, const char *format, ...)
+{
+	va_list args;
+	char *words, *whole;
+
+	va_start(args, format);
+	if (vasprintf(&words, format, args) < 0)
+		abort();
+	va_end(args);
+	whole = xasprintf("%d: %s", line, words);
+	note(whole, reading);
+	free(whole);
+	free(words);
+}
+
+/* The line in which NAME is given last; 0: it is not given. */
+static int
+line_of(const struct reading *reading, const char *name)
+{
+	struct name_walk walk = { .at = reading->text, .line = 1 };
+	int line = 0;
+
+	while (config_next_name(&walk))
+		if (walk.size == strlen(name) &&
+		    memcmp(walk.name, name, walk.size) == 0)
+			line = walk.line;
+	return line;
+}
+
+/* ---- reading ------------------------------------------------------------------------ */
+
+static bool
+refuse_unknown(struct reading *reading, const struct name_walk *walk)
+{
+	char *name = xstrndup(walk->name, walk->size);
+	const char *nearest = config_nearest(name);
+	char words[256];
+
+	if (config_old_option(walk->name, walk->size, words, sizeof(words)))
+		complain(reading, walk->line, "%s: %s; delete it", name, words);
+	else if (nearest)
+		complain(reading, walk->line,
+		         "no such option: \"%s\"; did you mean \"%s\"?", name, nearest);
+	else
+		complain(reading, walk->line,
+		         "no such option: \"%s\"; \"smtp-gated -t\" "
+		         "prints all that there are",
+		         name);
+	free(name);
+	return false;
+}
+
+/* libconfuse would tell of an unknown option as well, but not what to do about it. */
+static bool
+check_names(struct reading *reading)
+{
+	struct name_walk walk = { .at = reading->text, .line = 1 };
+	int seen[OPTION_COUNT] = { 0 };
+
+	while (config_next_name(&walk)) {
+		const struct option *opt = option_find(walk.name, walk.size);
+		int *line;
+
+		if (!opt)
+			return refuse_unknown(reading, &walk);
+		line = &seen[opt - config_options];
+		if (*line && !walk.adds)
+			note_at(reading, walk.line,
+			        "%s: given again; this line counts, "
+			        "line %d does not",
+			        opt->name, *line);
+		*line = walk.line;
+	}
+	return true;
+}
+
+static void
+confuse_complains(cfg_t *parsed, const char *format, va_list args)
+{
+	char *words;
+
+	if (current->why[0])
+		return; /* the first complaint is the one that matters */
+	if (vasprintf(&words, format, args) < 0)
+		abort();
+	complain(current, parsed->line, "%s", words);
+	free(words);
+}
+
+/* Called by libconfuse after each value, while it still knows the line. */
+static int
+confuse_checks(cfg_t *parsed, cfg_opt_t *given)
+{
+	const char *name = cfg_opt_name(given);
+	const struct option *opt = option_find(name, strlen(name));
+	const char *text = cfg_opt_getnstr(given, cfg_opt_size(given) - 1);
+	char words[1500];
+
+	if (option_check(opt, text, words, sizeof(words)))
+		return 0;
+	complain(current, parsed->line, "%s: %s", name, words);
+	return -1;
+}
+
+static cfg_t *
+parser_new(void)
+{
+	cfg_t *parser = cfg_init(grammar, CFGF_NONE);
+
+	assert(parser);
+	cfg_set_error_function(parser, confuse_complains);
+	for (const struct option *opt = config_options; opt->kind != OPTION_NONE; opt++)
+		if (opt->name)
+			cfg_set_validate_func(parser, opt->name, confuse_checks);
+	return parser;
+}
+
+static bool
+parse(struct reading *reading, cfg_t *parser)
+{
+	FILE *in;
+	bool good;
+
+	if (!reading->text[0])
+		return true;
+	in = fmemopen(reading->text, strlen(reading->text), "r");
+	assert(in);
+	current = reading;
+	good = cfg_parse_fp(parser, in) == CFG_SUCCESS;
+	current = NULL;
+	fclose(in);
+	if (!good && !reading->why[0])
+		complain(reading, parser->line, "this line cannot be understood");
+	return good;
+}
+
+static void
+take(struct config *cfg, cfg_t *parser)
+{
+	for (const struct option *opt = config_options; opt->kind != OPTION_NONE;
+	     opt++) {
+		unsigned count = opt->name ? cfg_size(parser, opt->name) : 0;
+
+		for (unsigned i = 0; i < count; i++)
+			if (cfg_getnstr(parser, opt->name, i))
+				option_set(cfg, opt, cfg_getnstr(parser, opt->name, i));
+	}
+}
+
+/* What each option alone does not tell. */
+static bool
+check_together(struct reading *reading)
+{
+	const struct config *cfg = reading->cfg;
+
+	if (cfg->bind_address.count == 0)
+		return complain(reading, line_of(reading, "bind_address"),
+		                "bind_address: at least one address is needed");
+	if (cfg->mode == ROUTE_BY_FIXED && !cfg->fixed_server[0])
+		return complain(
+			reading, line_of(reading, "mode"),
+			"mode: fixed needs fixed_server, an address or a host name");
+	if (cfg->legacy && !line_of(reading, "antivirus_type"))
+		note_at(reading, 1,
+		        "antivirus_type: is not given; 1.4 did not scan then, and "
+		        "this version does");
+	if (cfg->mode != ROUTE_BY_FIXED && cfg->fixed_server[0])
+		note_at(reading, line_of(reading, "fixed_server"),
+		        "fixed_server: has no effect unless mode is fixed");
+	if (cfg->scan_max_unpacked < cfg->scan_max_size)
+		note_at(reading, line_of(reading, "scan_max_unpacked"),
+		        "scan_max_unpacked: is less than scan_max_size; a message "
+		        "between "
+		        "the two is never scanned in full");
+	return true;
+}
+
+/* From the file to text that libconfuse may see. */
+static bool
+read_text(struct reading *reading)
+{
+	char *text = config_read_text(reading->file, reading->why, reading->why_size);
+	char words[512];
+
+	reading->text = text;
+	if (!text)
+		return false;
+	reading->cfg->legacy = config_is_legacy(text);
+	if (reading->cfg->legacy) {
+		note_at(reading, 1,
+		        "written in the syntax of smtp-gated 1.4, which is still "
+		        "understood; \"smtp-gated -t %s\" prints it in today's",
+		        reading->file);
+		reading->text = config_from_legacy(text, words, sizeof(words), note,
+		                                   reading);
+		free(text);
+	}
+	if (reading->text && config_tidy(reading->text, words, sizeof(words)))
+		return true;
+	snprintf(reading->why, reading->why_size, "%s:%s", reading->file, words);
+	return false;
+}
+
+static bool
+read_file(struct reading *reading, cfg_t *parser)
+{
+	if (!reading->file) {
+		take(reading->cfg, parser);
+		return true;
+	}
+	if (!read_text(reading) || !check_names(reading) || !parse(reading, parser))
+		return false;
+	take(reading->cfg, parser);
+	return check_together(reading);
+}
+
+struct config *
+config_load(const char *file, char *why, size_t why_size, config_note_cb *noted,
+            void *arg)
+{
+	struct config *cfg = xcalloc(1, sizeof(*cfg));
+	struct reading reading = { .file = file,
+		                   .cfg = cfg,
+		                   .why = why,
+		                   .why_size = why_size,
+		                   .noted = noted,
+		                   .arg = arg };
+	cfg_t *parser = parser_new();
+	bool good;
+
+	why[0] = '\0';
+	cfg->references = 1;
+	cfg->file = file ? xstrdup(file) : NULL;
+	option_defaults(cfg);
+	good = read_file(&reading, parser);
+	cfg_free(parser);
+	free(reading.text);
+	if (good)
+		return cfg;
+	config_drop(cfg);
+	return NULL;
+}
+
+bool
+config_resolve(struct config *cfg, char *why, size_t why_size)
+{
+	const char *words;
+
+	if (cfg->mode != ROUTE_BY_FIXED || addr_resolve(&cfg->fixed, cfg->fixed_server,
+	                                                cfg->fixed_server_port, &words))
+		return true;
+	snprintf(why, why_size, "%s: fixed_server: \"%s\" cannot be looked up: %s",
+	         cfg->file ? cfg->file : "defaults", cfg->fixed_server, words);
+	return false;
+}
+
+/* ---- sharing ------------------------------------------------------------------------ */
+
+struct config *
+config_hold(struct config *cfg)
+{
+	assert(cfg->references > 0);
+	cfg->references++;
+	return cfg;
+}
+
+void
+config_drop(struct config *cfg)
+{
+	if (!cfg || --cfg->references > 0)
+		return;
+	for (const struct option *opt = config_options; opt->kind != OPTION_NONE; opt++)
+		option_clear(cfg, opt);
+	free(cfg->file);
+	free(cfg);
+}
+
+void
+config_unchangeable(const struct config *running, const struct config *fresh,
+                    void (*changed)(const char *name, void *arg), void *arg)
+{
+	for (const struct option *opt = config_options; opt->kind != OPTION_NONE; opt++)
+		if (opt->flags & OPT_RESTART && !option_equal(opt, running, fresh))
+			changed(opt->name, arg);
+}
+
+/* ---- showing ------------------------------------------------------------------------ */
+
+/* Writes TEXT as a comment, in lines that fit a terminal. */
+static void
+print_comment(const char *text, FILE *out)
+{
+	enum { WIDTH = 80 };
+	size_t column = 0;
+
+	while (*text) {
+		size_t size = strcspn(text, " ");
+
+		if (column > 0 && column + 1 + size > WIDTH) {
+			fputc('\n', out);
+			column = 0;
+		}
+		fprintf(out, "%s%.*s", column == 0 ? "# " : " ", (int)size, text);
+		column += size + (column == 0 ? 2 : 1);
+		text += size + strspn(text + size, " ");
+	}
+	fputc('\n', out);
+}
+
+/* The help, what may be given, and whether a reload is enough. */
+static void
+print_help(const struct option *opt, FILE *out)
+{
+	char *text;
+	size_t size;
+	FILE *words = open_memstream(&text, &size);
+
+	assert(words);
+	fputs(opt->help, words);
+	if (opt->kind == OPTION_INT) {
+		fputs("  Allowed: ", words);
+		option_print_range(opt, words);
+		fputc('.', words);
+	}
+	if (opt->kind == OPTION_WORD) {
+		fputs("  One of: ", words);
+		option_print_words(opt, words);
+		fputc('.', words);
+	}
+	if (opt->flags & OPT_RESTART)
+		fputs(" [restart]", words);
+	fclose(words);
+	print_comment(text, out);
+	free(text);
+}
+
+void
+config_dump(const struct config *cfg, bool texts, FILE *out)
+{
+	fprintf(out, "# Configuration of smtp-gated " PROGRAM_VERSION
+	             ", see smtp-gated.conf(5).\n"
+	             "# What is marked [restart] is not changed by a reload.\n");
+	for (const struct option *opt = config_options; opt->kind != OPTION_NONE;
+	     opt++) {
+		if (!texts &&
+		    (opt->kind == OPTION_TEXT ||
+		     (opt->kind == OPTION_SECTION && opt[1].kind == OPTION_TEXT)))
+			continue;
+		if (opt->kind == OPTION_SECTION) {
+			fprintf(out, "\n\n## %s\n", opt->help);
+			continue;
+		}
+		fputc('\n', out);
+		print_help(opt, out);
+		option_print(cfg, opt, out);
+	}
+}
+
+bool
+config_show(const struct config *cfg, const char *name, FILE *out)
+{
+	const struct option *opt = option_find(name, strlen(name));
+
+	if (!opt)
+		return false;
+	option_print(cfg, opt, out);
+	return true;
+}

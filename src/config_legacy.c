@@ -1,0 +1,505 @@
+#include "config_internal.h"
+
+#include <ctype.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- what became of it -------------------------------------------------------------- */
+
+enum fate {
+	OBSOLETE, /* what it was for is no more */
+	LATER,    /* will have its effect again, but has none yet */
+	GONE,     /* a file with it is refused */
+};
+
+/* Options of 1.4 that options.def does not have. */
+static const struct old_option {
+	const char *name;
+	enum fate fate;
+	const char
+		*off; /* the value which meant that nothing happens; "": only empty */
+	const char *hint; /* what to do instead, or why it is not missed */
+} old_options[] = {
+	{ "chroot_path", LATER, "", "systemd's RootDirectory= does the same" },
+	{ "set_user", LATER, "", "start the daemon as this user (systemd: User=)" },
+	{ "set_group", LATER, "", "start the daemon in this group (systemd: Group=)" },
+	{ "priority", LATER, "0", "systemd's Nice= does the same" },
+	{ "pid_hash_size", OBSOLETE, "", "there is no such table any more" },
+	{ "host_hash_size", OBSOLETE, "", "there is no such table any more" },
+	{ "limit_core_size", LATER, "-1", "systemd's LimitCORE= does the same" },
+	{ "limit_virt_size", LATER, "-1", "systemd's LimitAS= does the same" },
+	{ "limit_data_size", LATER, "-1", "systemd's LimitDATA= does the same" },
+	{ "limit_fsize", LATER, "-1", "systemd's LimitFSIZE= does the same" },
+
+	{ "remote_port", LATER, "", NULL },
+	{ "remote_udp_retries", LATER, "", NULL },
+	{ "remote_udp_secret", LATER, "", NULL },
+
+	{ "statefile", LATER, "", NULL },
+	{ "statefile_perm", LATER, "", NULL },
+	{ "statefile_type", LATER, "", NULL },
+
+	{ "lock_on", LATER, "never", NULL },
+	{ "lock_duration", LATER, "0", NULL },
+	{ "lock_path", LATER, "", NULL },
+	{ "lock_perm", LATER, "", NULL },
+	{ "action_script", LATER, "", NULL },
+
+	{ "spool_perm", OBSOLETE, "",
+	  "spooled messages have no name that others could open" },
+	{ "spool_leave_on", LATER, "never", "no message is kept" },
+
+	{ "timeout_lookup", LATER, "", NULL },
+	{ "timeout_spam", LATER, "", NULL },
+
+	{ "auth_require", LATER, "no",
+	  "all clients may send, as their server lets them" },
+	{ "auth_skip", LATER, "none",
+	  "authenticated sessions are scanned like others" },
+
+	{ "max_per_host", LATER, "", NULL },
+	{ "max_per_ident", LATER, "", NULL },
+	{ "max_load", LATER, "0", NULL },
+	{ "size_limit", LATER, "0", NULL },
+
+	{ "spam_max_size", LATER, "", NULL },
+	{ "spam_max_load", LATER, "0", NULL },
+	{ "spam_threshold", LATER, "", NULL },
+	{ "antispam_type", LATER, "off", "messages are not examined for spam" },
+	{ "antispam_path", LATER, "", NULL },
+	{ "antivirus_path", OBSOLETE, "", "libclamav scans inside of the daemon" },
+	{ "dspam_storage", GONE, "", "DSPAM is no longer supported" },
+
+	{ "log_helo", LATER, "no", NULL },
+	{ "log_mail_from", LATER, "off", NULL },
+	{ "log_rcpt_to", LATER, "off", NULL },
+	{ "email_length", LATER, "", NULL },
+
+	{ "nat_header", LATER, "", NULL },
+	{ "nat_header_type", LATER, "none", "no header is put into messages" },
+	{ "abuse", LATER, "", NULL },
+
+	{ "dnsbl", LATER, "", NULL },
+	{ "spf", LATER, "none", NULL },
+	{ "spf_log_only", LATER, "", NULL },
+	{ "spf_fixed_ip", LATER, "", NULL },
+	{ "regex_enforce_helo", LATER, "", NULL },
+	{ "regex_enforce_mail_from", LATER, "", NULL },
+	{ "regex_enforce_rcpt_to", LATER, "", NULL },
+	{ "regex_reject_helo", LATER, "", NULL },
+	{ "regex_reject_mail_from", LATER, "", NULL },
+	{ "regex_reject_rcpt_to", LATER, "", NULL },
+	{ "earlytalker", LATER, "no", NULL },
+
+	{ "ratelimit_path", LATER, "", NULL },
+	{ "ratelimit_period", LATER, "0", NULL },
+	{ "ratelimit_expiration", LATER, "0", NULL },
+	{ "ratelimit_generation", LATER, "0", NULL },
+	{ "ratelimit_connections", LATER, "0", NULL },
+	{ "ratelimit_messages", LATER, "0", NULL },
+	{ "ratelimit_recipients", LATER, "0", NULL },
+	{ "ratelimit_bytes", LATER, "0", NULL },
+	{ "ratelimit_mailfrom_rejects", LATER, "0", NULL },
+	{ "ratelimit_rcptto_rejects", LATER, "0", NULL },
+	{ "ratelimit_auth_rejects", LATER, "0", NULL },
+	{ "ratelimit_dst_expiration", LATER, "-1", NULL },
+
+	{ "locale", OBSOLETE, "", "errors of the system are told in English" },
+	{ "msg_virus_locked", LATER, "", NULL },
+	{ "msg_spam_found", LATER, "", NULL },
+	{ "msg_unknown_virus", OBSOLETE, "", "a virus always has a name" },
+	{ "msg_malformed_ip", OBSOLETE, "", "this cannot happen any more" },
+	{ "msg_cannot_connect", OBSOLETE, "", "see msg_connect_failed" },
+	{ "msg_spool_open_fail", OBSOLETE, "", "see msg_spool_problem" },
+	{ "msg_pipeline_full", OBSOLETE, "", "a client that is ahead is made to wait" },
+	{ "msg_lookup_timeout", LATER, "", NULL },
+	{ "msg_lookup_mismatch", LATER, "", NULL },
+	{ "msg_lookup_nomem", OBSOLETE, "", "see msg_lookup_failed" },
+	{ "msg_lookup_unknown", OBSOLETE, "", "see msg_lookup_failed" },
+	{ "msg_max_per_host", LATER, "", NULL },
+	{ "msg_max_per_ident", LATER, "", NULL },
+	{ "msg_system_load", LATER, "", NULL },
+	{ "msg_nomem", OBSOLETE, "", "this cannot happen any more" },
+	{ "msg_unknown_scanner", OBSOLETE, "", "this cannot happen any more" },
+	{ "msg_auth_required", LATER, "", NULL },
+	{ "msg_size_limit", LATER, "", NULL },
+	{ "msg_fixed_xclient_fail", LATER, "", NULL },
+	{ "msg_dnsdb_reject", LATER, "", NULL },
+	{ "msg_spf_reject", LATER, "", NULL },
+	{ "msg_rate_reject", LATER, "", NULL },
+	{ "msg_ratelimit_error", LATER, "", NULL },
+	{ "msg_ratelimit_messages", LATER, "", NULL },
+	{ "msg_ratelimit_rcptto", LATER, "", NULL },
+	{ "msg_ratelimit_rcptto_rejects", LATER, "", NULL },
+	{ "msg_ratelimit_helo", LATER, "", NULL },
+	{ "msg_ratelimit_mailfrom", LATER, "", NULL },
+	{ "msg_ratelimit_mailfrom_rejects", LATER, "", NULL },
+	{ "msg_ratelimit_dst", LATER, "", NULL },
+	{ "msg_earlytalker", LATER, "", NULL },
+	{ "msg_regex_helo", LATER, "", NULL },
+	{ "msg_regex_mail_from", LATER, "", NULL },
+	{ "msg_regex_rcpt_to", LATER, "", NULL },
+};
+
+enum { OLD_OPTIONS = sizeof(old_options) / sizeof(old_options[0]) };
+
+/* Values of 1.4 that are written otherwise now, or mean what we cannot do.  Never may one
+ * silently become another. */
+static const struct old_value {
+	const char *name, *value;
+	const char *fresh; /* what to write instead; NULL: the file is refused */
+	const char *why;
+} old_values[] = {
+#define NOT_YET "is not supported in this version; allowed: fixed, netfilter"
+#define INSIDE \
+	"libclamav scans inside of the daemon; write libclamav in its place, " \
+	"and delete the line antivirus_path"
+#define BSD_ONLY \
+	"is for BSD systems, and this one is for Linux; allowed: fixed, netfilter"
+	{ "mode", "fixed+xclient", NULL, NOT_YET },
+	{ "mode", "tproxy", NULL, NOT_YET },
+	{ "mode", "tproxy,netfilter", NULL, NOT_YET },
+	{ "mode", "getsockname", NULL, NOT_YET },
+	{ "mode", "remote", NULL, NOT_YET },
+	{ "mode", "remote-udp", NULL, NOT_YET },
+	{ "mode", "ipfw", NULL, BSD_ONLY },
+	{ "mode", "ipfilter", NULL, BSD_ONLY },
+	{ "mode", "pf", NULL, BSD_ONLY },
+	{ "antivirus_type", "clamd", NULL,
+	  "is not supported in this version: " INSIDE },
+	{ "antivirus_type", "mksd", NULL, "is no longer supported: " INSIDE },
+	{ "scan_max_size", "0", NULL,
+	  "turned scanning off in 1.4; write antivirus_type off in its place" },
+	{ "outgoing_addr", "0.0.0.0", "", NULL },
+	{ "log_level", "panic", "emerg", NULL },
+	{ "log_level", "error", "err", NULL },
+	{ "log_level", "warn", "warning", NULL },
+	{ "log_facility", "security", "auth", NULL },
+};
+
+enum { OLD_VALUES = sizeof(old_values) / sizeof(old_values[0]) };
+
+static const struct old_option *
+old_option_find(const char *name, size_t size)
+{
+	for (size_t i = 0; i < OLD_OPTIONS; i++)
+		if (strlen(old_options[i].name) == size &&
+		    memcmp(old_options[i].name, name, size) == 0)
+			return &old_options[i];
+	return NULL;
+}
+
+static const struct old_value *
+old_value_find(const char *name, const char *value)
+{
+	for (size_t i = 0; i < OLD_VALUES; i++)
+		if (strcmp(old_values[i].name, name) == 0 &&
+		    strcmp(old_values[i].value, value) == 0)
+			return &old_values[i];
+	return NULL;
+}
+
+static void
+fate_words(const struct old_option *old, char *words, size_t size)
+{
+	static const char *const fates[] = {
+		[OBSOLETE] = "has no effect any more",
+		[LATER] = "has no effect in this version",
+		[GONE] = "cannot be used any more",
+	};
+
+	snprintf(words, size, "%s%s%s", fates[old->fate], old->hint ? ": " : "",
+	         old->hint ? old->hint : "");
+}
+
+bool
+config_old_option(const char *name, size_t size, char *words, size_t words_size)
+{
+	const struct old_option *old = old_option_find(name, size);
+
+	if (old)
+		fate_words(old, words, words_size);
+	return old;
+}
+
+bool
+config_old_value(const char *name, const char *value, char *words, size_t words_size)
+{
+	const struct old_value *old = old_value_find(name, value);
+
+	if (!old || !old->why)
+		return false;
+	snprintf(words, words_size, "\"%s\" %s", value, old->why);
+	return true;
+}
+
+const char *
+config_old_name(size_t index)
+{
+	return index < OLD_OPTIONS ? old_options[index].name : NULL;
+}
+
+/* ---- is it one? --------------------------------------------------------------------- */
+
+static size_t
+name_size(const char *text)
+{
+	size_t size = 0;
+
+	while (isalnum((unsigned char)text[size]) || text[size] == '_')
+		size++;
+	return size;
+}
+
+static const char *
+next_line(const char *at)
+{
+	at += strcspn(at, "\n");
+	return *at ? at + 1 : at;
+}
+
+bool
+config_is_legacy(const char *text)
+{
+	bool lone = false;
+
+	for (const char *at = text; *at; at = next_line(at)) {
+		size_t size;
+
+		at += strspn(at, " \t");
+		if (strchr("#;\r\n", *at))
+			continue;
+		size = name_size(at);
+		at += size;
+		if (size == 0 || !strchr(" \t\r\n", *at))
+			return false;
+		at += strspn(at, " \t\r");
+		if (*at == '=' || (at[0] == '+' && at[1] == '='))
+			return false;
+		if (*at && *at != '\n')
+			return true;
+		lone = true; /* a name without a value: the next line will tell */
+	}
+	return lone;
+}
+
+/* ---- rewriting ---------------------------------------------------------------------- */
+
+struct rewriting {
+	int line;
+	FILE *out;
+	char *why;
+	size_t why_size;
+	config_note_cb *noted;
+	void *arg;
+};
+
+static bool PRINTF(2, 3) refuse(struct rewriting *work, const char *format, ...)
+{
+	int used = snprintf(work->why, work->why_size, "%d: ", work->line);
+	va_list args;
+
+	va_start(args, format);
+	if (used >= 0 && (size_t)used < work->why_size)
+		vsnprintf(work->why + used, work->why_size - (size_t)used, format,
+		          args);
+	va_end(args);
+	return false;
+}
+
+static void PRINTF(2, 3) note(struct rewriting *work, const char *format, ...)
+{
+	char words[512];
+	int used = snprintf(words, sizeof(words), "%d: ", work->line);
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(words + used, sizeof(words) - (size_t)used, format, args);
+	va_end(args);
+	if (work->noted)
+		work->noted(words, work->arg);
+}
+
+/* Parts between commas, without the blanks around them. */
+static void
+write_list(struct rewriting *work, const char *value)
+{
+	const char *comma = "";
+
+	fputc('{', work->out);
+	while (*value) {
+		size_t size;
+
+		value += strspn(value, " \t,");
+		size = strcspn(value, ",");
+		for (; size > 0 && strchr(" \t", value[size - 1]); size--)
+			;
+		if (size == 0)
+			continue;
+		fputs(comma, work->out);
+		print_quoted(value, size, work->out);
+		comma = ", ";
+		value += size;
+		value += strspn(value, " \t");
+	}
+	fputc('}', work->out);
+}
+
+/* Numbers below our lowest that 1.4 took, and what they were meant to say. */
+static const struct {
+	const char *name;
+	bool no_limit; /* else: as little as possible */
+} low_numbers[] = {
+	{ "timeout_direct", true },  { "timeout_connect", true },
+	{ "timeout_scanner", true }, { "timeout_session", true },
+	{ "timeout_idle", true },    { "buffer_size", false },
+	{ "connect_queue", false },  { "pipeline_size", false },
+	{ "enfile_sleep", false },
+};
+
+/* 1.4 had hardly any bounds.  What lies beyond ours is brought within where it is clear
+ * what was meant; all the rest is left to be refused. */
+static int64_t
+bring_within(const struct option *opt, int64_t number)
+{
+	bool is_port = strcmp(opt->name, "port") == 0 ||
+	               strcmp(opt->name, "fixed_server_port") == 0;
+
+	if (number > opt->high && !is_port)
+		return opt->high;
+	if (number >= opt->low)
+		return number;
+	for (size_t i = 0; i < sizeof(low_numbers) / sizeof(low_numbers[0]); i++)
+		if (strcmp(low_numbers[i].name, opt->name) == 0)
+			return low_numbers[i].no_limit ? opt->high : opt->low;
+	return number;
+}
+
+static void
+write_number(struct rewriting *work, const struct option *opt, int64_t number)
+{
+	int64_t fresh = bring_within(opt, number);
+
+	if (fresh != number)
+		note(work,
+		     "%s: %" PRId64 " is not possible any more; %" PRId64 " is used",
+		     opt->name, number, fresh);
+	fprintf(work->out, "%" PRId64, fresh);
+}
+
+static void
+write_value(struct rewriting *work, const struct option *opt, const char *value)
+{
+	int64_t number;
+
+	fprintf(work->out, "%s = ", opt->name);
+	if (opt->kind == OPTION_LIST)
+		write_list(work, value);
+	else if (opt->kind == OPTION_INT && option_number(opt, value, 0, &number))
+		write_number(work, opt, number);
+	else
+		print_quoted(value, strlen(value), work->out);
+}
+
+/* An option that we have not: said, and left out. */
+static bool
+pass_over(struct rewriting *work, const struct old_option *old, const char *value)
+{
+	char words[256];
+
+	fate_words(old, words, sizeof(words));
+	if (old->fate == GONE)
+		return refuse(work, "%s: %s; delete it", old->name, words);
+	if (*value && strcmp(value, old->off) != 0)
+		note(work, "%s: %s", old->name, words);
+	return true;
+}
+
+static bool
+rewrite_option(struct rewriting *work, const char *name, const char *value)
+{
+	const struct old_option *old = old_option_find(name, strlen(name));
+	const struct option *opt = option_find(name, strlen(name));
+	const struct old_value *was = old_value_find(name, value);
+
+	if (*value == '=' || (value[0] == '+' && value[1] == '='))
+		return refuse(
+			work,
+			"%s: there is a \"=\", but the file began in the syntax of "
+			"1.4, which has none; write all lines one way",
+			name);
+	if (was && was->why)
+		return refuse(work, "%s: \"%s\" %s", name, value, was->why);
+	if (was)
+		value = was->fresh;
+	if (old)
+		return pass_over(work, old, value);
+	if (opt)
+		write_value(work, opt, value);
+	else
+		fprintf(work->out, "%s = \"\"",
+		        name); /* will be refused, as any other */
+	return true;
+}
+
+/* LINE is all of it, without its end. */
+static bool
+rewrite_line(struct rewriting *work, char *line)
+{
+	size_t size = strlen(line);
+	char *value;
+
+	while (size > 0 && strchr(" \t\r", line[size - 1]))
+		line[--size] = '\0';
+	line += strspn(line, " \t");
+	if (strchr("#;", *line))
+		return true;
+	size = name_size(line);
+	value = line + size;
+	if (size == 0 || !strchr(" \t", *value))
+		return refuse(work, "there is no name of an option at the beginning of "
+		                    "this line");
+	value += strspn(value, " \t");
+	line[size] = '\0';
+	return rewrite_option(work, line, value);
+}
+
+static bool
+rewrite_all(struct rewriting *work, char *text)
+{
+	char *line;
+
+	for (work->line = 1; (line = strsep(&text, "\n")); work->line++) {
+		if (!rewrite_line(work, line))
+			return false;
+		if (text)
+			fputc('\n', work->out);
+	}
+	return true;
+}
+
+char *
+config_from_legacy(const char *text, char *why, size_t why_size, config_note_cb *noted,
+                   void *arg)
+{
+	struct rewriting work = {
+		.why = why, .why_size = why_size, .noted = noted, .arg = arg
+	};
+	char *copy = xstrdup(text), *native;
+	size_t size;
+	bool good;
+
+	work.out = open_memstream(&native, &size);
+	if (!work.out)
+		abort();
+	good = rewrite_all(&work, copy);
+	free(copy);
+	if (fclose(work.out) != 0)
+		abort();
+	if (good)
+		return native;
+	free(native);
+	return NULL;
+}

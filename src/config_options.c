@@ -1,0 +1,557 @@
+#include "config_internal.h"
+
+#include <assert.h>
+#include <ctype.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <syslog.h>
+
+enum {
+	LONGEST_TEXT = 400, /* with name and code it must fit into a reply line, 512 */
+	LONGEST_STRING = 1000,
+};
+
+/* ---- the table ---------------------------------------------------------------------- */
+
+static const struct word mode_words[] = {
+	{ "fixed", ROUTE_BY_FIXED },
+	{ "netfilter", ROUTE_BY_NETFILTER },
+	{ 0 },
+};
+
+static const struct word newline_words[] = {
+	{ "normalise", NEWLINE_NORMALISE },
+	{ "reject", NEWLINE_REJECT },
+	{ "pass", NEWLINE_PASS },
+	{ 0 },
+};
+
+static const struct word antivirus_words[] = {
+	{ "off", ANTIVIRUS_OFF },
+	{ "libclamav", ANTIVIRUS_LIBCLAMAV },
+	{ 0 },
+};
+
+static const struct word unscannable_words[] = {
+	{ "pass", UNSCANNABLE_PASS },
+	{ "refuse", UNSCANNABLE_REFUSE },
+	{ "defer", UNSCANNABLE_DEFER },
+	{ 0 },
+};
+
+static const struct word failed_words[] = {
+	{ "pass", FAILED_PASS },
+	{ "refuse", FAILED_REFUSE },
+	{ "defer", FAILED_DEFER },
+	{ 0 },
+};
+
+static const struct word level_words[] = {
+	{ "emerg", LOG_EMERG }, { "alert", LOG_ALERT },     { "crit", LOG_CRIT },
+	{ "err", LOG_ERR },     { "warning", LOG_WARNING }, { "notice", LOG_NOTICE },
+	{ "info", LOG_INFO },   { "debug", LOG_DEBUG },     { 0 },
+};
+
+static const struct word facility_words[] = {
+	{ "auth", LOG_AUTH },     { "authpriv", LOG_AUTHPRIV },
+	{ "cron", LOG_CRON },     { "daemon", LOG_DAEMON },
+	{ "ftp", LOG_FTP },       { "lpr", LOG_LPR },
+	{ "mail", LOG_MAIL },     { "news", LOG_NEWS },
+	{ "syslog", LOG_SYSLOG }, { "user", LOG_USER },
+	{ "uucp", LOG_UUCP },     { "local0", LOG_LOCAL0 },
+	{ "local1", LOG_LOCAL1 }, { "local2", LOG_LOCAL2 },
+	{ "local3", LOG_LOCAL3 }, { "local4", LOG_LOCAL4 },
+	{ "local5", LOG_LOCAL5 }, { "local6", LOG_LOCAL6 },
+	{ "local7", LOG_LOCAL7 }, { 0 },
+};
+
+#define ROW(k, n, fl, text) \
+	.kind = OPTION_##k, .name = #n, .field = offsetof(struct config, n), \
+	.flags = (fl), .help = (text)
+
+const struct option config_options[] = {
+#define OPT_SECTION(title)         { .kind = OPTION_SECTION, .help = title },
+#define OPT_BOOL(n, def, fl, text) { ROW(BOOL, n, fl, text) },
+#define OPT_INT(n, def, lo, hi, un, fl, text) \
+	{ ROW(INT, n, fl, text), .low = lo, .high = hi, .unit = un },
+#define OPT_STR(n, def, fl, text)        { ROW(STR, n, fl, text) },
+#define OPT_WORD(n, def, list, fl, text) { ROW(WORD, n, fl, text), .words = list },
+#define OPT_LIST(n, def, fl, text)       { ROW(LIST, n, fl, text) },
+#define OPT_TEXT(n, def, text)           { ROW(TEXT, n, 0, text) },
+#include "options.def"
+	{ .kind = OPTION_NONE },
+};
+
+const struct option *
+option_find(const char *name, size_t size)
+{
+	for (const struct option *opt = config_options; opt->kind != OPTION_NONE; opt++)
+		if (opt->name && strlen(opt->name) == size &&
+		    memcmp(opt->name, name, size) == 0)
+			return opt;
+	return NULL;
+}
+
+void *
+option_field(const struct config *cfg, const struct option *opt)
+{
+	return (char *)cfg + opt->field;
+}
+
+/* ---- reading ------------------------------------------------------------------------ */
+
+static const struct word *
+word_find(const struct option *opt, const char *text)
+{
+	char *end;
+	long number = strtol(text, &end, 10);
+	bool is_number = (opt->flags & OPT_NUMBERS) && end != text && !*end;
+
+	for (const struct word *word = opt->words; word->text; word++)
+		if (strcasecmp(word->text, text) == 0 ||
+		    (is_number && word->value == number))
+			return word;
+	return NULL;
+}
+
+static const struct {
+	const char *text;
+	bool value;
+} bool_words[] = {
+	{ "true", true }, { "false", false }, { "yes", true }, { "no", false },
+	{ "on", true },   { "off", false },   { "1", true },   { "0", false },
+};
+
+static bool
+bool_read(const char *text, bool *value)
+{
+	for (size_t i = 0; i < sizeof(bool_words) / sizeof(bool_words[0]); i++)
+		if (strcasecmp(bool_words[i].text, text) == 0) {
+			*value = bool_words[i].value;
+			return true;
+		}
+	return false;
+}
+
+/* What a suffix multiplies by; 0: there is none such. */
+static int64_t
+suffix_factor(const char *unit, const char *suffix)
+{
+	if (!*suffix)
+		return 1;
+	if (suffix[1])
+		return 0;
+	if (strcmp(unit, "bytes") == 0)
+		switch (toupper((unsigned char)*suffix)) {
+		case 'K':
+			return INT64_C(1) << 10;
+		case 'M':
+			return INT64_C(1) << 20;
+		case 'G':
+			return INT64_C(1) << 30;
+		}
+	if (strcmp(unit, "s") == 0)
+		switch (*suffix) {
+		case 's':
+			return 1;
+		case 'm':
+			return 60;
+		case 'h':
+			return 3600;
+		case 'd':
+			return 86400;
+		}
+	return 0;
+}
+
+bool
+option_number(const struct option *opt, const char *text, int base, int64_t *number)
+{
+	const char *digits = *text == '-' ? text + 1 : text;
+	char *end;
+	long long value;
+	int64_t factor;
+
+	if (!isdigit((unsigned char)*digits))
+		return false; /* strtoll() would skip blanks and take a '+' */
+	errno = 0;
+	value = strtoll(text, &end, base);
+	factor = suffix_factor(opt->unit, end);
+	return errno == 0 && factor > 0 &&
+	       !__builtin_mul_overflow(value, factor, number);
+}
+
+static void
+range_text(const struct option *opt, char *text, size_t size)
+{
+	FILE *out = fmemopen(text, size, "w");
+
+	assert(out);
+	option_print_range(opt, out);
+	if (strcmp(opt->unit, "bytes") == 0)
+		fputs(", or with K, M, G", out);
+	if (strcmp(opt->unit, "s") == 0)
+		fputs(", or with m, h, d", out);
+	fclose(out);
+}
+
+static bool
+check_number(const struct option *opt, const char *text, char *why, size_t why_size)
+{
+	const char *digits = *text == '-' ? text + 1 : text;
+	char range[128];
+	int64_t number;
+
+	/* 025 was 21 in files of 1.4, and is 25 for whoever writes it today. */
+	if (digits[0] == '0' && isalnum((unsigned char)digits[1]) &&
+	    option_number(opt, text, 0, &number)) {
+		snprintf(why, why_size,
+		         "\"%s\" may be taken for octal or hexadecimal; "
+		         "write a plain decimal number",
+		         text);
+		return false;
+	}
+	range_text(opt, range, sizeof(range));
+	if (!option_number(opt, text, 10, &number)) {
+		snprintf(why, why_size, "\"%s\" is no whole number%s; allowed: %s",
+		         text, opt->unit[0] ? " or has an unknown unit" : "", range);
+		return false;
+	}
+	if (number < opt->low || number > opt->high) {
+		snprintf(why, why_size, "\"%s\" is out of range; allowed: %s", text,
+		         range);
+		return false;
+	}
+	return true;
+}
+
+static bool
+check_word(const struct option *opt, const char *text, char *why, size_t why_size)
+{
+	char words[256] = "";
+	FILE *out;
+
+	if (word_find(opt, text))
+		return true;
+	if (config_old_value(opt->name, text, why, why_size))
+		return false;
+	out = fmemopen(words, sizeof(words), "w");
+	assert(out);
+	option_print_words(opt, out);
+	fclose(out);
+	snprintf(why, why_size, "no such word: \"%s\"; allowed: %s", text, words);
+	return false;
+}
+
+static bool
+is_token(const char *text, const char *but)
+{
+	for (; *text; text++)
+		if (*text <= ' ' || *text > '~' || strchr(but, *text))
+			return false;
+	return true;
+}
+
+static bool
+check_string(const struct option *opt, const char *text, char *why, size_t why_size)
+{
+	size_t longest = opt->kind == OPTION_TEXT ? LONGEST_TEXT : LONGEST_STRING;
+	const char *fault = NULL;
+	struct addr addr;
+
+	if (strlen(text) > longest) {
+		snprintf(why, why_size, "is longer than %zu bytes", longest);
+		return false;
+	}
+	if (!*text && (opt->flags & OPT_NEEDED || opt->kind == OPTION_LIST))
+		fault = "must not be empty";
+	else if (!*text)
+		return true;
+	else if (opt->flags & OPT_ADDRESS && !addr_parse(&addr, text, 0))
+		fault = "is no IPv4 or IPv6 address";
+	else if (opt->flags & OPT_PATH && *text != '/')
+		fault = "is no absolute path: it must begin with \"/\"";
+	else if (opt->flags & OPT_TOKEN && !is_token(text, ""))
+		fault = "must be one word of plain ASCII, without blanks";
+	else if (opt->flags & OPT_HEADER && !is_token(text, ":"))
+		fault = "is no name of a header: plain ASCII, no blank, no colon";
+	if (fault)
+		snprintf(why, why_size, "%s%s%s %s", *text ? "\"" : "", text,
+		         *text ? "\"" : "it", fault);
+	return !fault;
+}
+
+bool
+option_check(const struct option *opt, const char *text, char *why, size_t why_size)
+{
+	bool value;
+
+	switch (opt->kind) {
+	case OPTION_BOOL:
+		if (bool_read(text, &value))
+			return true;
+		snprintf(why, why_size,
+		         "\"%s\" is neither true nor false; allowed: "
+		         "true, false, yes, no, on, off, 1, 0",
+		         text);
+		return false;
+	case OPTION_INT:
+		return check_number(opt, text, why, why_size);
+	case OPTION_WORD:
+		return check_word(opt, text, why, why_size);
+	case OPTION_STR:
+	case OPTION_LIST:
+	case OPTION_TEXT:
+		return check_string(opt, text, why, why_size);
+	case OPTION_NONE:
+	case OPTION_SECTION:
+		break;
+	}
+	abort();
+}
+
+static void
+list_append(struct string_list *list, const char *text)
+{
+	list->at = xrealloc(list->at, (list->count + 1) * sizeof(*list->at));
+	list->at[list->count++] = xstrdup(text);
+}
+
+void
+option_set(struct config *cfg, const struct option *opt, const char *text)
+{
+	void *field = option_field(cfg, opt);
+	bool good = true;
+
+	switch (opt->kind) {
+	case OPTION_BOOL:
+		good = bool_read(text, field);
+		break;
+	case OPTION_INT:
+		good = option_number(opt, text, 10, field);
+		break;
+	case OPTION_WORD:
+		*(int *)field = word_find(opt, text)->value;
+		break;
+	case OPTION_STR:
+	case OPTION_TEXT:
+		free(*(char **)field);
+		*(char **)field = xstrdup(text);
+		break;
+	case OPTION_LIST:
+		list_append(field, text);
+		break;
+	case OPTION_NONE:
+	case OPTION_SECTION:
+		abort();
+	}
+	assert(good);
+}
+
+void
+option_defaults(struct config *cfg)
+{
+#define OPT_BOOL(n, def, ...) cfg->n = (def);
+#define OPT_INT(n, def, ...)  cfg->n = (def);
+#define OPT_WORD(n, def, ...) cfg->n = (def);
+#define OPT_STR(n, def, ...)  cfg->n = xstrdup(def);
+#define OPT_TEXT(n, def, ...) cfg->n = xstrdup(def);
+#include "options.def"
+}
+
+void
+option_clear(struct config *cfg, const struct option *opt)
+{
+	struct string_list *list = option_field(cfg, opt);
+
+	switch (opt->kind) {
+	case OPTION_STR:
+	case OPTION_TEXT:
+		free(*(char **)option_field(cfg, opt));
+		*(char **)option_field(cfg, opt) = NULL;
+		break;
+	case OPTION_LIST:
+		for (size_t i = 0; i < list->count; i++)
+			free(list->at[i]);
+		free(list->at);
+		*list = (struct string_list){ 0 };
+		break;
+	case OPTION_NONE:
+	case OPTION_SECTION:
+	case OPTION_BOOL:
+	case OPTION_INT:
+	case OPTION_WORD:
+		break;
+	}
+}
+
+static bool
+list_equal(const struct string_list *a, const struct string_list *b)
+{
+	if (a->count != b->count)
+		return false;
+	for (size_t i = 0; i < a->count; i++)
+		if (strcmp(a->at[i], b->at[i]) != 0)
+			return false;
+	return true;
+}
+
+bool
+option_equal(const struct option *opt, const struct config *a, const struct config *b)
+{
+	const void *x = option_field(a, opt), *y = option_field(b, opt);
+
+	switch (opt->kind) {
+	case OPTION_BOOL:
+		return *(const bool *)x == *(const bool *)y;
+	case OPTION_INT:
+		return *(const int64_t *)x == *(const int64_t *)y;
+	case OPTION_WORD:
+		return *(const int *)x == *(const int *)y;
+	case OPTION_STR:
+	case OPTION_TEXT:
+		return strcmp(*(char *const *)x, *(char *const *)y) == 0;
+	case OPTION_LIST:
+		return list_equal(x, y);
+	case OPTION_NONE:
+	case OPTION_SECTION:
+		break;
+	}
+	return true;
+}
+
+/* ---- printing ----------------------------------------------------------------------- */
+
+void
+print_quoted(const char *text, size_t size, FILE *out)
+{
+	fputc('"', out);
+	for (size_t i = 0; i < size; i++) {
+		if (strchr("\"\\$", text[i]))
+			fputc('\\', out);
+		fputc(text[i], out);
+	}
+	fputc('"', out);
+}
+
+static void
+print_word(const struct option *opt, int value, FILE *out)
+{
+	for (const struct word *word = opt->words; word->text; word++)
+		if (word->value == value) {
+			fputs(word->text, out);
+			return;
+		}
+	abort();
+}
+
+static void
+print_list(const struct string_list *list, FILE *out)
+{
+	fputc('{', out);
+	for (size_t i = 0; i < list->count; i++) {
+		fputs(i > 0 ? ", " : "", out);
+		print_quoted(list->at[i], strlen(list->at[i]), out);
+	}
+	fputc('}', out);
+}
+
+void
+option_print(const struct config *cfg, const struct option *opt, FILE *out)
+{
+	const void *field = option_field(cfg, opt);
+	const char *text;
+
+	fprintf(out, "%s = ", opt->name);
+	switch (opt->kind) {
+	case OPTION_BOOL:
+		fputs(*(const bool *)field ? "true" : "false", out);
+		break;
+	case OPTION_INT:
+		fprintf(out, "%" PRId64, *(const int64_t *)field);
+		break;
+	case OPTION_WORD:
+		print_word(opt, *(const int *)field, out);
+		break;
+	case OPTION_STR:
+	case OPTION_TEXT:
+		text = *(char *const *)field;
+		print_quoted(text, strlen(text), out);
+		break;
+	case OPTION_LIST:
+		print_list(field, out);
+		break;
+	case OPTION_NONE:
+	case OPTION_SECTION:
+		abort();
+	}
+	fputc('\n', out);
+}
+
+void
+option_print_words(const struct option *opt, FILE *out)
+{
+	for (const struct word *word = opt->words; word->text; word++)
+		fprintf(out, "%s%s", word == opt->words ? "" : ", ", word->text);
+}
+
+void
+option_print_range(const struct option *opt, FILE *out)
+{
+	fprintf(out, "%" PRId64 " to %" PRId64, opt->low, opt->high);
+	if (opt->unit[0])
+		fprintf(out, " %s", opt->unit);
+}
+
+/* ---- names -------------------------------------------------------------------------- */
+
+/* How many characters must change, come or go to make one of the other. */
+static size_t
+distance(const char *a, const char *b)
+{
+	enum { LONGEST = 48 };
+	size_t row[LONGEST + 1], b_size = strlen(b);
+
+	if (b_size > LONGEST)
+		return SIZE_MAX;
+	for (size_t j = 0; j <= b_size; j++)
+		row[j] = j;
+	for (size_t i = 1; a[i - 1]; i++) {
+		size_t corner = row[0];
+
+		row[0] = i;
+		for (size_t j = 1; j <= b_size; j++) {
+			size_t best = corner +
+			              (tolower((unsigned char)a[i - 1]) != b[j - 1]);
+
+			if (row[j] + 1 < best)
+				best = row[j] + 1;
+			if (row[j - 1] + 1 < best)
+				best = row[j - 1] + 1;
+			corner = row[j];
+			row[j] = best;
+		}
+	}
+	return row[b_size];
+}
+
+const char *
+config_nearest(const char *name)
+{
+	size_t nearest = strlen(name) / 3 + 2; /* what is farther is no misspelling */
+	const char *found = NULL;
+
+	for (const struct option *opt = config_options; opt->kind != OPTION_NONE;
+	     opt++) {
+		size_t far = opt->name ? distance(name, opt->name) : SIZE_MAX;
+
+		if (far < nearest) {
+			nearest = far;
+			found = opt->name;
+		}
+	}
+	return found;
+}

@@ -1,0 +1,297 @@
+#include "conn.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <event2/event_struct.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+struct conn {
+	const struct conn_events *events;
+	void *owner;
+	struct evbuffer *input, *output;
+	struct event readable, writable;
+	uint64_t received;
+	int fd;
+	int error; /* of a write; told by on_writable() */
+	bool connecting;
+	bool want_input; /* what the owner asked for */
+	bool waiting;    /* for the kernel to take more output */
+	bool eof;        /* the peer will send no more */
+	bool finishing;  /* we will send no more, once the output is empty */
+	bool finished;   /* and have said so */
+	bool lost;
+};
+
+/* One for all: what is read goes from here to the input in its true size, so that
+ * ten thousand short lines do not hold ten thousand large blocks. */
+static char *scratch;
+static size_t scratch_size;
+
+void
+conn_set_read_size(size_t size)
+{
+	scratch = xrealloc(scratch, size);
+	scratch_size = size;
+}
+
+/* Reading is on if it is wanted, possible, and there is anything to come. */
+static void
+read_switch(struct conn *conn)
+{
+	bool on = conn->want_input && !conn->connecting && !conn->eof && !conn->lost;
+
+	if (on == (bool)event_pending(&conn->readable, EV_READ, NULL))
+		return;
+	if (on)
+		event_add(&conn->readable, NULL);
+	else
+		event_del(&conn->readable);
+}
+
+/* Calls out: the conn may be gone afterwards. */
+static void
+conn_lose(struct conn *conn, int error)
+{
+	enum conn_end why = conn->connecting ? CONN_UNREACHABLE : CONN_RESET;
+
+	conn->lost = true;
+	conn->connecting = false;
+	event_del(&conn->writable);
+	read_switch(conn);
+	conn->events->lost(conn, why, error, conn->owner);
+}
+
+static void
+on_readable(evutil_socket_t fd, short what, void *arg)
+{
+	struct conn *conn = arg;
+	ssize_t got = recv(fd, scratch, scratch_size, 0);
+
+	(void)what;
+	if (got < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (got < 0) {
+		conn_lose(conn, errno);
+		return;
+	}
+	if (got == 0) {
+		conn->eof = true;
+		read_switch(conn);
+	} else {
+		conn->received += (uint64_t)got;
+		evbuffer_add(conn->input, scratch, (size_t)got);
+	}
+	conn->events->input(conn, conn->owner);
+}
+
+/* Writes what the kernel takes.  False: there is nothing more to be done now. */
+static bool
+write_some(struct conn *conn)
+{
+	while (evbuffer_get_length(conn->output) > 0) {
+		if (evbuffer_write(conn->output, conn->fd) >= 0 || errno == EINTR)
+			continue;
+		if (errno != EAGAIN)
+			conn->error = errno;
+		return false;
+	}
+	return true;
+}
+
+void
+conn_flush(struct conn *conn)
+{
+	if (conn->connecting || conn->waiting || conn->lost)
+		return;
+	if (!write_some(conn)) {
+		conn->waiting = true;
+		event_add(&conn->writable, NULL);
+		if (conn->error != 0) /* tell it from the loop, not from here */
+			event_active(&conn->writable, EV_WRITE, 0);
+		return;
+	}
+	if (conn->finishing && !conn->finished) {
+		shutdown(conn->fd, SHUT_WR);
+		conn->finished = true;
+	}
+}
+
+static void
+on_connected(struct conn *conn)
+{
+	socklen_t size = sizeof(conn->error);
+
+	if (conn->error == 0)
+		getsockopt(conn->fd, SOL_SOCKET, SO_ERROR, &conn->error, &size);
+	if (conn->error != 0) {
+		conn_lose(conn, conn->error);
+		return;
+	}
+	conn->connecting = false;
+	read_switch(conn);
+	conn->events->connected(conn, conn->owner);
+}
+
+static void
+on_writable(evutil_socket_t fd, short what, void *arg)
+{
+	struct conn *conn = arg;
+
+	(void)fd;
+	(void)what;
+	if (conn->connecting) {
+		on_connected(conn);
+		return;
+	}
+	conn->waiting = false;
+	if (conn->error == 0)
+		conn_flush(conn);
+	if (conn->error != 0) {
+		conn_lose(conn, conn->error);
+		return;
+	}
+	conn->events->drained(conn, conn->owner);
+}
+
+static struct conn *
+conn_new(struct event_base *base, int fd, const struct conn_events *events, void *owner)
+{
+	struct conn *conn = xcalloc(1, sizeof(*conn));
+	int on = 1;
+
+	if (!scratch)
+		conn_set_read_size(65536);
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+	conn->fd = fd;
+	conn->events = events;
+	conn->owner = owner;
+	conn->want_input = true;
+	conn->input = evbuffer_new();
+	conn->output = evbuffer_new();
+	event_assign(&conn->readable, base, fd, EV_READ | EV_PERSIST, on_readable,
+	             conn);
+	event_assign(&conn->writable, base, fd, EV_WRITE, on_writable, conn);
+	return conn;
+}
+
+struct conn *
+conn_accepted(struct event_base *base, int fd, const struct conn_events *events,
+              void *owner)
+{
+	struct conn *conn = conn_new(base, fd, events, owner);
+
+	read_switch(conn);
+	return conn;
+}
+
+/* The source port is chosen at connect(), when the kernel knows the whole 4-tuple. */
+static bool
+bind_source(int fd, const struct addr *from)
+{
+	int on = 1;
+
+	if (addr_family(from) == AF_UNSPEC)
+		return true;
+	setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
+	return bind(fd, &from->any, addr_size(from)) == 0;
+}
+
+struct conn *
+conn_connect(struct event_base *base, const struct addr *to, const struct addr *from,
+             const struct conn_events *events, void *owner)
+{
+	int fd = socket(addr_family(to), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	struct conn *conn;
+	int error;
+
+	if (fd < 0)
+		return NULL;
+	if (!bind_source(fd, from)) {
+		error = errno;
+		close(fd);
+		errno = error;
+		return NULL;
+	}
+	conn = conn_new(base, fd, events, owner);
+	conn->connecting = true;
+	event_add(&conn->writable, NULL);
+	if (connect(fd, &to->any, addr_size(to)) != 0 && errno != EINPROGRESS) {
+		conn->error = errno;
+		event_active(&conn->writable, EV_WRITE, 0);
+	}
+	return conn;
+}
+
+void
+conn_free(struct conn *conn)
+{
+	if (!conn)
+		return;
+	event_del(&conn->readable);
+	event_del(&conn->writable);
+	evbuffer_free(conn->input);
+	evbuffer_free(conn->output);
+	close(conn->fd);
+	free(conn);
+}
+
+struct evbuffer *
+conn_input(struct conn *conn)
+{
+	return conn->input;
+}
+
+struct evbuffer *
+conn_output(struct conn *conn)
+{
+	return conn->output;
+}
+
+int
+conn_fd(const struct conn *conn)
+{
+	return conn->fd;
+}
+
+size_t
+conn_backlog(const struct conn *conn)
+{
+	return evbuffer_get_length(conn->output);
+}
+
+void
+conn_want_input(struct conn *conn, bool want)
+{
+	if (want == conn->want_input)
+		return;
+	conn->want_input = want;
+	read_switch(conn);
+}
+
+bool
+conn_at_eof(const struct conn *conn)
+{
+	return conn->eof;
+}
+
+void
+conn_finish(struct conn *conn)
+{
+	conn->finishing = true;
+	conn_flush(conn);
+}
+
+bool
+conn_finished(const struct conn *conn)
+{
+	return conn->finished || conn->lost;
+}
+
+uint64_t
+conn_received(const struct conn *conn)
+{
+	return conn->received;
+}

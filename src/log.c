@@ -1,0 +1,324 @@
+#include "log.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+enum {
+	VALUE_MAX = 512,  /* of one value, quoted */
+	LINE_SIZE = 4096, /* of one line; what does not fit is left out */
+};
+
+static const struct {
+	const char *word;
+	int level;
+} events[] = {
+#define E(id, word, level, meaning) [LOG_##id##_EVENT] = { word, level },
+	LOG_EVENTS(E)
+#undef E
+};
+
+static enum log_sink sink = LOG_TO_STDERR;
+static int level_wanted = LOG_INFO;
+static int facility = LOG_DAEMON;
+static int sink_fd = -1;
+static uint64_t lost;
+
+/* ---- fields ------------------------------------------------------------ */
+
+struct log_field
+log_bytes(const char *key, const char *text, size_t size)
+{
+	return (struct log_field){ .key = key,
+		                   .kind = LOG_FIELD_TEXT,
+		                   .text = { text, size } };
+}
+
+struct log_field
+log_text(const char *key, const char *text)
+{
+	return log_bytes(key, text, text ? strlen(text) : 0);
+}
+
+struct log_field
+log_number(const char *key, int64_t number)
+{
+	return (struct log_field){ .key = key,
+		                   .kind = LOG_FIELD_NUMBER,
+		                   .number = number };
+}
+
+struct log_field
+log_real(const char *key, double real)
+{
+	return (struct log_field){ .key = key, .kind = LOG_FIELD_REAL, .real = real };
+}
+
+struct log_field
+log_addr(const char *key, const struct addr *addr)
+{
+	return (struct log_field){ .key = key, .kind = LOG_FIELD_ADDR, .addr = addr };
+}
+
+struct log_field
+log_error(int error)
+{
+	return log_text("error", strerror(error));
+}
+
+/* ---- quoting ----------------------------------------------------------- */
+
+static bool
+is_bare(const char *text, size_t size)
+{
+	for (size_t i = 0; i < size; i++)
+		if (text[i] <= ' ' || text[i] >= 0x7f || strchr("\"\\=", text[i]))
+			return false;
+	return size > 0;
+}
+
+/* The C escape of one byte, into OUT of at least 5. */
+static size_t
+escape(char *out, unsigned char c)
+{
+	static const char letters[] = "\"\\\n\r\t", names[] = "\"\\nrt";
+	const char *known = c ? strchr(letters, c) : NULL;
+
+	if (known) {
+		out[0] = '\\';
+		out[1] = names[known - letters];
+		return 2;
+	}
+	if (c >= ' ' && c < 0x7f) {
+		out[0] = (char)c;
+		return 1;
+	}
+	return (size_t)sprintf(out, "\\x%02x", c);
+}
+
+const char *
+log_quote(char *out, size_t out_size, const char *text, size_t size)
+{
+	static const char cut[] = "...\"";
+	size_t used = 0;
+
+	if (is_bare(text, size) && size < out_size) {
+		memcpy(out, text, size);
+		out[size] = '\0';
+		return out;
+	}
+	out[used++] = '"';
+	for (size_t i = 0; i < size; i++) {
+		if (used + 4 + sizeof(cut) > out_size) {
+			memcpy(out + used, cut, sizeof(cut));
+			return out;
+		}
+		used += escape(out + used, (unsigned char)text[i]);
+	}
+	out[used++] = '"';
+	out[used] = '\0';
+	return out;
+}
+
+static void
+value_print(char value[static VALUE_MAX], const struct log_field *field)
+{
+	char addr[ADDR_TEXT_SIZE];
+
+	switch (field->kind) {
+	case LOG_FIELD_TEXT:
+		log_quote(value, VALUE_MAX, field->text.at, field->text.size);
+		break;
+	case LOG_FIELD_NUMBER:
+		snprintf(value, VALUE_MAX, "%" PRId64, field->number);
+		break;
+	case LOG_FIELD_REAL:
+		snprintf(value, VALUE_MAX, "%.3f", field->real);
+		break;
+	case LOG_FIELD_ADDR:
+		snprintf(value, VALUE_MAX, "%s", addr_full(field->addr, addr));
+		break;
+	}
+}
+
+/* ---- lines ------------------------------------------------------------- */
+
+/* Two texts side by side: the line, and the same as fields of the journal. */
+struct line {
+	char text[LINE_SIZE];
+	size_t text_used;
+	char fields[2 * LINE_SIZE];
+	size_t fields_used;
+};
+
+static void PRINTF(4, 5)
+	append(char *to, size_t size, size_t *used, const char *format, ...)
+{
+	va_list args;
+	int more;
+
+	va_start(args, format);
+	more = vsnprintf(to + *used, size - *used, format, args);
+	va_end(args);
+	if (more >= 0 && (size_t)more < size - *used)
+		*used += (size_t)more;
+	else
+		to[*used] = '\0'; /* all of it or nothing of it */
+}
+
+static void
+line_put(struct line *line, const char *key, const char *field, const char *value)
+{
+	char upper[32];
+	size_t i;
+
+	append(line->text, sizeof(line->text), &line->text_used, " %s=%s", key, value);
+	if (sink != LOG_TO_JOURNAL)
+		return;
+	for (i = 0; field[i] && i < sizeof(upper) - 1; i++)
+		upper[i] = (char)toupper((unsigned char)field[i]);
+	upper[i] = '\0';
+	append(line->fields, sizeof(line->fields), &line->fields_used, "%s=%s\n", upper,
+	       value);
+}
+
+static void
+line_make(struct line *line, const struct log_ctx *ctx, enum log_event event,
+          const struct log_field *fields)
+{
+	char value[VALUE_MAX];
+
+	line->text_used = line->fields_used = 0;
+	append(line->text, sizeof(line->text), &line->text_used, "%s",
+	       events[event].word);
+	if (ctx && ctx->session[0])
+		line_put(line, "s", "session", ctx->session);
+	if (ctx && ctx->mail > 0) {
+		snprintf(value, sizeof(value), "%u", ctx->mail);
+		line_put(line, "t", "mail", value);
+	}
+	for (; fields->key; fields++) {
+		if (fields->kind == LOG_FIELD_TEXT && !fields->text.at)
+			continue;
+		value_print(value, fields);
+		line_put(line, fields->key, fields->key, value);
+	}
+}
+
+/* ---- sinks ------------------------------------------------------------- */
+
+/* (Re)connects: the logger may have been restarted. */
+static bool
+sink_connect(void)
+{
+	struct sockaddr_un to = { .sun_family = AF_UNIX };
+
+	if (sink_fd >= 0)
+		close(sink_fd);
+	strcpy(to.sun_path,
+	       sink == LOG_TO_JOURNAL ? "/run/systemd/journal/socket" : "/dev/log");
+	sink_fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	return sink_fd >= 0 &&
+	       connect(sink_fd, (struct sockaddr *)&to, sizeof(to)) == 0;
+}
+
+static void
+datagram(const char *text, size_t size)
+{
+	if (send(sink_fd, text, size, MSG_NOSIGNAL) >= 0)
+		return;
+	if (errno != EAGAIN && sink_connect() &&
+	    send(sink_fd, text, size, MSG_NOSIGNAL) >= 0)
+		return;
+	lost++;
+}
+
+static void
+line_write(struct line *line, int level)
+{
+	char packet[sizeof(line->text) + sizeof(line->fields) + 128];
+	int size = 0;
+
+	switch (sink) {
+	case LOG_TO_STDERR:
+		line->text[line->text_used++] = '\n'; /* append() left room for a NUL */
+		if (write(STDERR_FILENO, line->text, line->text_used) < 0)
+			lost++;
+		return;
+	case LOG_TO_SYSLOG:
+		size = snprintf(packet, sizeof(packet), "<%d>smtp-gated[%d]: %s",
+		                facility | level, (int)getpid(), line->text);
+		break;
+	case LOG_TO_JOURNAL:
+		size = snprintf(packet, sizeof(packet),
+		                "PRIORITY=%d\nSYSLOG_FACILITY=%d\n"
+		                "SYSLOG_IDENTIFIER=smtp-gated\nMESSAGE=%s\n%s",
+		                level, facility >> 3, line->text, line->fields);
+		break;
+	}
+	datagram(packet, (size_t)size);
+}
+
+bool
+log_wanted(enum log_event event)
+{
+	return events[event].level <= level_wanted;
+}
+
+void
+log_write(const struct log_ctx *ctx, enum log_event event,
+          const struct log_field *fields)
+{
+	struct line line;
+
+	if (!log_wanted(event))
+		return;
+	line.fields[0] = '\0';
+	line_make(&line, ctx, event, fields);
+	line_write(&line, events[event].level);
+}
+
+void
+log_open(enum log_sink where, int level, int syslog_facility)
+{
+	log_close();
+	sink = where;
+	level_wanted = level;
+	facility = syslog_facility;
+	if (sink != LOG_TO_STDERR)
+		(void)sink_connect(); /* else tried again with the first line */
+}
+
+void
+log_close(void)
+{
+	if (sink_fd >= 0)
+		close(sink_fd);
+	sink_fd = -1;
+}
+
+/* JOURNAL_STREAM is "device:inode" of the stream that systemd gave us: systemd.exec(5). */
+bool
+log_stderr_is_journal(void)
+{
+	const char *named = getenv("JOURNAL_STREAM");
+	uint64_t device, inode;
+	struct stat is;
+
+	return named && sscanf(named, "%" SCNu64 ":%" SCNu64, &device, &inode) == 2 &&
+	       fstat(STDERR_FILENO, &is) == 0 && is.st_dev == device &&
+	       is.st_ino == inode;
+}
+
+uint64_t
+log_lost(void)
+{
+	return lost;
+}

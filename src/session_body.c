@@ -1,0 +1,388 @@
+#include "session_internal.h"
+
+#include "stats.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+/*
+ * The content of a message: decoded, spooled, encoded to the server; at its end the dot is
+ * held, the message judged, and the dot released or the server dropped (RFC 5321 4.1.1.4:
+ * what has no end of mail data was never sent).
+ */
+
+static int64_t
+clock_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+/* ---- the beginning ------------------------------------------------------------ */
+
+static void
+on_space(void *arg)
+{
+	struct session *s = arg;
+
+	s->mail->waits_for_space = false;
+	session_turn(s);
+}
+
+static struct spool *
+spool_begin(struct session *s)
+{
+	char head[CHECK_HEAD_SIZE];
+	size_t size = check_head(s->cfg, head);
+
+	return spool_new(s->world->budget, head, size, on_space, s);
+}
+
+/* A server may take DATA without a MAIL that we saw accepted: content is content. */
+void
+session_body_begin(struct session *s)
+{
+	if (!s->mail)
+		s->mail = transaction_new(&s->log, ++s->mails, NULL);
+	s->mail->message = evbuffer_new();
+	if (s->cfg->bare_newline == NEWLINE_PASS)
+		s->mail->decoder.newlines = BODY_PASS;
+	if (check_stages(s->cfg) & STAGE_MESSAGE)
+		s->mail->spool = spool_begin(s);
+	session_enter(s, SESSION_BODY);
+}
+
+/* ---- the verdict ---------------------------------------------------------------- */
+
+static void
+count_verdict(const struct finding *because)
+{
+	static const enum counter counters[] = {
+		[FOUND_NOTHING] = STAT_mails_clean,
+		[FOUND_VIRUS] = STAT_mails_infected,
+		[FOUND_UNSCANNABLE] = STAT_mails_unscannable,
+		[FOUND_FAILED] = STAT_mails_failed,
+		[FOUND_BARE_NEWLINE] = STAT_mails_unscannable,
+	};
+
+	stats_add(STAT_mails, 1);
+	stats_add(counters[because->kind], 1);
+}
+
+static void
+log_verdict(const struct session *s)
+{
+	const struct transaction *mail = s->mail;
+	const struct finding *because = &mail->verdict.because;
+	bool found = because->kind != FOUND_NOTHING;
+
+	log_event(&mail->log, found ? LOG_FOUND_EVENT : LOG_VERDICT_EVENT,
+	          log_text("finding", finding_word(because->kind)),
+	          log_text("name", because->name[0] ? because->name : NULL),
+	          log_text("action", verdict_word(mail->verdict.act)),
+	          log_addr("client", &s->client_addr),
+	          log_addr("server", &s->server_addr), log_text("from", mail->sender),
+	          log_number("rcpts", mail->recipients),
+	          log_number("size", (int64_t)mail->size),
+	          log_real("scan_ms", (double)because->took_us / 1000),
+	          log_real("wait_ms", (double)(clock_us() - mail->judged_at) / 1000));
+}
+
+/* The dot, at last.  The server's reply is the client's. */
+static void
+release(struct session *s)
+{
+	struct expected *last;
+
+	body_encode_end(&s->mail->encoder, conn_output(s->server));
+	last = pipeline_push(&s->owed, PLAN_FORWARD);
+	last->subject = SUBJECT_CONTENT;
+	spool_drop(s->mail->spool);
+	s->mail->spool = NULL;
+	session_enter(s, SESSION_DELIVERING);
+}
+
+static void
+refuse(struct session *s)
+{
+	const struct verdict *verdict = &s->mail->verdict;
+
+	session_say(s, verdict->code, verdict->enhanced, verdict->text);
+	session_takeover(s);
+	transaction_free(s->mail);
+	s->mail = NULL;
+}
+
+static void
+carry_out(struct session *s)
+{
+	count_verdict(&s->mail->verdict.because);
+	log_verdict(s);
+	if (s->mail->verdict.act == VERDICT_DELIVER)
+		release(s);
+	else
+		refuse(s);
+}
+
+static void
+on_judged(const struct finding *found, size_t count, void *arg)
+{
+	struct session *s = arg;
+
+	s->mail->round = NULL;
+	verdict_weigh(&s->mail->verdict, s->cfg, found, count);
+	carry_out(s);
+	session_turn(s);
+}
+
+static void
+judge(struct session *s)
+{
+	struct transaction *mail = s->mail;
+
+	mail->evidence = (struct evidence){
+		.log = &mail->log,
+		.client = &s->client_addr,
+		.server = &s->server_addr,
+		.message = mail->spool,
+	};
+	spool_seal(mail->spool);
+	session_enter(s, SESSION_JUDGING);
+	mail->round = check_start(s->world->checks, s->cfg, STAGE_MESSAGE,
+	                          &mail->evidence, on_judged, s);
+	assert(mail->round);
+}
+
+void
+session_judging_expired(struct session *s)
+{
+	struct finding late = { .kind = FOUND_FAILED,
+		                .check = "timeout_judging",
+		                .name = "no verdict in time" };
+
+	check_cancel(s->mail->round);
+	s->mail->round = NULL;
+	verdict_weigh(&s->mail->verdict, s->cfg, &late, 1);
+	carry_out(s);
+}
+
+/* ---- messages that are lost before their end --------------------------------------- */
+
+/* The message will not be delivered, whatever comes: the server hears no more of it, the
+ * rest is thrown away, and the client is told when it has sent its dot and listens. */
+static void
+doom(struct session *s, int why)
+{
+	struct transaction *mail = s->mail;
+
+	mail->doom = why;
+	mail->waits_for_space = false;
+	session_drop_server(s);
+	if (mail->spool)
+		spool_abandon(mail->spool);
+	spool_drop(mail->spool);
+	mail->spool = NULL;
+}
+
+static void
+doom_by(struct session *s, const struct finding *finding)
+{
+	verdict_weigh(&s->mail->verdict, s->cfg, finding, 1);
+	if (s->mail->verdict.act != VERDICT_DELIVER)
+		doom(s, DOOM_BY_VERDICT);
+}
+
+/*
+ * The server speaks before it got the dot.  A refusal is its final word on the message;
+ * that it accepts what it does not have yet is no SMTP.
+ */
+static void
+on_early_reply(struct session *s, const struct reply *reply)
+{
+	struct verdict *verdict = &s->mail->verdict;
+	struct reply_line line;
+	size_t at = 0;
+
+	if (reply->code < 400 || reply->code == 421) {
+		doom(s, DOOM_BY_LOSS);
+		return;
+	}
+	verdict->code = reply->code; /* an enhanced code is in the text already */
+	if (reply_next_line(reply, &at, &line))
+		snprintf(verdict->text, sizeof(verdict->text), "%.*s", (int)line.size,
+		         line.text);
+	doom(s, DOOM_BY_REPLY);
+}
+
+/* What the server does while it should only listen.  True: it is still there. */
+static bool
+server_listens(struct session *s)
+{
+	struct reply reply;
+
+	switch (reply_read(&s->replies, conn_input(s->server), &reply)) {
+	case REPLY_WHOLE:
+		on_early_reply(s, &reply);
+		return false;
+	case REPLY_MALFORMED:
+		break;
+	case REPLY_MORE:
+		if (!session_server_gone(s))
+			return true;
+		break;
+	}
+	doom(s, DOOM_BY_LOSS);
+	return false;
+}
+
+/* ---- content --------------------------------------------------------------------- */
+
+/* No room for the message: that is a scan which failed, unless failing scans let mail
+ * pass, and then it passes. */
+static void
+on_spool_failed(struct session *s, int error)
+{
+	struct finding finding = { .kind = FOUND_FAILED, .check = "spool" };
+
+	snprintf(finding.name, sizeof(finding.name), "spool: %s", strerror(error));
+	log_event(&s->mail->log, LOG_TROUBLE_EVENT,
+	          log_text("text",
+	                   "a message cannot be stored for scanning; see the free "
+	                   "space and the permissions of spool_path"),
+	          log_text("spool_path", s->cfg->spool_path), log_error(error));
+	doom_by(s, &finding);
+	if (s->mail->doom) {
+		s->mail->verdict.code = 452;
+		s->mail->verdict.enhanced = "4.3.1";
+		snprintf(s->mail->verdict.text, sizeof(s->mail->verdict.text), "%s",
+		         s->cfg->msg_spool_problem);
+		return;
+	}
+	s->mail->unchecked = true;
+	spool_abandon(s->mail->spool);
+	spool_drop(s->mail->spool);
+	s->mail->spool = NULL;
+}
+
+/* Puts the decoded piece at rest.  False: it waits for room. */
+static bool
+store(struct session *s)
+{
+	struct transaction *mail = s->mail;
+
+	if (!mail->spool || evbuffer_get_length(mail->message) == 0)
+		return true;
+	switch (spool_append(mail->spool, mail->message)) {
+	case SPOOL_OK:
+		break;
+	case SPOOL_WAIT:
+		mail->waits_for_space = true;
+		return false;
+	case SPOOL_FAILED:
+		on_spool_failed(s, errno);
+		break;
+	}
+	return true;
+}
+
+static void
+pass_on(struct session *s)
+{
+	struct transaction *mail = s->mail;
+
+	mail->size += evbuffer_get_length(mail->message);
+	if (mail->doom)
+		evbuffer_drain(mail->message, evbuffer_get_length(mail->message));
+	else
+		body_encode(&mail->encoder, mail->message, conn_output(s->server));
+}
+
+/* No check is configured: nothing was looked at, so nothing is said about it either. */
+static void
+release_unjudged(struct session *s)
+{
+	stats_add(STAT_mails, 1);
+	release(s);
+}
+
+static void
+on_complete(struct session *s)
+{
+	struct transaction *mail = s->mail;
+
+	mail->judged_at = clock_us();
+	switch (mail->doom) {
+	case DOOM_NONE:
+		if (mail->unchecked)
+			carry_out(s);
+		else if (mail->spool)
+			judge(s);
+		else
+			release_unjudged(s);
+		break;
+	case DOOM_BY_VERDICT:
+		carry_out(s);
+		break;
+	case DOOM_BY_REPLY:
+		log_event(&mail->log, LOG_DELIVERED_EVENT, log_text("accepted", "no"),
+		          log_number("code", mail->verdict.code),
+		          log_text("from", mail->sender));
+		refuse(s);
+		break;
+	case DOOM_BY_LOSS:
+		session_end(s, END_SERVER_LOST);
+		break;
+	}
+}
+
+void
+session_turn_body(struct session *s)
+{
+	struct transaction *mail = s->mail;
+	struct finding stray = { .kind = FOUND_BARE_NEWLINE, .check = "bare_newline" };
+
+	if (!mail->doom)
+		(void)server_listens(s);
+	if (mail->waits_for_space)
+		return;
+	if (!mail->complete)
+		mail->complete = body_decode(&mail->decoder, conn_input(s->client),
+		                             mail->message) == BODY_END;
+	if (!mail->doom && mail->decoder.bare > 0 &&
+	    s->cfg->bare_newline == NEWLINE_REJECT)
+		doom_by(s, &stray);
+	if (!store(s))
+		return;
+	pass_on(s);
+	if (mail->complete)
+		on_complete(s);
+	else if (conn_at_eof(s->client))
+		session_end(s, END_CLIENT_CLOSED);
+}
+
+/* Whose fault is it that nothing moves? */
+void
+session_body_expired(struct session *s)
+{
+	if (s->mail->waits_for_space)
+		session_end(s, END_SPOOL);
+	else if (s->server && conn_backlog(s->server) > 0)
+		session_end(s, END_SERVER_TIMEOUT);
+	else
+		session_end(s, END_CLIENT_TIMEOUT);
+}
+
+void
+session_turn_judging(struct session *s)
+{
+	if (server_listens(s))
+		return;
+	check_cancel(s->mail->round);
+	s->mail->round = NULL;
+	on_complete(s);
+}

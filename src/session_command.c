@@ -1,0 +1,230 @@
+#include "session_internal.h"
+
+/*
+ * What each command of a client leads to.
+ *
+ * Most are passed on as they are and the server decides.  The others are those behind
+ * which we could not follow the session, or that a client must not be able to send.
+ */
+
+typedef void command_cb(struct session *s, const struct command *command);
+
+/* ---- replies of our own -------------------------------------------------- */
+
+void
+session_answer(struct session *s, int code, const char *enhanced, const char *text)
+{
+	struct expected *answer = pipeline_push(&s->owed, PLAN_ANSWER);
+
+	answer->code = code;
+	answer->enhanced = enhanced;
+	answer->text = xstrdup(text);
+	session_answer_due(s);
+}
+
+/* ---- passing on ----------------------------------------------------------- */
+
+static struct expected *
+pass(struct session *s, const struct command *command)
+{
+	struct evbuffer *out = conn_output(s->server);
+	struct expected *reply = pipeline_push(&s->owed, PLAN_FORWARD);
+
+	evbuffer_add(out, command->line, command->size);
+	evbuffer_add(out, "\r\n", 2);
+	reply->subject = SUBJECT_COMMAND;
+	reply->verb = (unsigned char)command->verb;
+	return reply;
+}
+
+static void
+on_plain(struct session *s, const struct command *command)
+{
+	pass(s, command);
+}
+
+/* Its reply changes what the next line means, or the client must wait for it anyway
+ * (RFC 2920 3.1). */
+static void
+on_last_of_group(struct session *s, const struct command *command)
+{
+	pass(s, command)->ends_group = true;
+}
+
+static void
+on_mail(struct session *s, const struct command *command)
+{
+	size_t size;
+	const char *path = command_path(command->argument, "FROM", &size);
+	struct expected *reply = pass(s, command);
+
+	if (path)
+		reply->text = xstrndup(path, size);
+}
+
+/* ---- not passing on ------------------------------------------------------- */
+
+static void
+on_refused(struct session *s, const struct command *command)
+{
+	if (!s->refusal_logged)
+		log_event(&s->log, LOG_REFUSE_EVENT, log_text("why", "command"),
+		          log_text("command", verb_name(command->verb)),
+		          log_addr("client", &s->client_addr));
+	s->refusal_logged = true;
+	session_answer(s, 502, "5.5.1", s->cfg->msg_unimpl_command);
+}
+
+/* CHUNKING is hidden, so nobody should send this; who does sends content right behind
+ * (RFC 3030 section 2), which must never be taken for commands. */
+static void
+on_bdat(struct session *s, const struct command *command)
+{
+	uint64_t size;
+	bool last;
+
+	on_refused(s, command);
+	if (command_chunk(command->argument, &size, &last))
+		s->chunk_left = size;
+	else
+		session_end(s, END_CLIENT_PROTOCOL);
+}
+
+/* Whatever is already behind it would be taken for the first words of the secured
+ * session (CVE-2011-0411). */
+static void
+on_starttls(struct session *s, const struct command *command)
+{
+	if (s->cfg->forbid_starttls) {
+		on_refused(s, command);
+		return;
+	}
+	if (evbuffer_get_length(conn_input(s->client)) > 0) {
+		session_end(s, END_INJECTION);
+		return;
+	}
+	pass(s, command)->ends_group = true;
+}
+
+static command_cb *const handlers[VERB_COUNT] = {
+	[VERB_UNKNOWN] = on_last_of_group,
+	[VERB_HELO] = on_last_of_group,
+	[VERB_EHLO] = on_last_of_group,
+	[VERB_MAIL] = on_mail,
+	[VERB_RCPT] = on_plain,
+	[VERB_DATA] = on_last_of_group,
+	[VERB_BDAT] = on_bdat,
+	[VERB_RSET] = on_plain,
+	[VERB_NOOP] = on_plain,
+	[VERB_QUIT] = on_last_of_group,
+	[VERB_VRFY] = on_plain,
+	[VERB_EXPN] = on_plain,
+	[VERB_HELP] = on_plain,
+	[VERB_AUTH] = on_last_of_group,
+	[VERB_STARTTLS] = on_starttls,
+	[VERB_ETRN] = on_plain,
+	[VERB_TURN] = on_refused,
+	[VERB_ATRN] = on_refused,
+	[VERB_BURL] = on_refused,
+	[VERB_XCLIENT] = on_refused,
+	[VERB_XFORWARD] = on_refused,
+	[VERB_XEXCH50] = on_refused,
+};
+
+/* ---- AUTH (RFC 4954 section 4) --------------------------------------------- */
+
+/* An answer to a challenge: opaque, never logged, never taken for a command. */
+static void
+pass_answer(struct session *s, const struct command *answer)
+{
+	struct expected *reply = pass(s, answer);
+
+	reply->subject = SUBJECT_CHALLENGED;
+	reply->ends_group = true;
+	s->opaque = false;
+}
+
+/* The server waits for an answer that we cannot pass on: it gets a cancel instead. */
+static void
+cancel_auth(struct session *s)
+{
+	struct expected *reply = pipeline_push(&s->owed, PLAN_SWALLOW);
+
+	evbuffer_add(conn_output(s->server), "*\r\n", 3);
+	reply->subject = SUBJECT_CHALLENGED;
+	s->opaque = false;
+}
+
+/* ---- taking ----------------------------------------------------------------- */
+
+static void
+on_bad_line(struct session *s, const char *text)
+{
+	if (s->opaque)
+		cancel_auth(s);
+	session_answer(s, 500, "5.5.2", text);
+}
+
+static void
+on_command(struct session *s, const struct command *command)
+{
+	if (s->opaque) {
+		pass_answer(s, command);
+		return;
+	}
+	if (log_wanted(LOG_COMMAND_EVENT) && command->verb != VERB_UNKNOWN)
+		log_event(&s->log, LOG_COMMAND_EVENT,
+		          log_text("verb", verb_name(command->verb)),
+		          log_text("argument", command->verb == VERB_AUTH
+		                                       ? NULL
+		                                       : command->argument));
+	handlers[command->verb](s, command);
+}
+
+/* A refused chunk goes where nobody reads it.  True when it is gone. */
+static bool
+skip_chunk(struct session *s)
+{
+	struct evbuffer *input = conn_input(s->client);
+	size_t size = evbuffer_get_length(input);
+
+	if (size > s->chunk_left)
+		size = (size_t)s->chunk_left;
+	evbuffer_drain(input, size);
+	s->chunk_left -= size;
+	return s->chunk_left == 0;
+}
+
+static bool
+may_take(const struct session *s)
+{
+	size_t most = session_backlog_max(s);
+
+	return s->state == SESSION_RELAYING && !pipeline_group_ended(&s->owed) &&
+	       s->owed.count < s->cfg->pipeline_size &&
+	       conn_backlog(s->client) < most && conn_backlog(s->server) < most;
+}
+
+void
+session_take_commands(struct session *s)
+{
+	static char line[COMMAND_AUTH_MAX + 1];
+	struct evbuffer *input = conn_input(s->client);
+	struct command command;
+
+	while (may_take(s) && skip_chunk(s)) {
+		switch (command_read(&s->commands, input, s->opaque, line, &command)) {
+		case COMMAND_MORE:
+			return;
+		case COMMAND_LINE:
+			on_command(s, &command);
+			break;
+		case COMMAND_TOO_LONG:
+			on_bad_line(s, s->cfg->msg_line_too_long);
+			break;
+		case COMMAND_BROKEN:
+			on_bad_line(s, s->cfg->msg_line_broken);
+			break;
+		}
+	}
+}

@@ -1,0 +1,265 @@
+#include "session_internal.h"
+
+#include "stats.h"
+
+#include <stdlib.h>
+
+/*
+ * What the server says: passed on to the client in order, and watched for what it means
+ * for us.
+ */
+
+/* Extensions that we cannot follow: what they bring past us would go unscanned, or would
+ * be misread. */
+static const char *const hidden[] = {
+	"CHUNKING", "BINARYMIME", "XEXCH50", "XCLIENT",        "XFORWARD",
+	"BURL",     "ATRN",       "TURN",    "X-ANONYMOUSTLS",
+};
+
+static bool
+hides(const struct reply_line *line, void *arg)
+{
+	const struct session *s = arg;
+
+	if (s->cfg->forbid_starttls && reply_offers(line, "STARTTLS"))
+		return true;
+	for (size_t i = 0; i < sizeof(hidden) / sizeof(hidden[0]); i++)
+		if (reply_offers(line, hidden[i]))
+			return true;
+	return false;
+}
+
+static bool
+ehlo_offers(const struct reply *reply, const char *keyword)
+{
+	struct reply_line line;
+	size_t at = 0;
+
+	if (!reply_next_line(reply, &at, &line)) /* the greeting */
+		return false;
+	while (reply_next_line(reply, &at, &line))
+		if (reply_offers(&line, keyword))
+			return true;
+	return false;
+}
+
+/* ---- what replies mean ------------------------------------------------------ */
+
+static void
+mail_forget(struct session *s)
+{
+	transaction_free(s->mail);
+	s->mail = NULL;
+}
+
+static void
+mail_accepted(struct session *s, const char *sender)
+{
+	mail_forget(s);
+	s->mail = transaction_new(&s->log, ++s->mails, sender);
+	log_event(&s->mail->log, LOG_MAIL_EVENT, log_text("from", sender));
+}
+
+static void
+content_answered(struct session *s, int code)
+{
+	bool accepted = code >= 200 && code <= 299;
+
+	log_event(&s->mail->log, LOG_DELIVERED_EVENT,
+	          log_text("accepted", accepted ? "yes" : "no"),
+	          log_number("code", code), log_text("from", s->mail->sender),
+	          log_number("rcpts", s->mail->recipients),
+	          log_number("size", (int64_t)s->mail->size));
+	s->delivered += accepted;
+	stats_add(STAT_mails_delivered, accepted);
+	mail_forget(s);
+	session_enter(s, SESSION_RELAYING);
+}
+
+/* Nothing may stand before the server's TLS, from either side. */
+static void
+starttls_answered(struct session *s, int code)
+{
+	if (code != 220)
+		return;
+	if (evbuffer_get_length(conn_input(s->client)) > 0 ||
+	    evbuffer_get_length(conn_input(s->server)) > 0)
+		session_end(s, END_INJECTION);
+	else
+		session_direct(s);
+}
+
+static void
+auth_answered(struct session *s, int code)
+{
+	s->opaque = code == 334;
+	s->authenticated |= code == 235;
+}
+
+static void
+command_answered(struct session *s, enum verb verb, const char *about, int code)
+{
+	bool accepted = code >= 200 && code <= 299;
+
+	if (verb == VERB_QUIT)
+		session_end(s, END_CLIENT_QUIT);
+	else if (verb == VERB_STARTTLS)
+		starttls_answered(s, code);
+	else if (verb == VERB_AUTH || verb == VERB_UNKNOWN)
+		auth_answered(s, code);
+	else if (verb == VERB_DATA && code >= 300 && code <= 399)
+		session_body_begin(s);
+	else if (!accepted)
+		return;
+	else if (verb == VERB_MAIL)
+		mail_accepted(s, about);
+	else if (verb == VERB_RCPT && s->mail)
+		s->mail->recipients++;
+	else if (verb == VERB_RSET || verb == VERB_HELO || verb == VERB_EHLO)
+		mail_forget(s);
+}
+
+/*
+ * 3yz asks for more (RFC 5321 4.2.1): content after DATA, answers after AUTH (or after
+ * another name for it, when it is 334).  After anything else we would not know what the
+ * client's next bytes are.
+ */
+static bool
+makes_sense(const struct expected *due, int code)
+{
+	if (code < 300 || code > 399)
+		return true;
+	switch ((enum reply_subject)due->subject) {
+	case SUBJECT_COMMAND:
+		return due->verb == VERB_DATA ||
+		       (code == 334 &&
+		        (due->verb == VERB_AUTH || due->verb == VERB_UNKNOWN));
+	case SUBJECT_CHALLENGED:
+		return code == 334;
+	case SUBJECT_GREETING:
+	case SUBJECT_CONTENT:
+		return false;
+	}
+	return false;
+}
+
+/* ---- passing on --------------------------------------------------------------- */
+
+static void
+forward(struct session *s, const struct expected *due, const struct reply *reply)
+{
+	struct evbuffer *out = conn_output(s->client);
+
+	if (due->plan == PLAN_SWALLOW)
+		return;
+	if (due->subject == SUBJECT_COMMAND && due->verb == VERB_EHLO &&
+	    reply->code == 250)
+		reply_forward_without(reply, out, hides, s);
+	else
+		reply_forward(reply, out);
+}
+
+static void
+note_ehlo(struct session *s, const struct expected *due, const struct reply *reply)
+{
+	if (due->subject != SUBJECT_COMMAND || reply->code != 250)
+		return;
+	if (due->verb == VERB_EHLO)
+		s->enhanced = ehlo_offers(reply, "ENHANCEDSTATUSCODES");
+	if (due->verb == VERB_HELO)
+		s->enhanced = false;
+}
+
+/* The entry leaves the queue before its consequences: they may queue others. */
+static void
+on_due_reply(struct session *s, struct expected *due, const struct reply *reply)
+{
+	struct expected was = *due;
+	int code = reply->code;
+
+	if (!makes_sense(due, code)) {
+		session_end(s, END_PROTOCOL);
+		return;
+	}
+	forward(s, due, reply);
+	note_ehlo(s, due, reply);
+	evbuffer_drain(conn_input(s->server), reply->size);
+	due->text = NULL; /* ours now */
+	pipeline_done(&s->owed);
+
+	switch ((enum reply_subject)was.subject) {
+	case SUBJECT_GREETING:
+		break;
+	case SUBJECT_COMMAND:
+		command_answered(s, (enum verb)was.verb, was.text, code);
+		break;
+	case SUBJECT_CHALLENGED:
+		if (was.plan == PLAN_FORWARD)
+			auth_answered(s, code);
+		break;
+	case SUBJECT_CONTENT:
+		content_answered(s, code);
+		break;
+	}
+	free(was.text);
+	if (s->state != SESSION_CLOSING)
+		session_answer_due(s);
+}
+
+/* Nothing was asked.  421 may come at any time (RFC 5321 3.8); all else would shift every
+ * reply that follows. */
+static void
+on_other_reply(struct session *s, const struct reply *reply)
+{
+	if (reply->code != 421) {
+		session_end(s, END_PROTOCOL);
+		return;
+	}
+	reply_forward(reply, conn_output(s->client));
+	evbuffer_drain(conn_input(s->server), reply->size);
+	session_end(s, END_SERVER_CLOSED);
+}
+
+void
+session_answer_due(struct session *s)
+{
+	struct expected *due;
+
+	while ((due = pipeline_due(&s->owed)) && due->plan == PLAN_ANSWER) {
+		session_say(s, due->code, due->enhanced, due->text);
+		pipeline_done(&s->owed);
+	}
+}
+
+static void
+on_reply(struct session *s, const struct reply *reply)
+{
+	struct expected *due = pipeline_due(&s->owed);
+
+	if (log_wanted(LOG_REPLY_EVENT))
+		log_event(&s->log, LOG_REPLY_EVENT, log_number("code", reply->code));
+	s->last_code = reply->code;
+	if (due)
+		on_due_reply(s, due, reply);
+	else
+		on_other_reply(s, reply);
+}
+
+void
+session_take_replies(struct session *s)
+{
+	struct reply reply;
+
+	while (s->state == SESSION_RELAYING || s->state == SESSION_DELIVERING) {
+		switch (reply_read(&s->replies, conn_input(s->server), &reply)) {
+		case REPLY_MORE:
+			return;
+		case REPLY_WHOLE:
+			on_reply(s, &reply);
+			break;
+		case REPLY_MALFORMED:
+			session_end(s, END_PROTOCOL);
+			return;
+		}
+	}
+}

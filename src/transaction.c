@@ -1,0 +1,29 @@
+#include "transaction.h"
+
+#include <stdlib.h>
+
+struct transaction *
+transaction_new(const struct log_ctx *session, unsigned number, const char *sender)
+{
+	struct transaction *mail = xcalloc(1, sizeof(*mail));
+
+	mail->log = *session;
+	mail->log.mail = number;
+	mail->sender = sender ? xstrdup(sender) : NULL;
+	return mail;
+}
+
+void
+transaction_free(struct transaction *mail)
+{
+	if (!mail)
+		return;
+	check_cancel(mail->round);
+	if (mail->spool)
+		spool_abandon(mail->spool);
+	spool_drop(mail->spool);
+	if (mail->message)
+		evbuffer_free(mail->message);
+	free(mail->sender);
+	free(mail);
+}
