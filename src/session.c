@@ -369,22 +369,30 @@ want_input(struct conn *from, size_t waiting, size_t most)
 		conn_want_input(from, true);
 }
 
+/* What must go out before more is read from the client.  Its commands make replies, so
+ * one that does not take these must wait as well; bytes that pass unread make none. */
+static size_t
+client_waits_for(const struct session *s)
+{
+	size_t to_client = conn_backlog(s->client);
+	size_t to_server = s->server ? conn_backlog(s->server) : 0;
+
+	if (s->mail && s->mail->waits_for_space)
+		return session_backlog_max(s);
+	if (s->state == SESSION_DIRECT)
+		return to_server;
+	return to_client > to_server ? to_client : to_server;
+}
+
 static void
 session_settle(struct session *s)
 {
-	size_t most = session_backlog_max(s), waiting;
+	size_t most = session_backlog_max(s);
 
 	if (s->server)
 		conn_flush(s->server);
 	conn_flush(s->client);
-
-	/* Commands of the client make backlogs on both sides. */
-	waiting = conn_backlog(s->client);
-	if (s->server && conn_backlog(s->server) > waiting)
-		waiting = conn_backlog(s->server);
-	if (s->mail && s->mail->waits_for_space)
-		waiting = most;
-	want_input(s->client, waiting, most);
+	want_input(s->client, client_waits_for(s), most);
 	if (s->server)
 		want_input(s->server, conn_backlog(s->client), most);
 }

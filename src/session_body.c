@@ -89,7 +89,7 @@ log_verdict(const struct session *s)
 	          log_addr("server", &s->server_addr), log_text("from", mail->sender),
 	          log_number("rcpts", mail->recipients),
 	          log_number("size", (int64_t)mail->size),
-	          log_real("scan_ms", (double)because->took_us / 1000),
+	          log_real("scan_ms", (double)because->scan_us / 1000),
 	          log_real("wait_ms", (double)(clock_us() - mail->judged_at) / 1000));
 }
 
