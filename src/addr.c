@@ -153,6 +153,13 @@ addr_set_port(struct addr *addr, uint16_t port)
 		addr->v4.sin_port = htons(port);
 }
 
+/* The same link-local address on two links is two hosts; no scope fits any. */
+static bool
+scopes_differ(uint32_t a, uint32_t b)
+{
+	return a != 0 && b != 0 && a != b;
+}
+
 bool
 addr_same_host(const struct addr *a, const struct addr *b)
 {
@@ -160,7 +167,8 @@ addr_same_host(const struct addr *a, const struct addr *b)
 		return false;
 	if (addr_family(a) == AF_INET)
 		return a->v4.sin_addr.s_addr == b->v4.sin_addr.s_addr;
-	return IN6_ARE_ADDR_EQUAL(&a->v6.sin6_addr, &b->v6.sin6_addr);
+	return IN6_ARE_ADDR_EQUAL(&a->v6.sin6_addr, &b->v6.sin6_addr) &&
+	       !scopes_differ(a->v6.sin6_scope_id, b->v6.sin6_scope_id);
 }
 
 bool

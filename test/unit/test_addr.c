@@ -166,6 +166,7 @@ static const struct {
 	{ "0.0.0.0", "::", false },
 	{ "2001:db8::1", "2001:db8:0::1", true },
 	{ "2001:db8::1", "2001:db8::1:1", false },
+	{ "fe80::1%lo", "fe80::1%9999", false },
 	{ "fe80::1%lo", "fe80::1", true }, /* netfilter does not tell the interface */
 };
 
