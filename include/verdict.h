@@ -45,7 +45,8 @@ struct verdict {		/* what we do about it */
 	struct finding because;	/* the finding that decided, or FOUND_NOTHING */
 };
 
-/* Decides.  The gravest finding wins: virus, bare newline, failed, unscannable, nothing.
+/* Decides.  The gravest finding wins: virus, bare newline, failed, unscannable, nothing;
+ * but one that the configuration lets pass hides none that it does not.
  * No findings at all is what a configuration without checks gives: deliver. */
 void verdict_weigh(struct verdict *verdict, const struct config *cfg,
 		   const struct finding *found, size_t count);

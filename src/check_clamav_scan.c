@@ -72,7 +72,7 @@ note_error(struct clamav_scan *scan, const char *what, int error)
 {
 	char words[FINDING_NAME_SIZE];
 
-	snprintf(words, sizeof words, "%s: %s", what, strerror(error));
+	snprintf(words, sizeof words, "%.80s: %.44s", what, strerror(error));
 	note(scan, FOUND_FAILED, words);
 }
 

@@ -210,9 +210,11 @@ command_chunk(const char *argument, uint64_t *size, bool *last)
 	uint64_t value = 0;
 
 	for (; *at >= '0' && *at <= '9'; at++) {
-		value = value * 10 + (uint64_t)(*at - '0');
-		if (value > most)
+		uint64_t digit = (uint64_t)(*at - '0');
+
+		if (value > (most - digit) / 10)
 			return false;
+		value = value * 10 + digit;
 	}
 	if (at == argument)
 		return false;

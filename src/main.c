@@ -28,18 +28,21 @@ enum task {
 struct wish {
 	enum task task;
 	bool foreground;
-	const char *option;	/* of -C */
+	const char *option; /* of -C */
 	const char *file;
 };
 
 static const char usage[] =
-	"usage: smtp-gated [-f] FILE          serve; -f: in the foreground, log to stderr\n"
+	"usage: smtp-gated [-f] FILE          serve; -f: in the foreground, log to "
+        "stderr\n"
 	"       smtp-gated -t [FILE]          check FILE and print the configuration\n"
 	"       smtp-gated -T [FILE]          the same, with the messages to clients\n"
 	"       smtp-gated -C NAME FILE       print the value of one option\n"
-	"       smtp-gated -h | -v | -V       this help; version; versions of the libraries\n"
+	"       smtp-gated -h | -v | -V       this help; version; versions of the "
+        "libraries\n"
 	"\n"
-	"FILE is described in smtp-gated.conf(5); files of smtp-gated 1.4 are read as well.\n"
+	"FILE is described in smtp-gated.conf(5); files of smtp-gated 1.4 are read as "
+        "well.\n"
 	"A template in which everything is commented out:\n"
 	"       smtp-gated -t | sed -e 's/^[a-z]/;&/' >/etc/smtp-gated.conf\n";
 
@@ -96,7 +99,8 @@ show(const struct wish *wish)
 	if (known)
 		return EXIT_SUCCESS;
 	fprintf(stderr, "smtp-gated: there is no option %s%s%s%s\n", wish->option,
-		nearest ? "; did you mean " : "", nearest ? nearest : "", nearest ? "?" : "");
+	        nearest ? "; did you mean " : "", nearest ? nearest : "",
+	        nearest ? "?" : "");
 	return EXIT_FAILURE;
 }
 
@@ -115,7 +119,7 @@ sink_for(bool foreground)
 	if (foreground)
 		return log_stderr_is_journal() ? LOG_TO_JOURNAL : LOG_TO_STDERR;
 	return access("/run/systemd/journal/socket", W_OK) == 0 ? LOG_TO_JOURNAL
-								: LOG_TO_SYSLOG;
+	                                                        : LOG_TO_SYSLOG;
 }
 
 static int
@@ -158,7 +162,7 @@ parse(struct wish *wish, int argc, char **argv)
 	};
 	static const char letters[] = "tTChvV";
 	static const enum task tasks[] = { TASK_DUMP, TASK_DUMP_ALL, TASK_SHOW,
-					   TASK_HELP, TASK_VERSION, TASK_VERSIONS };
+		                           TASK_HELP, TASK_VERSION,  TASK_VERSIONS };
 	const char *known;
 	int letter;
 

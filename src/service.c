@@ -27,10 +27,10 @@ struct service {
 	struct checks *checks;
 	struct spool_budget *budget;
 	struct sessions *sessions;
-	struct listener **listeners;	/* as many as bind_address has */
-	int *sockets;			/* the same, before they are listeners; else -1 */
+	struct listener **listeners; /* as many as bind_address has */
+	int *sockets;                /* the same, before they are listeners; else -1 */
 	struct event *signals[5];
-	char name[256];			/* of this host, for our replies */
+	char name[256]; /* of this host, for our replies */
 	bool stopping;
 };
 
@@ -38,8 +38,7 @@ static const int signals_wanted[] = { SIGTERM, SIGQUIT, SIGINT, SIGHUP, SIGUSR1 
 
 /* ---- before the fork: what can go wrong is said on the terminal ------------------ */
 
-static bool PRINTF(1, 2)
-fail(const char *format, ...)
+static bool PRINTF(1, 2) fail(const char *format, ...)
 {
 	va_list args;
 
@@ -56,7 +55,7 @@ name_host(struct service *service)
 {
 	if (strcmp(service->cfg->proxy_name, "*") != 0)
 		snprintf(service->name, sizeof(service->name), "%s",
-			 service->cfg->proxy_name);
+		         service->cfg->proxy_name);
 	else if (gethostname(service->name, sizeof(service->name) - 1) != 0)
 		strcpy(service->name, "localhost");
 }
@@ -87,11 +86,12 @@ raise_descriptors(const struct config *cfg)
 	if (setrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur == want)
 		return;
 	log_event(NULL, LOG_TROUBLE_EVENT,
-		  log_text("text", "not enough file descriptors for max_connections: raise "
-				   "the limit (LimitNOFILE= of the unit, ulimit -n) or "
-				   "lower max_connections"),
-		  log_number("max_connections", cfg->max_connections),
-		  log_number("descriptors", (int64_t)limit.rlim_cur));
+	          log_text("text",
+	                   "not enough file descriptors for max_connections: raise "
+	                   "the limit (LimitNOFILE= of the unit, ulimit -n) or "
+	                   "lower max_connections"),
+	          log_number("max_connections", cfg->max_connections),
+	          log_number("descriptors", (int64_t)limit.rlim_cur));
 }
 
 static bool
@@ -101,10 +101,10 @@ check_spool(const struct config *cfg)
 		return true;
 	if (mkdir(cfg->spool_path, 0700) != 0 && errno != EEXIST)
 		return fail("spool_path = \"%s\": cannot make this directory: %s",
-			    cfg->spool_path, strerror(errno));
+		            cfg->spool_path, strerror(errno));
 	if (access(cfg->spool_path, W_OK | X_OK) != 0)
-		return fail("spool_path = \"%s\": cannot write there: %s", cfg->spool_path,
-			    strerror(errno));
+		return fail("spool_path = \"%s\": cannot write there: %s",
+		            cfg->spool_path, strerror(errno));
 	return true;
 }
 
@@ -122,14 +122,15 @@ bind_one(struct service *service, size_t i)
 		return true;
 	if (errno == EAFNOSUPPORT && cfg->bind_address.count > 1) {
 		log_event(NULL, LOG_TROUBLE_EVENT,
-			  log_text("text", "this kernel does not have the address family "
-					   "of one bind_address; it is left out"),
-			  log_text("bind_address", text));
+		          log_text("text",
+		                   "this kernel does not have the address family "
+		                   "of one bind_address; it is left out"),
+		          log_text("bind_address", text));
 		return true;
 	}
 	return fail("cannot listen on %s port %d (bind_address, port): %s%s", text,
-		    (int)cfg->port, strerror(errno),
-		    errno == EADDRINUSE ? "; is another smtp-gated running?" : "");
+	            (int)cfg->port, strerror(errno),
+	            errno == EADDRINUSE ? "; is another smtp-gated running?" : "");
 }
 
 static bool
@@ -139,7 +140,7 @@ bind_all(struct service *service)
 
 	if (count == 0)
 		return fail("bind_address is empty: there is nothing to listen on");
-	service->listeners = xcalloc(count, sizeof(*service->listeners));
+	service->listeners = xcalloc(count, sizeof(struct listener *));
 	service->sockets = xcalloc(count, sizeof(*service->sockets));
 	for (size_t i = 0; i < count; i++)
 		service->sockets[i] = -1;
@@ -175,7 +176,7 @@ write_pidfile(const char *path)
 		return fail("pidfile = \"%s\": %s", path, strerror(errno));
 	fprintf(file, "%d\n", (int)getpid());
 	return fclose(file) == 0 ? true
-				 : fail("pidfile = \"%s\": %s", path, strerror(errno));
+	                         : fail("pidfile = \"%s\": %s", path, strerror(errno));
 }
 
 /* The parent ends only when the child has its pidfile, or has said why not. */
@@ -229,8 +230,8 @@ on_stop(struct service *service)
 	service->stopping = true;
 	close_listeners(service);
 	log_event(NULL, LOG_STOP_EVENT,
-		  log_text("text", "no new sessions; waiting for those under way"),
-		  log_number("sessions", left));
+	          log_text("text", "no new sessions; waiting for those under way"),
+	          log_number("sessions", left));
 }
 
 static void
@@ -242,9 +243,10 @@ on_signal(evutil_socket_t number, short what, void *arg)
 		return;
 	}
 	log_event(NULL, LOG_CONFIG_EVENT,
-		  log_text("text", "this version does nothing on this signal; restart it to "
-				   "read the configuration again"),
-		  log_number("signal", number));
+	          log_text("text",
+	                   "this version does nothing on this signal; restart it to "
+	                   "read the configuration again"),
+	          log_number("signal", number));
 }
 
 static void
@@ -294,25 +296,26 @@ start(struct service *service)
 
 	service->base = event_base_new();
 	if (!service->base || !checks_start(service->checks, service->base))
-		return fail("cannot start threads or the event loop: %s", strerror(errno));
+		return fail("cannot start threads or the event loop: %s",
+		            strerror(errno));
 	conn_set_read_size((size_t)cfg->buffer_size);
 	make_sessions(service);
 	for (size_t i = 0; i < cfg->bind_address.count; i++) {
 		if (service->sockets[i] >= 0)
-			service->listeners[i] =
-				listener_new(service->base, service->sockets[i],
-					     (unsigned)cfg->enfile_sleep, on_client,
-					     service);
+			service->listeners[i] = listener_new(
+				service->base, service->sockets[i],
+				(unsigned)cfg->enfile_sleep, on_client, service);
 		service->sockets[i] = -1;
 	}
-	for (size_t i = 0; i < sizeof(signals_wanted) / sizeof(signals_wanted[0]); i++) {
+	for (size_t i = 0; i < sizeof(signals_wanted) / sizeof(signals_wanted[0]);
+	     i++) {
 		service->signals[i] = evsignal_new(service->base, signals_wanted[i],
-						   on_signal, service);
+		                                   on_signal, service);
 		event_add(service->signals[i], NULL);
 	}
 	log_event(NULL, LOG_START_EVENT, log_text("version", PROGRAM_VERSION),
-		  log_number("pid", getpid()), log_text("config", cfg->file),
-		  log_number("port", cfg->port));
+	          log_number("pid", getpid()), log_text("config", cfg->file),
+	          log_number("port", cfg->port));
 	return true;
 }
 
@@ -320,13 +323,13 @@ static void
 log_stop(void)
 {
 	log_event(NULL, LOG_STOP_EVENT,
-		  log_number("sessions", stats_get(STAT_connections)),
-		  log_number("mails", stats_get(STAT_mails)),
-		  log_number("delivered", stats_get(STAT_mails_delivered)),
-		  log_number("infected", stats_get(STAT_mails_infected)),
-		  log_number("unscannable", stats_get(STAT_mails_unscannable)),
-		  log_number("failed", stats_get(STAT_mails_failed)),
-		  log_number("lines_lost", (int64_t)log_lost()));
+	          log_number("sessions", stats_get(STAT_connections)),
+	          log_number("mails", stats_get(STAT_mails)),
+	          log_number("delivered", stats_get(STAT_mails_delivered)),
+	          log_number("infected", stats_get(STAT_mails_infected)),
+	          log_number("unscannable", stats_get(STAT_mails_unscannable)),
+	          log_number("failed", stats_get(STAT_mails_failed)),
+	          log_number("lines_lost", (int64_t)log_lost()));
 }
 
 /* Each accepts what was never made. */
@@ -341,7 +344,8 @@ tear_down(struct service *service)
 	for (size_t i = 0; i < sizeof(signals_wanted) / sizeof(signals_wanted[0]); i++)
 		if (service->signals[i])
 			event_free(service->signals[i]);
-	for (size_t i = 0; service->sockets && i < service->cfg->bind_address.count; i++)
+	for (size_t i = 0; service->sockets && i < service->cfg->bind_address.count;
+	     i++)
 		if (service->sockets[i] >= 0)
 			close(service->sockets[i]);
 	if (service->base)
@@ -359,7 +363,8 @@ service_run(struct config *cfg, bool foreground)
 
 	signal(SIGPIPE, SIG_IGN);
 	raise_descriptors(cfg);
-	if (prepare(&service) && (foreground || go_background(cfg)) && start(&service)) {
+	if (prepare(&service) && (foreground || go_background(cfg)) &&
+	    start(&service)) {
 		event_base_dispatch(service.base);
 		log_stop();
 		if (!foreground && cfg->pidfile[0])

@@ -82,14 +82,15 @@ log_verdict(const struct session *s)
 	bool found = because->kind != FOUND_NOTHING;
 
 	log_event(&mail->log, found ? LOG_FOUND_EVENT : LOG_VERDICT_EVENT,
-		  log_text("finding", finding_word(because->kind)),
-		  log_text("name", because->name[0] ? because->name : NULL),
-		  log_text("action", verdict_word(mail->verdict.act)),
-		  log_addr("client", &s->client_addr), log_addr("server", &s->server_addr),
-		  log_text("from", mail->sender), log_number("rcpts", mail->recipients),
-		  log_number("size", (int64_t)mail->size),
-		  log_real("scan_ms", (double)because->scan_us / 1000),
-		  log_real("wait_ms", (double)(clock_us() - mail->judged_at) / 1000));
+	          log_text("finding", finding_word(because->kind)),
+	          log_text("name", because->name[0] ? because->name : NULL),
+	          log_text("action", verdict_word(mail->verdict.act)),
+	          log_addr("client", &s->client_addr),
+	          log_addr("server", &s->server_addr), log_text("from", mail->sender),
+	          log_number("rcpts", mail->recipients),
+	          log_number("size", (int64_t)mail->size),
+	          log_real("scan_ms", (double)because->scan_us / 1000),
+	          log_real("wait_ms", (double)(clock_us() - mail->judged_at) / 1000));
 }
 
 /* The dot, at last.  The server's reply is the client's. */
@@ -143,25 +144,26 @@ static void
 judge(struct session *s)
 {
 	struct transaction *mail = s->mail;
-	struct evidence evidence = {
+
+	mail->evidence = (struct evidence){
 		.log = &mail->log,
 		.client = &s->client_addr,
 		.server = &s->server_addr,
 		.message = mail->spool,
 	};
-
 	spool_seal(mail->spool);
 	session_enter(s, SESSION_JUDGING);
-	mail->round = check_start(s->world->checks, s->cfg, STAGE_MESSAGE, &evidence,
-				  on_judged, s);
+	mail->round = check_start(s->world->checks, s->cfg, STAGE_MESSAGE,
+	                          &mail->evidence, on_judged, s);
 	assert(mail->round);
 }
 
 void
 session_judging_expired(struct session *s)
 {
-	struct finding late = { .kind = FOUND_FAILED, .check = "timeout_judging",
-				.name = "no verdict in time" };
+	struct finding late = { .kind = FOUND_FAILED,
+		                .check = "timeout_judging",
+		                .name = "no verdict in time" };
 
 	check_cancel(s->mail->round);
 	s->mail->round = NULL;
@@ -210,10 +212,10 @@ on_early_reply(struct session *s, const struct reply *reply)
 		doom(s, DOOM_BY_LOSS);
 		return;
 	}
-	verdict->code = reply->code;	/* an enhanced code is in the text already */
+	verdict->code = reply->code; /* an enhanced code is in the text already */
 	if (reply_next_line(reply, &at, &line))
 		snprintf(verdict->text, sizeof(verdict->text), "%.*s", (int)line.size,
-			 line.text);
+		         line.text);
 	doom(s, DOOM_BY_REPLY);
 }
 
@@ -249,15 +251,16 @@ on_spool_failed(struct session *s, int error)
 
 	snprintf(finding.name, sizeof(finding.name), "spool: %s", strerror(error));
 	log_event(&s->mail->log, LOG_TROUBLE_EVENT,
-		  log_text("text", "a message cannot be stored for scanning; see the free "
-				   "space and the permissions of spool_path"),
-		  log_text("spool_path", s->cfg->spool_path), log_error(error));
+	          log_text("text",
+	                   "a message cannot be stored for scanning; see the free "
+	                   "space and the permissions of spool_path"),
+	          log_text("spool_path", s->cfg->spool_path), log_error(error));
 	doom_by(s, &finding);
 	if (s->mail->doom) {
 		s->mail->verdict.code = 452;
 		s->mail->verdict.enhanced = "4.3.1";
 		snprintf(s->mail->verdict.text, sizeof(s->mail->verdict.text), "%s",
-			 s->cfg->msg_spool_problem);
+		         s->cfg->msg_spool_problem);
 		return;
 	}
 	s->mail->unchecked = true;
@@ -327,8 +330,8 @@ on_complete(struct session *s)
 		break;
 	case DOOM_BY_REPLY:
 		log_event(&mail->log, LOG_DELIVERED_EVENT, log_text("accepted", "no"),
-			  log_number("code", mail->verdict.code),
-			  log_text("from", mail->sender));
+		          log_number("code", mail->verdict.code),
+		          log_text("from", mail->sender));
 		refuse(s);
 		break;
 	case DOOM_BY_LOSS:
@@ -349,7 +352,7 @@ session_turn_body(struct session *s)
 		return;
 	if (!mail->complete)
 		mail->complete = body_decode(&mail->decoder, conn_input(s->client),
-					     mail->message) == BODY_END;
+		                             mail->message) == BODY_END;
 	if (!mail->doom && mail->decoder.bare > 0 &&
 	    s->cfg->bare_newline == NEWLINE_REJECT)
 		doom_by(s, &stray);

@@ -69,8 +69,8 @@ on_refused(struct session *s, const struct command *command)
 {
 	if (!s->refusal_logged)
 		log_event(&s->log, LOG_REFUSE_EVENT, log_text("why", "command"),
-			  log_text("command", verb_name(command->verb)),
-			  log_addr("client", &s->client_addr));
+		          log_text("command", verb_name(command->verb)),
+		          log_addr("client", &s->client_addr));
 	s->refusal_logged = true;
 	session_answer(s, 502, "5.5.1", s->cfg->msg_unimpl_command);
 }
@@ -174,10 +174,10 @@ on_command(struct session *s, const struct command *command)
 	}
 	if (log_wanted(LOG_COMMAND_EVENT) && command->verb != VERB_UNKNOWN)
 		log_event(&s->log, LOG_COMMAND_EVENT,
-			  log_text("verb", verb_name(command->verb)),
-			  log_text("argument", command->verb == VERB_AUTH
-						       ? NULL
-						       : command->argument));
+		          log_text("verb", verb_name(command->verb)),
+		          log_text("argument", command->verb == VERB_AUTH
+		                                       ? NULL
+		                                       : command->argument));
 	handlers[command->verb](s, command);
 }
 
@@ -198,11 +198,8 @@ skip_chunk(struct session *s)
 static bool
 may_take(const struct session *s)
 {
-	size_t most = session_backlog_max(s);
-
 	return s->state == SESSION_RELAYING && !pipeline_group_ended(&s->owed) &&
-	       s->owed.count < s->cfg->pipeline_size &&
-	       conn_backlog(s->client) < most && conn_backlog(s->server) < most;
+	       s->owed.count < s->cfg->pipeline_size;
 }
 
 void
@@ -213,6 +210,9 @@ session_take_commands(struct session *s)
 	struct command command;
 
 	while (may_take(s) && skip_chunk(s)) {
+		s->paused = !session_has_room(s);
+		if (s->paused)
+			return;
 		switch (command_read(&s->commands, input, s->opaque, line, &command)) {
 		case COMMAND_MORE:
 			return;

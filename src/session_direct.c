@@ -42,6 +42,7 @@ session_turn_direct(struct session *s)
 	}
 	move(s->client, s->server);
 	move(s->server, s->client);
-	if (conn_at_eof(s->client) && conn_at_eof(s->server) && conn_finished(s->server))
+	if (conn_at_eof(s->client) && conn_at_eof(s->server) &&
+	    conn_finished(s->server))
 		session_end(s, END_CLIENT_CLOSED);
 }

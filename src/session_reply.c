@@ -12,9 +12,8 @@
 /* Extensions that we cannot follow: what they bring past us would go unscanned, or would
  * be misread. */
 static const char *const hidden[] = {
-	"CHUNKING", "BINARYMIME", "XEXCH50",  "XCLIENT",
-	"XFORWARD", "BURL",	  "ATRN",     "TURN",
-	"X-ANONYMOUSTLS",
+	"CHUNKING", "BINARYMIME", "XEXCH50", "XCLIENT",        "XFORWARD",
+	"BURL",     "ATRN",       "TURN",    "X-ANONYMOUSTLS",
 };
 
 static bool
@@ -36,7 +35,7 @@ ehlo_offers(const struct reply *reply, const char *keyword)
 	struct reply_line line;
 	size_t at = 0;
 
-	if (!reply_next_line(reply, &at, &line))	/* the greeting */
+	if (!reply_next_line(reply, &at, &line)) /* the greeting */
 		return false;
 	while (reply_next_line(reply, &at, &line))
 		if (reply_offers(&line, keyword))
@@ -67,10 +66,10 @@ content_answered(struct session *s, int code)
 	bool accepted = code >= 200 && code <= 299;
 
 	log_event(&s->mail->log, LOG_DELIVERED_EVENT,
-		  log_text("accepted", accepted ? "yes" : "no"), log_number("code", code),
-		  log_text("from", s->mail->sender),
-		  log_number("rcpts", s->mail->recipients),
-		  log_number("size", (int64_t)s->mail->size));
+	          log_text("accepted", accepted ? "yes" : "no"),
+	          log_number("code", code), log_text("from", s->mail->sender),
+	          log_number("rcpts", s->mail->recipients),
+	          log_number("size", (int64_t)s->mail->size));
 	s->delivered += accepted;
 	stats_add(STAT_mails_delivered, accepted);
 	mail_forget(s);
@@ -134,7 +133,7 @@ makes_sense(const struct expected *due, int code)
 	case SUBJECT_COMMAND:
 		return due->verb == VERB_DATA ||
 		       (code == 334 &&
-			(due->verb == VERB_AUTH || due->verb == VERB_UNKNOWN));
+		        (due->verb == VERB_AUTH || due->verb == VERB_UNKNOWN));
 	case SUBJECT_CHALLENGED:
 		return code == 334;
 	case SUBJECT_GREETING:
@@ -153,7 +152,8 @@ forward(struct session *s, const struct expected *due, const struct reply *reply
 
 	if (due->plan == PLAN_SWALLOW)
 		return;
-	if (due->subject == SUBJECT_COMMAND && due->verb == VERB_EHLO && reply->code == 250)
+	if (due->subject == SUBJECT_COMMAND && due->verb == VERB_EHLO &&
+	    reply->code == 250)
 		reply_forward_without(reply, out, hides, s);
 	else
 		reply_forward(reply, out);
@@ -184,7 +184,7 @@ on_due_reply(struct session *s, struct expected *due, const struct reply *reply)
 	forward(s, due, reply);
 	note_ehlo(s, due, reply);
 	evbuffer_drain(conn_input(s->server), reply->size);
-	due->text = NULL;		/* ours now */
+	due->text = NULL; /* ours now */
 	pipeline_done(&s->owed);
 
 	switch ((enum reply_subject)was.subject) {

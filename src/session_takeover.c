@@ -17,7 +17,7 @@ session_takeover(struct session *s)
 	assert(s->owed.count == 0);
 	stats_add(STAT_sessions_takeover, 1);
 	log_event(&s->log, LOG_TAKEOVER_EVENT, log_addr("client", &s->client_addr),
-		  log_addr("server", &s->server_addr));
+	          log_addr("server", &s->server_addr));
 	session_enter(s, SESSION_TAKEOVER);
 }
 
@@ -72,14 +72,14 @@ answer(struct session *s, enum verb verb)
 	}
 }
 
-/* A client that sent BDAT here sends a chunk behind it, which is no command: the end. */
 static void
 on_command(struct session *s, const struct command *command)
 {
-	if (command->verb == VERB_BDAT)
-		session_end(s, END_TAKEOVER_COMMANDS);
-	else if (command->verb != VERB_QUIT &&
-		 ++s->takeover_commands > (uint64_t)s->cfg->on_takeover_cmds)
+	bool quit = command->verb == VERB_QUIT;
+
+	/* Behind BDAT comes a chunk, which is no command. */
+	if (command->verb == VERB_BDAT ||
+	    (!quit && ++s->takeover_commands > (uint64_t)s->cfg->on_takeover_cmds))
 		session_end(s, END_TAKEOVER_COMMANDS);
 	else
 		answer(s, command->verb);

@@ -1,0 +1,92 @@
+#!/bin/sh
+# Installs the Debian packages that this tree needs, and only those that are missing.
+#
+#	sh test/install.sh build	to build the program
+#	sh test/install.sh show		to build it and to show it (conf/quickstart.sh)
+#	sh test/install.sh test		to test it (test/run.sh)
+#	sh test/install.sh LIST -n	names what is missing, installs nothing
+#
+# Needs root, or sudo.  No service is started by what is installed here.
+set -eu
+
+build='cmake gcc libc6-dev make pkg-config
+	libclamav-dev libconfuse-dev libevent-dev libnetfilter-conntrack-dev'
+show="$build
+	python3 swaks"
+# libnet-ssleay-perl: TLS for swaks.  sasl2-bin, libsasl2-modules: AUTH for Postfix.
+test="$show
+	clang clang-format clang-tidy libclang-rt-14-dev libcmocka-dev
+	haproxy iproute2 libnet-ssleay-perl libsasl2-modules mandoc nftables openssl
+	postfix procps sasl2-bin util-linux zip"
+
+case ${1-} in
+build) wanted=$build ;;
+show) wanted=$show ;;
+test) wanted=$test ;;
+*)
+	echo "usage: sh test/install.sh build|show|test [-n]" >&2
+	exit 2
+	;;
+esac
+
+if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
+	echo "install.sh: no apt-get here.  Install what corresponds to:" $wanted >&2
+	echo "install.sh: going on as if all of that were there" >&2
+	exit 0
+fi
+
+missing=
+for package in $wanted; do
+	state=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) || state=
+	[ "$state" = installed ] || missing="$missing $package"
+done
+if [ "${2-}" = -n ]; then
+	echo "missing:${missing:- nothing}"
+	exit 0
+fi
+[ -n "$missing" ] || exit 0
+
+sudo=
+if [ "$(id -u)" -ne 0 ]; then
+	if ! command -v sudo >/dev/null; then
+		echo "install.sh: these packages are missing:$missing" >&2
+		echo "install.sh: become root and start again, or install them first" >&2
+		exit 1
+	fi
+	sudo=sudo
+fi
+
+log=$(mktemp)
+policy=
+finish()
+{
+	[ -z "$policy" ] || $sudo rm -f "$policy"
+	rm -f "$log"
+}
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' HUP TERM
+
+# Postfix and haproxy come with services: this file keeps them from being started.
+if [ ! -e /usr/sbin/policy-rc.d ]; then
+	policy=/usr/sbin/policy-rc.d
+	printf '#!/bin/sh\nexit 101\n' | $sudo tee "$policy" >/dev/null
+	$sudo chmod 755 "$policy"
+fi
+
+# Runs apt-get silently; when it fails, shows what it said.
+quietly()
+{
+	if ! $sudo env DEBIAN_FRONTEND=noninteractive \
+		apt-get -qq -y --no-install-recommends -o Dpkg::Use-Pty=0 \
+		-o DPkg::Lock::Timeout=120 -o Acquire::Retries=3 \
+		"$@" >"$log" 2>&1 </dev/null; then
+		cat "$log" >&2
+		echo "install.sh: apt-get $1 failed, see above" >&2
+		exit 1
+	fi
+}
+
+echo "Installing with apt-get:$missing"
+quietly update
+quietly install $missing
