@@ -38,12 +38,15 @@ def free_address(story, way):
 
 def open_server(story):
     """The scripted server's listener; what else is returned keeps a deaf one deaf."""
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    hoard, kind = [], story.server
+    family, host = socket.AF_INET, "127.0.0.1"
+    if kind == "::1":
+        family, host = socket.AF_INET6, kind
+    listener = socket.socket(family, socket.SOCK_STREAM)
     if story.window:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, story.window)
-    listener.bind(("127.0.0.1", 0))
-    hoard, kind = [], story.server
-    if kind == "listens":
+    listener.bind((host, 0))
+    if kind in ("listens", "::1"):
         listener.listen(64)
     elif kind == "deaf":                    # a full queue: the kernel drops further SYNs
         listener.listen(0)
@@ -53,7 +56,7 @@ def open_server(story):
             hoard[-1].connect_ex(listener.getsockname())
         time.sleep(0.1)
     elif kind != "closed":
-        raise stories.Mistake(f"server: {kind}? listens, closed and deaf are known")
+        raise stories.Mistake(f"server: {kind}? listens, ::1, closed and deaf are known")
     return listener, hoard
 
 
@@ -102,7 +105,7 @@ def hold(program, story, way, args):
     """Holds one dialog one way.  Returns the complaint, "" if there is none."""
     listener, hoard = open_server(story)
     address = free_address(story, way)
-    gateway = gateways.Gateway(story, address, listener.getsockname()[1])
+    gateway = gateways.Gateway(story, address, listener.getsockname())
     peers = Peers(listener, address, way, story.window)
     complaint = ""
     try:
