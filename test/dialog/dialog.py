@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Holds conversations with the real program: see README.md.
 
-usage: dialog.py [-v] [-k] [-w whole|bytes|glued] PROGRAM FILE.dialog...
+usage: dialog.py [-v] [-k] [-w whole|bytes|glued|N] PROGRAM FILE.dialog...
     -v  show the gateway's log, not only of what fails
     -k  keep the gateway's files (configuration, log, spool)
-    -w  hold it this way only
+    -w  hold it this way only; N: in segments of N bytes
 exit code: 0 all is well; 1 a promise is broken; 2 a dialog is wrong
 """
 import argparse
@@ -27,7 +27,8 @@ def free_address(story, way):
     runs side by side cannot steal each other's port."""
     host, family = story.client, socket.AF_INET6
     if not host:
-        number = (os.getpid() * 3 + stories.WAYS.index(way)) % 0xfdffff + 0x010001
+        lane = stories.WAYS.index(way) if way in stories.WAYS else 0
+        number = (os.getpid() * 3 + lane) % 0xfdffff + 0x010001
         host = ".".join(map(str, (127, number >> 16, number >> 8 & 255, number & 255)))
         family = socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as sock:
@@ -106,7 +107,7 @@ def hold(program, story, way, args):
     listener, hoard = open_server(story)
     address = free_address(story, way)
     gateway = gateways.Gateway(story, address, listener.getsockname())
-    peers = Peers(listener, address, way, story.window)
+    peers = Peers(listener, address, "1" if way == "bytes" else way, story.window)
     complaint = ""
     try:
         gateway.start(program, story)
@@ -125,7 +126,10 @@ def hold(program, story, way, args):
 def hold_all_ways(program, path, args):
     """Holds the dialog each way, side by side.  True if it came out well each time."""
     story = stories.read(path)
-    ways = [way for way in story.ways if args.way in (None, way)]
+    ways = story.ways
+    if args.way:
+        kind = "bytes" if args.way.isdigit() else args.way
+        ways = [args.way] if kind in story.ways else []
     began = time.monotonic()
     with concurrent.futures.ThreadPoolExecutor() as pool:
         complaints = list(pool.map(lambda way: hold(program, story, way, args), ways))
@@ -137,11 +141,17 @@ def hold_all_ways(program, path, args):
     return not broken
 
 
+def way_name(text):
+    if text not in stories.WAYS and not text.isdigit():
+        raise argparse.ArgumentTypeError(f"whole, bytes, glued, or a number, not {text}")
+    return text
+
+
 def main():
     parser = argparse.ArgumentParser(usage=__doc__.split("usage: ")[1])
     parser.add_argument("-v", dest="verbose", action="store_true")
     parser.add_argument("-k", dest="keep", action="store_true")
-    parser.add_argument("-w", dest="way", choices=stories.WAYS)
+    parser.add_argument("-w", dest="way", type=way_name)
     parser.add_argument("program")
     parser.add_argument("dialogs", nargs="+")
     args = parser.parse_args()
