@@ -108,6 +108,7 @@ struct session {
 	bool authenticated;
 	bool direct_begun;		/* DIRECT: the client has sent its first byte */
 	bool refusal_logged;
+	bool paused;			/* commands are left for want of room */
 	TAILQ_ENTRY(session) link;
 };
 
@@ -122,6 +123,21 @@ void session_end(struct session *s, enum session_end why);
 /* Closes at once.  S lives on, DEAD, until the loop turns. */
 void session_close(struct session *s, enum session_end why);
 
+/* session.c: takes a closed session from the living; the loop frees it. */
+void session_bury(struct session *s);
+
+/* The log's word for an ending. */
+const char *session_end_word(enum session_end end);
+
+/* Milliseconds, monotonic, coarse. */
+int64_t session_now(void);
+
+/* A session is born: its deadlines begin. */
+void session_begin_time(struct session *s);
+
+/* Something has moved: the silence that a state's limit may be of begins anew. */
+void session_stir(struct session *s);
+
 /* Does all that can be done now, then sends and sees to back-pressure.  Every callback
  * from the loop that is not a conn's ends with it. */
 void session_turn(struct session *s);
@@ -134,6 +150,9 @@ bool session_server_gone(const struct session *s);
 
 /* Most bytes that wait for a peer before the other is made to wait. */
 size_t session_backlog_max(const struct session *s);
+
+/* True while no peer has more waiting for it than that. */
+bool session_has_room(const struct session *s);
 
 /* Says something of our own to the client, now: nothing is owed before it.  ENHANCED only
  * goes out if the server offered it. */
