@@ -224,6 +224,15 @@ session_backlog_max(const struct session *s)
 	return (size_t)s->cfg->relay_buffer;
 }
 
+bool
+session_has_room(const struct session *s)
+{
+	size_t most = session_backlog_max(s);
+
+	return conn_backlog(s->client) < most &&
+	       (!s->server || conn_backlog(s->server) < most);
+}
+
 void
 session_say(struct session *s, int code, const char *enhanced, const char *text)
 {
@@ -312,9 +321,9 @@ turn_connecting(struct session *s)
 static enum session_end
 server_farewell(const struct session *s)
 {
-	if (pipeline_awaits_server(&s->owed))
-		return END_SERVER_LOST;
-	if (s->last_code == 421 || s->last_code == 221 || s->last_code == 554)
+	if (s->last_code == 421)
+		return END_SERVER_CLOSED;
+	if (s->last_code == 554 && !pipeline_awaits_server(&s->owed))
 		return END_SERVER_CLOSED;
 	return END_SERVER_LOST;
 }
@@ -387,20 +396,25 @@ client_waits_for(const struct session *s)
 }
 
 static void
+session_flush(struct session *s)
+{
+	if (s->server)
+		conn_flush(s->server);
+	conn_flush(s->client);
+}
+
+static void
 session_settle(struct session *s)
 {
 	size_t most = session_backlog_max(s);
 
-	if (s->server)
-		conn_flush(s->server);
-	conn_flush(s->client);
 	want_input(s->client, client_waits_for(s), most);
 	if (s->server)
 		want_input(s->server, conn_backlog(s->client), most);
 }
 
-void
-session_turn(struct session *s)
+static void
+turn_until_steady(struct session *s)
 {
 	enum session_state before;
 
@@ -408,8 +422,21 @@ session_turn(struct session *s)
 		before = s->state;
 		rules[before].turn(s);
 	} while (s->state != before);
-	if (s->state != SESSION_DEAD)
-		session_settle(s);
+}
+
+/* If the kernel takes at once what commands had to stop for, no event will tell: they go
+ * on here.  What has been read bounds how often. */
+void
+session_turn(struct session *s)
+{
+	do {
+		s->paused = false;
+		turn_until_steady(s);
+		if (s->state == SESSION_DEAD)
+			return;
+		session_flush(s);
+	} while (s->paused && session_has_room(s));
+	session_settle(s);
 }
 
 /* ---- events of the connections ------------------------------------------ */
