@@ -109,8 +109,13 @@ bool log_stderr_is_journal(void);
 /* Lines that the logger did not take since the start. */
 uint64_t log_lost(void);
 
+enum {
+	LOG_QUOTE_MIN = 16,
+};
+
 /* Puts SIZE bytes of TEXT as a log value into OUT (bare or quoted, always terminated,
- * cut with "..." to fit).  Returns OUT.  For tests, and for words to the terminal. */
+ * cut with "..." to fit in OUT_SIZE, which is at least LOG_QUOTE_MIN).  Returns OUT.  For
+ * tests, and for words to the terminal. */
 const char *log_quote(char *out, size_t out_size, const char *text, size_t size);
 
 #endif

@@ -38,9 +38,11 @@ addr_from(const struct sockaddr *kernel)
 }
 
 static struct addr
-addr_first(const char *name, uint16_t port, int flags, int *error)
+addr_first(const char *name, uint16_t port, int family, int flags, int *error)
 {
-	struct addrinfo hints = { .ai_flags = flags, .ai_socktype = SOCK_STREAM };
+	struct addrinfo hints = { .ai_flags = flags,
+		                  .ai_family = family,
+		                  .ai_socktype = SOCK_STREAM };
 	struct addrinfo *list = NULL;
 	struct addr addr = { 0 };
 
@@ -49,6 +51,19 @@ addr_first(const char *name, uint16_t port, int flags, int *error)
 		return addr;
 	addr = addr_from(list->ai_addr);
 	freeaddrinfo(list);
+	addr_set_port(&addr, port);
+	return addr;
+}
+
+/* Four numbers and nothing else: a "25" in a list of addresses is not 0.0.0.25. */
+static struct addr
+addr_dotted(const char *text, uint16_t port)
+{
+	struct addr addr = { 0 };
+
+	if (inet_pton(AF_INET, text, &addr.v4.sin_addr) != 1)
+		return addr;
+	addr.v4.sin_family = AF_INET;
 	addr_set_port(&addr, port);
 	return addr;
 }
@@ -68,7 +83,10 @@ addr_parse(struct addr *addr, const char *text, uint16_t port)
 		return false;
 	memcpy(bare, text, size);
 	bare[size] = '\0';
-	*addr = addr_first(bare, port, AI_NUMERICHOST, &error);
+	*addr = addr_dotted(bare, port);
+	/* The resolver knows scopes; IPv4 it would take too leniently. */
+	if (addr_family(addr) == AF_UNSPEC)
+		*addr = addr_first(bare, port, AF_INET6, AI_NUMERICHOST, &error);
 	return addr_family(addr) != AF_UNSPEC;
 }
 
@@ -79,7 +97,7 @@ addr_resolve(struct addr *addr, const char *name, uint16_t port, const char **wh
 
 	if (addr_parse(addr, name, port))
 		return true;
-	*addr = addr_first(name, port, AI_ADDRCONFIG, &error);
+	*addr = addr_first(name, port, AF_UNSPEC, AI_ADDRCONFIG, &error);
 	*why = error != 0 ? gai_strerror(error) : "no IPv4 or IPv6 address";
 	return addr_family(addr) != AF_UNSPEC;
 }
@@ -135,6 +153,13 @@ addr_set_port(struct addr *addr, uint16_t port)
 		addr->v4.sin_port = htons(port);
 }
 
+/* The same link-local address on two links is two hosts; no scope fits any. */
+static bool
+scopes_differ(uint32_t a, uint32_t b)
+{
+	return a != 0 && b != 0 && a != b;
+}
+
 bool
 addr_same_host(const struct addr *a, const struct addr *b)
 {
@@ -142,7 +167,8 @@ addr_same_host(const struct addr *a, const struct addr *b)
 		return false;
 	if (addr_family(a) == AF_INET)
 		return a->v4.sin_addr.s_addr == b->v4.sin_addr.s_addr;
-	return IN6_ARE_ADDR_EQUAL(&a->v6.sin6_addr, &b->v6.sin6_addr);
+	return IN6_ARE_ADDR_EQUAL(&a->v6.sin6_addr, &b->v6.sin6_addr) &&
+	       !scopes_differ(a->v6.sin6_scope_id, b->v6.sin6_scope_id);
 }
 
 bool

@@ -1,5 +1,6 @@
-#include "log.h"
+#include "log_internal.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -30,6 +31,8 @@ static int level_wanted = LOG_INFO;
 static int facility = LOG_DAEMON;
 static int sink_fd = -1;
 static uint64_t lost;
+static const char *syslog_path = "/dev/log";
+static const char *journal_path = "/run/systemd/journal/socket";
 
 /* ---- fields ------------------------------------------------------------ */
 
@@ -109,6 +112,7 @@ log_quote(char *out, size_t out_size, const char *text, size_t size)
 	static const char cut[] = "...\"";
 	size_t used = 0;
 
+	assert(out_size >= LOG_QUOTE_MIN);
 	if (is_bare(text, size) && size < out_size) {
 		memcpy(out, text, size);
 		out[size] = '\0';
@@ -214,6 +218,13 @@ line_make(struct line *line, const struct log_ctx *ctx, enum log_event event,
 
 /* ---- sinks ------------------------------------------------------------- */
 
+void
+log_set_sockets(const char *syslog, const char *journal)
+{
+	syslog_path = syslog;
+	journal_path = journal;
+}
+
 /* (Re)connects: the logger may have been restarted. */
 static bool
 sink_connect(void)
@@ -223,7 +234,7 @@ sink_connect(void)
 	if (sink_fd >= 0)
 		close(sink_fd);
 	snprintf(to.sun_path, sizeof(to.sun_path), "%s",
-	         sink == LOG_TO_JOURNAL ? "/run/systemd/journal/socket" : "/dev/log");
+	         sink == LOG_TO_JOURNAL ? journal_path : syslog_path);
 	sink_fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	return sink_fd >= 0 &&
 	       connect(sink_fd, (struct sockaddr *)&to, sizeof(to)) == 0;
