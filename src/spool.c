@@ -73,13 +73,16 @@ static void
 budget_wake(evutil_socket_t fd, short what, void *arg)
 {
 	struct spool_budget *budget = arg;
-	struct spool *spool, *last = TAILQ_LAST(&budget->waiters, spool_list);
-	bool more = last != NULL;
+	struct spool *spool;
+	unsigned turns = 0;
 
 	(void)fd;
 	(void)what;
-	while (more && (spool = TAILQ_FIRST(&budget->waiters))) {
-		more = spool != last;
+	/* Counted, for any of them may be gone before its turn comes. */
+	for (spool = TAILQ_FIRST(&budget->waiters); spool;
+	     spool = TAILQ_NEXT(spool, wait))
+		turns++;
+	while (turns-- > 0 && (spool = TAILQ_FIRST(&budget->waiters))) {
 		waiter_remove(spool);
 		spool->space(spool->arg);
 	}

@@ -479,6 +479,40 @@ many_waiters_all_come_through(void **state)
 		assert_in_range(triers[i].tries, 1, i + 1);
 }
 
+/* The first one woken ends the one that waits last, and has to wait again itself. */
+static void
+a_waiter_may_end_another(void **state)
+{
+	struct world *world = *state;
+	struct trier first = { 0 }, last = { 0 };
+	int wakes = 0;
+	struct spool *sealed, *oldest;
+
+	limit(world, 4096, BIG, 20000);
+	sealed = spool(world, &wakes);
+	oldest = spool(world, &wakes);
+	assert_int_equal(append(oldest, 19000), SPOOL_OK);
+	assert_int_equal(append(sealed, 100), SPOOL_OK);
+	spool_seal(sealed);
+	first.spool = spool_new(world->budget, head, HEAD, try_again, &first);
+	last.spool = spool_new(world->budget, head, HEAD, try_again, &last);
+	assert_int_equal(append(first.spool, 9000), SPOOL_WAIT);
+	assert_int_equal(append(last.spool, 9000), SPOOL_WAIT);
+	first.drops = last.spool;
+	limit(world, 4096, BIG, 20001); /* wakes, but is not enough */
+	alarm(20);                      /* an endless loop ends the test */
+	LOOP_UNTIL(world->base, first.tries > 0);
+	alarm(0);
+	assert_in_range(first.tries, 1, 3);
+	assert_int_equal(last.tries, 0);
+	assert_false(first.done);
+	spool_drop(oldest);
+	LOOP_UNTIL(world->base, first.done);
+	assert_true(first.done);
+	spool_drop(first.spool);
+	spool_drop(sealed);
+}
+
 /* Who waits in vain must not turn the loop into a busy one. */
 static void
 waiting_is_idle(void **state)
@@ -580,6 +614,7 @@ main(void)
 		WORLD(a_larger_limit_wakes_who_waits),
 		WORLD(who_is_abandoned_is_not_woken),
 		WORLD(many_waiters_all_come_through),
+		WORLD(a_waiter_may_end_another),
 		WORLD(waiting_is_idle),
 		WORLD(a_missing_directory_is_told),
 		WORLD(a_full_disk_is_told),
