@@ -114,8 +114,12 @@ write_some(struct conn *conn)
 void
 conn_flush(struct conn *conn)
 {
-	if (conn->connecting || conn->waiting || conn->lost)
+	if (conn->waiting || conn->lost)
 		return;
+	if (conn->connecting) {
+		conn->waiting = true; /* for on_connected() */
+		return;
+	}
 	if (!write_some(conn)) {
 		conn->waiting = true;
 		event_add(&conn->writable, NULL);
@@ -142,6 +146,10 @@ on_connected(struct conn *conn)
 	}
 	conn->connecting = false;
 	read_switch(conn);
+	if (conn->waiting) { /* the owner was ahead of the connection */
+		conn->waiting = false;
+		conn_flush(conn);
+	}
 	conn->events->connected(conn, conn->owner);
 }
 

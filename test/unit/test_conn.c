@@ -585,6 +585,24 @@ what_cannot_be_tried_is_null(void **state)
 	assert_int_equal(world->owner.lost, 0);
 }
 
+/* Flushed before the connection stands: it goes out when it does. */
+static void
+output_may_be_ahead_of_the_connection(void **state)
+{
+	struct world *world = *state;
+	struct conn *conn = calling(world, NULL);
+	char bytes[101];
+
+	put(conn, 100);
+	flush(world);
+	conn_finish(conn);
+	world->peer = accept(world->listening, NULL, NULL);
+	assert_int_equal(peer_reads(world, bytes, sizeof(bytes)), 100);
+	check_bytes(bytes, 100);
+	assert_int_equal(world->owner.connected, 1);
+	assert_true(conn_finished(conn));
+}
+
 static void
 input_switched_off_before_the_connection_stays_off(void **state)
 {
@@ -735,6 +753,7 @@ main(void)
 		WORLD(an_impossible_destination_is_unreachable),
 		WORLD(the_source_address_can_be_chosen),
 		WORLD(what_cannot_be_tried_is_null),
+		WORLD(output_may_be_ahead_of_the_connection),
 		WORLD(input_switched_off_before_the_connection_stays_off),
 		WORLD(freed_when_connected),
 		WORLD(freed_when_input_comes),
