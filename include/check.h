@@ -29,8 +29,8 @@ enum {
 };
 size_t check_head(const struct config *cfg, char to[static CHECK_HEAD_SIZE]);
 
-/* What a check may look at.  It lives until the round is over or cancelled; a job in a
- * thread takes its own references. */
+/* What a check may look at.  What it points to lives until the round is over or
+ * cancelled; a job in a thread takes its own references. */
 struct evidence {
 	const struct log_ctx *log;
 	const struct addr *client, *server;

@@ -14,6 +14,7 @@
 struct clamav {
 	struct cl_engine *engine;
 	struct cl_scan_options options;
+	unsigned timeout_us;
 	char *directory; /* of temporary files */
 	unsigned threads;
 	struct workers *pool;

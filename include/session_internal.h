@@ -108,6 +108,7 @@ struct session {
 	bool authenticated;
 	bool direct_begun;		/* DIRECT: the client has sent its first byte */
 	bool refusal_logged;
+	bool paused;			/* commands are left for want of room */
 	TAILQ_ENTRY(session) link;
 };
 
@@ -134,6 +135,9 @@ bool session_server_gone(const struct session *s);
 
 /* Most bytes that wait for a peer before the other is made to wait. */
 size_t session_backlog_max(const struct session *s);
+
+/* True while no peer has more waiting for it than that. */
+bool session_has_room(const struct session *s);
 
 /* Says something of our own to the client, now: nothing is owed before it.  ENHANCED only
  * goes out if the server offered it. */

@@ -25,6 +25,7 @@ struct check_round {
 	struct event *over; /* activated by the last answer */
 	check_done_cb *done;
 	void *arg;
+	struct evidence evidence;
 	struct finding *found; /* one for each run */
 	size_t count, unanswered;
 	struct check_run run[];
@@ -142,13 +143,15 @@ check_answer(struct check_run *run)
 }
 
 static struct check_round *
-round_new(struct checks *checks, check_done_cb *done, void *arg)
+round_new(struct checks *checks, const struct evidence *evidence, check_done_cb *done,
+          void *arg)
 {
 	struct check_round *round;
 
 	round = xcalloc(1, sizeof *round + RULES * sizeof round->run[0]);
 	round->found = xcalloc(RULES, sizeof *round->found);
 	round->checks = checks;
+	round->evidence = *evidence;
 	round->done = done;
 	round->arg = arg;
 	round->over = event_new(checks->base, -1, 0, round_over, round);
@@ -169,8 +172,7 @@ not_loaded(struct check_run *run)
 }
 
 static void
-round_add(struct check_round *round, size_t rule, const struct config *cfg,
-          const struct evidence *evidence)
+round_add(struct check_round *round, size_t rule, const struct config *cfg)
 {
 	const struct checks *checks = round->checks;
 	struct finding *found = &round->found[round->count];
@@ -181,7 +183,7 @@ round_add(struct check_round *round, size_t rule, const struct config *cfg,
 		.start = checks->loaded[rule] ? rules[rule]->start : not_loaded,
 		.state = checks->state[rule],
 		.cfg = cfg,
-		.evidence = evidence,
+		.evidence = &round->evidence,
 		.found = found,
 		.round = round,
 	};
@@ -196,10 +198,10 @@ check_start(struct checks *checks, const struct config *cfg, enum stage stage,
 	assert(checks->base);
 	if (!(check_stages(cfg) & stage))
 		return NULL;
-	round = round_new(checks, done, arg);
+	round = round_new(checks, evidence, done, arg);
 	for (size_t i = 0; i < RULES; i++)
 		if ((rules[i]->stages & stage) && rules[i]->wanted(cfg))
-			round_add(round, i, cfg, evidence);
+			round_add(round, i, cfg);
 	round->unanswered = round->count;
 	for (size_t i = 0; i < round->count; i++)
 		round->run[i].start(&round->run[i]);

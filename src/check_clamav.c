@@ -84,7 +84,6 @@ static struct cl_scan_options
 options_for(const struct config *cfg)
 {
 	struct cl_scan_options options = {
-		.general = CL_SCAN_GENERAL_ALLMATCHES,
 		.parse = ~0U, /* whatever it knows */
 		.heuristic = CL_SCAN_HEURISTIC_EXCEEDS_MAX,
 	};
@@ -137,7 +136,7 @@ say_no_signatures(const struct config *cfg, const char *words, char *why,
 		why, why_size,
 		"signature_path: no virus signatures from %s: %s%s%s; run freshclam to "
 		"get them (Debian: apt install clamav-freshclam), or set "
-	        "signature_path "
+		"signature_path "
 		"to where they are",
 		signatures(cfg), words, complaint[0] != '\0' ? ": " : "", complaint);
 }
@@ -264,6 +263,7 @@ clamav_load(const struct config *cfg, char *why, size_t why_size)
 	clamav = xcalloc(1, sizeof *clamav);
 	clamav->directory = xstrdup(directory);
 	clamav->options = options_for(cfg);
+	clamav->timeout_us = (unsigned)cfg->timeout_scanner * 1000000;
 	clamav->threads = cfg->scan_workers > 0 ? (unsigned)cfg->scan_workers
 	                                        : processors();
 	clamav->engine = load_engine(cfg, directory, why, why_size);

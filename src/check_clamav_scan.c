@@ -19,7 +19,7 @@
  *  - Limits and encryption are "clean", unless asked to be told as a kind of virus:
  *    the options, and limit_reason().
  *  - Of two things that only look like a virus it names the last, so that an encrypted
- *    attachment hides a phishing: all matches, note_found().
+ *    attachment hides a phishing: look_twice().
  *  - It needs temporary files.  When they fail the mail is "clean": clamav_has_room()
  *    before and after, note_message() during the scan.  A small attachment that does
  *    not fit on the disk is lost without a word (the error of fclose() is not looked
@@ -72,7 +72,7 @@ note_error(struct clamav_scan *scan, const char *what, int error)
 {
 	char words[FINDING_NAME_SIZE];
 
-	snprintf(words, sizeof words, "%s: %s", what, strerror(error));
+	snprintf(words, sizeof words, "%.80s: %.44s", what, strerror(error));
 	note(scan, FOUND_FAILED, words);
 }
 
@@ -104,7 +104,7 @@ limit_reason(const char *virus)
 static void
 note_virus(struct clamav_scan *scan, const char *virus)
 {
-	const char *reason = virus ? limit_reason(virus) : "too big";
+	const char *reason = virus ? limit_reason(virus) : "too big unpacked";
 
 	if (reason)
 		note(scan, FOUND_UNSCANNABLE, reason);
@@ -112,16 +112,7 @@ note_virus(struct clamav_scan *scan, const char *virus)
 		note(scan, FOUND_VIRUS, virus);
 }
 
-/* Each thing found: real viruses at once, what only looks like one at the end. */
-static void
-note_found(int fd, const char *virus, void *context)
-{
-	(void)fd;
-	if (context && virus)
-		note_virus(context, virus);
-}
-
-/* Before each file in the mail: false words stop the scan. */
+/* Before each file in the mail.  No other answer ends the whole scan. */
 static cl_error_t
 may_go_on(int fd, const char *type, void *context)
 {
@@ -228,7 +219,6 @@ clamav_complaint(void)
 void
 clamav_set_callbacks(struct cl_engine *engine)
 {
-	cl_engine_set_clcb_virus_found(engine, note_found);
 	cl_engine_set_clcb_pre_scan(engine, may_go_on);
 }
 
@@ -358,10 +348,10 @@ map_message(struct clamav_scan *scan)
 	return cl_fmap_open_handle(scan, 0, size, read_spool, true);
 }
 
+/* Looks once, and leaves what it saw. */
 static void
-scan_message(struct clamav_scan *scan)
+look(struct clamav_scan *scan, struct cl_scan_options options)
 {
-	struct cl_scan_options options = scan->clamav->options;
 	unsigned long scanned = 0;
 	const char *virus = NULL;
 	cl_error_t code;
@@ -382,6 +372,38 @@ scan_message(struct clamav_scan *scan)
 	note_code(scan, code);
 }
 
+static unsigned
+microseconds_since(const struct timespec *begin)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (unsigned)((now.tv_sec - begin->tv_sec) * 1000000 +
+	                  (now.tv_nsec - begin->tv_nsec) / 1000);
+}
+
+/*
+ * Of things that only look like a virus libclamav names the last, and to it a limit is
+ * one of them.  So an encrypted attachment could hide a phishing: look again without
+ * the limits being told, unless it takes long (a bomb).  A real virus needs no second look, it
+ * comes before all others.
+ */
+static void
+look_twice(struct clamav_scan *scan)
+{
+	struct cl_scan_options options = scan->clamav->options;
+	struct timespec begin;
+
+	clock_gettime(CLOCK_MONOTONIC, &begin);
+	look(scan, options);
+	if (scan->found.kind != FOUND_UNSCANNABLE ||
+	    !(options.general & CL_SCAN_GENERAL_HEURISTICS) ||
+	    microseconds_since(&begin) > scan->clamav->timeout_us / 10)
+		return;
+	options.heuristic = 0;
+	look(scan, options);
+}
+
 /* The message, with enough room for its parts around the scan, or it is not clean. */
 static void
 scan_with_room(struct clamav_scan *scan)
@@ -396,7 +418,7 @@ scan_with_room(struct clamav_scan *scan)
 		note_error(scan, what, errno);
 		return;
 	}
-	scan_message(scan);
+	look_twice(scan);
 	if (!clamav_has_room(directory, CLAMAV_ROOM_LEAST))
 		note_error(scan, what, errno);
 	if (atomic_load(&scan->clamav->disk_full) != disk_full)
@@ -407,15 +429,13 @@ void
 clamav_scan_run(struct work *work)
 {
 	struct clamav_scan *scan = (struct clamav_scan *)work;
-	struct timespec begin, end;
+	struct timespec begin;
 
 	scan->found.kind = FOUND_NOTHING;
 	scan->found.name[0] = '\0';
 	scanning = scan;
 	clock_gettime(CLOCK_MONOTONIC, &begin);
 	scan_with_room(scan);
-	clock_gettime(CLOCK_MONOTONIC, &end);
+	scan->found.scan_us = microseconds_since(&begin);
 	scanning = NULL;
-	scan->found.scan_us = (unsigned)((end.tv_sec - begin.tv_sec) * 1000000 +
-	                                 (end.tv_nsec - begin.tv_nsec) / 1000);
 }

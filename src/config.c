@@ -250,10 +250,12 @@ check_together(struct reading *reading)
 		note_at(reading, line_of(reading, "fixed_server"),
 		        "fixed_server: has no effect unless mode is fixed");
 	if (cfg->scan_max_unpacked < cfg->scan_max_size)
-		note_at(reading, line_of(reading, "scan_max_unpacked"),
-		        "scan_max_unpacked: is less than scan_max_size; a message "
-		        "between "
-		        "the two is never scanned in full");
+		note_at(reading,
+		        line_of(reading, "scan_max_size")
+		                ?: line_of(reading, "scan_max_unpacked"),
+		        "scan_max_size: a message larger than scan_max_unpacked is "
+		        "never "
+		        "scanned in full");
 	return true;
 }
 

@@ -6,7 +6,7 @@
 #include <string.h>
 
 enum {
-	LARGEST_FILE = 1 << 20, /* nobody writes that; somebody may name /dev/zero */
+	LARGEST_FILE = 1 << 18, /* nobody writes that; somebody may name /dev/zero */
 };
 
 /* ---- the file ----------------------------------------------------------------------- */

@@ -9,15 +9,16 @@
 #include <stdio.h>
 #include <string.h>
 
+_Static_assert(SO_ORIGINAL_DST == IP6T_SO_ORIGINAL_DST, "one option, two families");
+
 /* The cheap way: what REDIRECT and DNAT on this machine left with the socket. */
 static bool
 ask_socket(const struct route_query *query, struct addr *server)
 {
 	struct sockaddr_storage kernel = { 0 };
 	socklen_t size = sizeof(kernel);
-	bool six = addr_family(&query->local) == AF_INET6;
-	int level = six ? SOL_IPV6 : SOL_IP;
-	int option = six ? IP6T_SO_ORIGINAL_DST : SO_ORIGINAL_DST;
+	int level = addr_family(&query->local) == AF_INET6 ? SOL_IPV6 : SOL_IP;
+	int option = SO_ORIGINAL_DST; /* the same number in both families */
 
 	if (getsockopt(query->fd, level, option, &kernel, &size) != 0)
 		return false;

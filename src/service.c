@@ -140,7 +140,7 @@ bind_all(struct service *service)
 
 	if (count == 0)
 		return fail("bind_address is empty: there is nothing to listen on");
-	service->listeners = xcalloc(count, sizeof(*service->listeners));
+	service->listeners = xcalloc(count, sizeof(struct listener *));
 	service->sockets = xcalloc(count, sizeof(*service->sockets));
 	for (size_t i = 0; i < count; i++)
 		service->sockets[i] = -1;

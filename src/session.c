@@ -55,42 +55,44 @@ static void expired_closing(struct session *s);
 #define LIMIT(option) offsetof(struct config, option)
 #define MAY(state)    (1u << SESSION_##state)
 
-/* What every state is: its name, the option that limits its time, whether that is the
- * time of silence or of all of it, what it does, what may follow. */
+/* What every state is: its name, the option that limits its time, what it does then and
+ * before, what may follow, and whether the limit is one of silence or of all its time. */
 static const struct session_rule {
 	const char *name;
 	size_t limit;
-	bool of_silence;
 	void (*turn)(struct session *s);
 	void (*expired)(struct session *s);
 	unsigned next;
+	bool of_silence;
 } rules[] = {
-	[SESSION_ROUTING] = { "routing", LIMIT(timeout_connect), false, turn_nothing,
-	                      expired_connecting, MAY(CONNECTING) | MAY(CLOSING) },
-	[SESSION_CONNECTING] = { "connecting", LIMIT(timeout_connect), false,
-	                         turn_connecting, expired_connecting,
-	                         MAY(RELAYING) | MAY(CLOSING) },
-	[SESSION_RELAYING] = { "relaying", LIMIT(timeout_idle), true, turn_relaying,
-	                       expired_relaying,
-	                       MAY(BODY) | MAY(DIRECT) | MAY(CLOSING) },
-	[SESSION_BODY] = { "body", LIMIT(timeout_body), true, session_turn_body,
+	[SESSION_ROUTING] = { "routing", LIMIT(timeout_connect), turn_nothing,
+	                      expired_connecting, MAY(CONNECTING) | MAY(CLOSING),
+	                      false },
+	[SESSION_CONNECTING] = { "connecting", LIMIT(timeout_connect), turn_connecting,
+	                         expired_connecting, MAY(RELAYING) | MAY(CLOSING),
+	                         false },
+	[SESSION_RELAYING] = { "relaying", LIMIT(timeout_idle), turn_relaying,
+	                       expired_relaying, MAY(BODY) | MAY(DIRECT) | MAY(CLOSING),
+	                       true },
+	[SESSION_BODY] = { "body", LIMIT(timeout_body), session_turn_body,
 	                   session_body_expired,
 	                   MAY(JUDGING) | MAY(DELIVERING) | MAY(TAKEOVER) |
-	                           MAY(CLOSING) },
-	[SESSION_JUDGING] = { "judging", LIMIT(timeout_judging), false,
-	                      session_turn_judging, session_judging_expired,
-	                      MAY(DELIVERING) | MAY(TAKEOVER) | MAY(CLOSING) },
-	[SESSION_DELIVERING] = { "delivering", LIMIT(timeout_delivery), false,
-	                         turn_delivering, expired_server,
-	                         MAY(RELAYING) | MAY(CLOSING) },
-	[SESSION_DIRECT] = { "direct", LIMIT(timeout_direct), true, session_turn_direct,
-	                     expired_client, MAY(CLOSING) },
-	[SESSION_TAKEOVER] = { "takeover", LIMIT(timeout_session), true,
-	                       session_turn_takeover, expired_client, MAY(CLOSING) },
-	[SESSION_CLOSING] = { "closing", LIMIT(timeout_close), false, turn_closing,
-	                      expired_closing, 0 },
-	[SESSION_DEAD] = { "dead", LIMIT(timeout_close), false, turn_nothing,
-	                   expired_closing, 0 },
+	                           MAY(CLOSING),
+	                   true },
+	[SESSION_JUDGING] = { "judging", LIMIT(timeout_judging), session_turn_judging,
+	                      session_judging_expired,
+	                      MAY(DELIVERING) | MAY(TAKEOVER) | MAY(CLOSING), false },
+	[SESSION_DELIVERING] = { "delivering", LIMIT(timeout_delivery), turn_delivering,
+	                         expired_server, MAY(RELAYING) | MAY(CLOSING), false },
+	[SESSION_DIRECT] = { "direct", LIMIT(timeout_direct), session_turn_direct,
+	                     expired_client, MAY(CLOSING), true },
+	[SESSION_TAKEOVER] = { "takeover", LIMIT(timeout_session),
+	                       session_turn_takeover, expired_client, MAY(CLOSING),
+	                       true },
+	[SESSION_CLOSING] = { "closing", LIMIT(timeout_close), turn_closing,
+	                      expired_closing, 0, false },
+	[SESSION_DEAD] = { "dead", LIMIT(timeout_close), turn_nothing, expired_closing,
+	                   0, false },
 };
 
 /* ---- time -------------------------------------------------------------- */
@@ -222,6 +224,15 @@ session_backlog_max(const struct session *s)
 	return (size_t)s->cfg->relay_buffer;
 }
 
+bool
+session_has_room(const struct session *s)
+{
+	size_t most = session_backlog_max(s);
+
+	return conn_backlog(s->client) < most &&
+	       (!s->server || conn_backlog(s->server) < most);
+}
+
 void
 session_say(struct session *s, int code, const char *enhanced, const char *text)
 {
@@ -310,9 +321,9 @@ turn_connecting(struct session *s)
 static enum session_end
 server_farewell(const struct session *s)
 {
-	if (pipeline_awaits_server(&s->owed))
-		return END_SERVER_LOST;
-	if (s->last_code == 421 || s->last_code == 221 || s->last_code == 554)
+	if (s->last_code == 421)
+		return END_SERVER_CLOSED;
+	if (s->last_code == 554 && !pipeline_awaits_server(&s->owed))
 		return END_SERVER_CLOSED;
 	return END_SERVER_LOST;
 }
@@ -369,28 +380,41 @@ want_input(struct conn *from, size_t waiting, size_t most)
 		conn_want_input(from, true);
 }
 
-static void
-session_settle(struct session *s)
+/* What must go out before more is read from the client.  Its commands make replies, so
+ * one that does not take these must wait as well; bytes that pass unread make none. */
+static size_t
+client_waits_for(const struct session *s)
 {
-	size_t most = session_backlog_max(s), waiting;
+	size_t to_client = conn_backlog(s->client);
+	size_t to_server = s->server ? conn_backlog(s->server) : 0;
 
+	if (s->mail && s->mail->waits_for_space)
+		return session_backlog_max(s);
+	if (s->state == SESSION_DIRECT)
+		return to_server;
+	return to_client > to_server ? to_client : to_server;
+}
+
+static void
+session_flush(struct session *s)
+{
 	if (s->server)
 		conn_flush(s->server);
 	conn_flush(s->client);
+}
 
-	/* Commands of the client make backlogs on both sides. */
-	waiting = conn_backlog(s->client);
-	if (s->server && conn_backlog(s->server) > waiting)
-		waiting = conn_backlog(s->server);
-	if (s->mail && s->mail->waits_for_space)
-		waiting = most;
-	want_input(s->client, waiting, most);
+static void
+session_settle(struct session *s)
+{
+	size_t most = session_backlog_max(s);
+
+	want_input(s->client, client_waits_for(s), most);
 	if (s->server)
 		want_input(s->server, conn_backlog(s->client), most);
 }
 
-void
-session_turn(struct session *s)
+static void
+turn_until_steady(struct session *s)
 {
 	enum session_state before;
 
@@ -398,8 +422,21 @@ session_turn(struct session *s)
 		before = s->state;
 		rules[before].turn(s);
 	} while (s->state != before);
-	if (s->state != SESSION_DEAD)
-		session_settle(s);
+}
+
+/* If the kernel takes at once what commands had to stop for, no event will tell: they go
+ * on here.  What has been read bounds how often. */
+void
+session_turn(struct session *s)
+{
+	do {
+		s->paused = false;
+		turn_until_steady(s);
+		if (s->state == SESSION_DEAD)
+			return;
+		session_flush(s);
+	} while (s->paused && session_has_room(s));
+	session_settle(s);
 }
 
 /* ---- events of the connections ------------------------------------------ */

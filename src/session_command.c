@@ -198,11 +198,8 @@ skip_chunk(struct session *s)
 static bool
 may_take(const struct session *s)
 {
-	size_t most = session_backlog_max(s);
-
 	return s->state == SESSION_RELAYING && !pipeline_group_ended(&s->owed) &&
-	       s->owed.count < s->cfg->pipeline_size &&
-	       conn_backlog(s->client) < most && conn_backlog(s->server) < most;
+	       s->owed.count < s->cfg->pipeline_size;
 }
 
 void
@@ -213,6 +210,9 @@ session_take_commands(struct session *s)
 	struct command command;
 
 	while (may_take(s) && skip_chunk(s)) {
+		s->paused = !session_has_room(s);
+		if (s->paused)
+			return;
 		switch (command_read(&s->commands, input, s->opaque, line, &command)) {
 		case COMMAND_MORE:
 			return;

@@ -72,14 +72,14 @@ answer(struct session *s, enum verb verb)
 	}
 }
 
-/* A client that sent BDAT here sends a chunk behind it, which is no command: the end. */
 static void
 on_command(struct session *s, const struct command *command)
 {
-	if (command->verb == VERB_BDAT)
-		session_end(s, END_TAKEOVER_COMMANDS);
-	else if (command->verb != VERB_QUIT &&
-	         ++s->takeover_commands > (uint64_t)s->cfg->on_takeover_cmds)
+	bool quit = command->verb == VERB_QUIT;
+
+	/* Behind BDAT comes a chunk, which is no command. */
+	if (command->verb == VERB_BDAT ||
+	    (!quit && ++s->takeover_commands > (uint64_t)s->cfg->on_takeover_cmds))
 		session_end(s, END_TAKEOVER_COMMANDS);
 	else
 		answer(s, command->verb);

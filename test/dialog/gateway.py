@@ -27,6 +27,7 @@ scan_path = "$TMP/scan"
 scan_workers = 1
 spool_path = "$TMP/spool"
 log_level = debug
+max_connections = 1000
 """
 
 

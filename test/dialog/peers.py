@@ -165,8 +165,8 @@ class Peers:
             checked += 1
         start = bytes(data).rfind(b"\n", 0, checked) + 1
         raise AssertionError(
-            f"{name} should get    {show(data[start:])}\n"
-            f"    but it got      {show(peer.input[start:])}"
+            f"{name} should get    {show(data[start:], 160)}\n"
+            f"    but it got      {show(peer.input[start:], 160)}"
             f"{' and then ' + peer.ended if peer.ended else ''}")
 
     def expect_like(self, name, pattern):

@@ -31,7 +31,7 @@ class Step:
     def __str__(self):
         if self.does in ("send", "expect"):
             arrow = ":" if self.does == "send" else "<"
-            return f"{self.where}: {self.who}{arrow} {show(self.data)}"
+            return f"{self.where}: {self.who}{arrow} {show(self.data, 80)}"
         return f"{self.where}: {self.who}{self.does} {self.argument}"
 
 

@@ -179,7 +179,7 @@ static const struct {
 	{ "MAIL ", "\r\n", COMMAND_MAX + 1, false, false },
 	{ "MAIL ", "\n", COMMAND_MAX, false, true },
 	{ "MAIL ", "\n", COMMAND_MAX + 1, false, false },
-	{ "MAIL ", "\r\n", 10 * COMMAND_AUTH_MAX, false, false },
+	{ "MAIL ", "\r\n", (size_t)10 * COMMAND_AUTH_MAX, false, false },
 	{ "", "\r\n", COMMAND_MAX + 1, false, false },
 	{ "AUTH ", "\r\n", COMMAND_MAX + 1, false, true },
 	{ "AUTH ", "\r\n", COMMAND_AUTH_MAX, false, true },
@@ -196,11 +196,11 @@ static const struct {
 static void
 check_long(size_t n, struct bytes bytes, size_t way)
 {
-	char *read = malloc(4 * COMMAND_AUTH_MAX);
+	char *read = malloc((size_t)4 * COMMAND_AUTH_MAX);
 	bool fits;
 
 	assert_non_null(read);
-	feed(bytes, way, long_rows[n].opaque, read, 4 * COMMAND_AUTH_MAX);
+	feed(bytes, way, long_rows[n].opaque, read, (size_t)4 * COMMAND_AUTH_MAX);
 	fits = strncmp(read, "LONG ", 5) != 0;
 	if (fits != long_rows[n].fits)
 		fail_msg("row %zu, way %zu: read '%.40s'", n, way, read);
@@ -216,7 +216,7 @@ long_lines_end_where_the_limit_says(void **unused)
 	for (size_t n = 0; n < sizeof(long_rows) / sizeof(long_rows[0]); n++) {
 		struct bytes bytes = long_line(long_rows[n].head, long_rows[n].end,
 		                               long_rows[n].size);
-		size_t step = bytes.size < 3 * COMMAND_MAX ? 13 : 997;
+		size_t step = bytes.size < (size_t)3 * COMMAND_MAX ? 13 : 997;
 
 		for (size_t way = 0; way < bytes.size; way += step)
 			check_long(n, bytes, way);

@@ -218,6 +218,25 @@ lines_and_replies_have_their_limits(void **unused)
 	}
 }
 
+/* No byte more is waited for than a line may have. */
+static void
+a_line_without_end_is_malformed_at_its_limit(void **unused)
+{
+	struct reply_reader reader = { 0 };
+	struct evbuffer *input = evbuffer_new();
+	struct reply reply;
+
+	(void)unused;
+	evbuffer_add(input, "250 ", 4);
+	while (evbuffer_get_length(input) < REPLY_LINE_MAX) {
+		assert_int_equal(reply_read(&reader, input, &reply), REPLY_MORE);
+		evbuffer_add(input, "x", 1);
+	}
+	assert_int_equal(reply_read(&reader, input, &reply), REPLY_MALFORMED);
+	assert_int_equal(reply_read(&reader, input, &reply), REPLY_MALFORMED);
+	evbuffer_free(input);
+}
+
 static void
 offers_are_found(void **unused)
 {
@@ -363,6 +382,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(replies_are_read_the_same_however_they_arrive),
 		cmocka_unit_test(lines_and_replies_have_their_limits),
+		cmocka_unit_test(a_line_without_end_is_malformed_at_its_limit),
 		cmocka_unit_test(offers_are_found),
 		cmocka_unit_test(replies_are_forwarded_with_lines_left_out),
 		cmocka_unit_test(our_replies_are_made),

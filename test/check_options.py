@@ -1,0 +1,87 @@
+#!/usr/bin/env python3
+"""Holds smtp-gated.conf(5) to the program: the same options in the same sections and order,
+with the same defaults and marks; and every option of 1.4 that is no more is named in it.
+
+usage: check_options.py PROGRAM ROOT    exit 0: all is well; 1: the differences
+"""
+import difflib
+import pathlib
+import re
+import subprocess
+import sys
+
+program, root = sys.argv[1], pathlib.Path(sys.argv[2])
+page = (root / "man/smtp-gated.conf.5").read_text()
+
+
+def plain(text):
+    return text.replace(r"\(dq", '"').replace(r"\(aq", "'").replace(r"\&", "")
+
+
+def printed(flag):
+    """Sections and options, "name = value [restart]", as the program prints them."""
+    text = subprocess.run([program, flag], check=True, timeout=60, encoding="utf-8",
+                          stdout=subprocess.PIPE).stdout
+    rows, comment = [], ""
+    for line in text.splitlines():
+        if line.startswith("## "):
+            rows.append(line)
+        elif line.startswith("# "):
+            comment += line
+        elif re.match(r"[a-z_]+ = ", line):
+            rows.append(line + (" [restart]" if comment.endswith("[restart]") else ""))
+            comment = ""
+        elif line:
+            sys.exit(f"{program} {flag}: not one option to a line: {line}")
+        else:
+            comment = ""
+    return rows
+
+
+def described():
+    """The same, as the page describes them."""
+    options = page[page.index("\n.Sh OPTIONS\n"):page.index("\n.Sh FILES OF 1.4\n")]
+    rows = []
+    for line in options.splitlines():
+        section = re.match(r"\.Ss (.*)", line)
+        option = re.match(r"\.It Ic ([a-z_]+ = .*)", line)
+        if section:
+            rows.append("## " + section[1])
+        elif option:
+            rows.append(plain(option[1]))
+        elif line == ".Bq restart":
+            rows[-1] += " [restart]"
+    return rows
+
+
+def without_texts(rows):
+    return rows[:rows.index("## Texts")]
+
+
+def compare(left_name, left, right_name, right):
+    return list(difflib.unified_diff(left, right, left_name, right_name, lineterm="", n=1))
+
+
+def passed_over():
+    """Names of 1.4 in the table of fates and on the page."""
+    source = (root / "src/config_legacy.c").read_text()
+    table = source[source.index("} old_options[] = {"):]
+    table = table[:table.index("\n};")]
+    legacy = page[page.index("\n.Sh FILES OF 1.4\n"):page.index("\n.Sh EXAMPLES\n")]
+    fates = {"OBSOLETE": "These have no effect any more:",
+             "LATER": "These have no effect in this version"}
+    for fate, sentence in fates.items():
+        paragraph = legacy[legacy.index(sentence):].split(".Pp", 1)[0]
+        yield (fate, sorted(re.findall(r'\{ "(\w+)", ' + fate, table)),
+               re.findall(r"\b([a-z0-9_]+)(?= [,.])", paragraph))
+
+
+whole, some = printed("-T"), printed("-t")
+faults = compare("smtp-gated.conf(5)", described(), "smtp-gated -T", whole)
+faults += compare("smtp-gated -t", some, "smtp-gated -T", without_texts(whole))
+for fate, code, words in passed_over():
+    faults += compare(f"smtp-gated.conf(5) {fate}", words, "config_legacy.c", code)
+
+print("\n".join(faults) if faults else
+      f"{sum('=' in row for row in whole)} options are described as they are")
+sys.exit(bool(faults))

@@ -1,0 +1,111 @@
+#include "command.h"
+
+#include <assert.h>
+#include <stdint.h>
+#include <string.h>
+
+/*
+ * The first byte says how the rest is treated: bit 0, whether lines answer a challenge;
+ * the others, the size of the pieces in which it arrives the second time.
+ *
+ * Promises kept for any input: the pieces do not matter; no more is kept than the longest
+ * line; a line has no NUL, CR or LF; what is found in it lies in it.
+ */
+static char line[COMMAND_AUTH_MAX + 1];
+
+static void
+check_argument(const struct command *command)
+{
+	const char *end = command->line + command->size;
+	size_t size = 0;
+	uint64_t chunk = 0;
+	bool last = false;
+	const char *path;
+
+	for (int to = 0; to < 2; to++) {
+		path = command_path(command->argument, to ? "TO" : "FROM", &size);
+		assert(!path || (path > command->argument && path + size <= end));
+	}
+	if (command_chunk(command->argument, &chunk, &last)) {
+		assert(chunk <= UINT64_C(1) << 62);
+		assert(command->argument[0] >= '0' && command->argument[0] <= '9');
+		assert(last == (strchr(command->argument, 'T') ||
+		                strchr(command->argument, 't')));
+	}
+}
+
+static void
+check_line(const struct command *command, bool opaque)
+{
+	size_t limit = opaque || command->verb == VERB_AUTH ? COMMAND_AUTH_MAX
+	                                                    : COMMAND_MAX;
+
+	assert(command->line == line);
+	assert(command->size < limit);
+	assert(strlen(line) == command->size);
+	assert(!strpbrk(line, "\r\n"));
+	assert(command->argument >= line && command->argument <= line + command->size);
+	assert(!opaque || command->verb == VERB_UNKNOWN);
+	check_argument(command);
+}
+
+/* Reads what there is, and writes what came of it to TOLD. */
+static void
+take(struct command_reader *reader, struct evbuffer *input, bool opaque,
+     struct evbuffer *told)
+{
+	for (;;) {
+		struct command command;
+		enum command_step step = command_read(reader, input, opaque, line,
+		                                      &command);
+
+		if (step == COMMAND_MORE)
+			break;
+		evbuffer_add_printf(told, "%d ", (int)step);
+		if (step == COMMAND_LINE) {
+			check_line(&command, opaque);
+			evbuffer_add_printf(told, "%d ", (int)command.verb);
+			evbuffer_add(told, line, command.size);
+		}
+		evbuffer_add(told, "\n", 1);
+	}
+	assert(evbuffer_get_length(input) < COMMAND_AUTH_MAX);
+	assert(reader->skipping ? evbuffer_get_length(input) == 0
+	                        : reader->searched == evbuffer_get_length(input));
+}
+
+static struct evbuffer *
+read_in_pieces(const uint8_t *data, size_t size, size_t piece, bool opaque)
+{
+	struct evbuffer *input = evbuffer_new(), *told = evbuffer_new();
+	struct command_reader reader = { 0 };
+
+	for (size_t at = 0; at < size; at += piece) {
+		evbuffer_add(input, data + at, size - at < piece ? size - at : piece);
+		take(&reader, input, opaque, told);
+	}
+	evbuffer_free(input);
+	return told;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct evbuffer *whole, *pieces;
+	size_t told;
+
+	if (size < 2)
+		return 0;
+	whole = read_in_pieces(data + 1, size - 1, size, data[0] & 1);
+	pieces = read_in_pieces(data + 1, size - 1, (size_t)(data[0] >> 1) + 1,
+	                        data[0] & 1);
+	told = evbuffer_get_length(whole);
+	assert(told == evbuffer_get_length(pieces));
+	assert(told == 0 || memcmp(evbuffer_pullup(whole, -1),
+	                           evbuffer_pullup(pieces, -1), told) == 0);
+	evbuffer_free(whole);
+	evbuffer_free(pieces);
+	return 0;
+}

@@ -1,0 +1,386 @@
+#!/usr/bin/python3
+"""mode = netfilter on a router between a client and a server, in network namespaces.
+
+    netfilter_test.py PROGRAM SILENT_ORIGINAL_DST.so [unittest arguments]
+
+    client 10.99.1.2 --- 10.99.1.1 router 10.99.2.1 --- 10.99.2.2 server, port 25
+        fd99:1::2    --- fd99:1::1        fd99:2::1 --- fd99:2::2
+    and on the router itself 10.99.3.1 and fd99:3::1
+
+The router does not forward: whatever reaches the server came through the gateway.
+"""
+import atexit
+import contextlib
+import ctypes
+import functools
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import unittest
+
+TEST = pathlib.Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(TEST))
+import lab                              # noqa: E402
+
+PROGRAM = lab.program()
+SILENT = os.path.abspath(sys.argv.pop(2)) if len(sys.argv) > 2 else ""
+PORT = 9199
+CLONE_NEWNET = 0x40000000
+CLIENT, ROUTER, SERVER = (f"gated-{name}-{os.getpid()}" for name in ("c", "r", "s"))
+
+
+class Family:
+    """Who has which address in it."""
+
+    def __init__(self, word, prefix, length, host):
+        self.word, self.host = word, host
+
+        def address(net, node):
+            return prefix % net + str(node)
+
+        self.client, self.router = address(1, 2), address(1, 1)
+        self.router_out, self.server = address(2, 1), address(2, 2)
+        self.router_other = address(3, 1)
+        self.length = length
+
+    def endpoint(self, address, port):
+        return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+FAMILIES = (Family("ip", "10.99.%d.", 24, 32), Family("ip6", "fd99:%d::", 64, 128))
+
+REDIRECT = """
+table inet gated {
+    chain pre {
+        type nat hook prerouting priority dstnat; policy accept;
+        iifname "r-c" tcp dport 25 redirect to :9199
+    }
+}
+"""
+# Ports that only a mistake would redirect: the gateway's own.
+REDIRECT_ALL = REDIRECT.replace("dport 25", "dport { 25, 9199 }")
+DNAT = """
+table inet gated {
+    chain pre {
+        type nat hook prerouting priority dstnat; policy accept;
+        iifname "r-c" ip daddr 10.99.2.2 tcp dport 25 dnat ip to 10.99.3.1:9199
+        iifname "r-c" ip6 daddr fd99:2::2 tcp dport 25 dnat ip6 to [fd99:3::1]:9199
+    }
+}
+"""
+
+
+def run(*command, text=None):
+    done = subprocess.run(command, input=text, stdout=subprocess.PIPE, encoding="utf-8",
+                          stderr=subprocess.STDOUT, timeout=30, check=False)
+    if done.returncode != 0:
+        raise AssertionError(f"{' '.join(command)}: {done.stdout}")
+    return done.stdout
+
+
+def rules(text):
+    run("ip", "netns", "exec", ROUTER, "nft", "-f", "-", text="flush ruleset\n" + text)
+
+
+@contextlib.contextmanager
+def inside(namespace):
+    """Sockets made in here belong to NAMESPACE, and go on doing so."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    with open("/proc/self/ns/net", "rb") as home, \
+            open(f"/run/netns/{namespace}", "rb") as there:
+        if libc.setns(there.fileno(), CLONE_NEWNET) != 0:
+            raise OSError(ctypes.get_errno(), "setns")
+        try:
+            yield
+        finally:
+            if libc.setns(home.fileno(), CLONE_NEWNET) != 0:
+                os._exit(1)             # better nowhere than in the wrong network
+
+
+def tear_down():
+    if sink is not None:
+        sink.kill()
+        sink.wait()
+    for namespace in (CLIENT, ROUTER, SERVER):
+        subprocess.run(["ip", "netns", "del", namespace], stderr=subprocess.DEVNULL,
+                       stdin=subprocess.DEVNULL, timeout=30, check=False)
+
+
+def set_up():
+    for namespace in (CLIENT, ROUTER, SERVER):
+        run("ip", "netns", "add", namespace)
+        run("ip", "-n", namespace, "link", "set", "lo", "up")
+    for namespace, near, far in ((CLIENT, "c0", "r-c"), (SERVER, "s0", "r-s")):
+        run("ip", "-n", namespace, "link", "add", near, "type", "veth",
+            "peer", "name", far, "netns", ROUTER)
+    for family in FAMILIES:
+        for namespace, device, address, length in (
+                (CLIENT, "c0", family.client, family.length),
+                (ROUTER, "r-c", family.router, family.length),
+                (ROUTER, "r-s", family.router_out, family.length),
+                (ROUTER, "lo", family.router_other, family.host),
+                (SERVER, "s0", family.server, family.length)):
+            nodad = ["nodad"] if ":" in address else []
+            run("ip", "-n", namespace, "addr", "add", f"{address}/{length}", "dev", device,
+                *nodad)
+    for namespace, device in ((CLIENT, "c0"), (ROUTER, "r-c"), (ROUTER, "r-s"),
+                              (SERVER, "s0")):
+        run("ip", "-n", namespace, "link", "set", device, "up")
+    for family in FAMILIES:
+        for namespace, router in ((CLIENT, family.router), (SERVER, family.router_out)):
+            run("ip", "-n", namespace, "route", "add", "default", "via", router)
+
+
+sink = sink_log = None
+
+
+def setUpModule():
+    global sink, sink_log
+    lab.need_root()
+    lab.need_programs("ip", "nft", "setpriv")
+    if not os.access(SILENT, os.R_OK):
+        raise AssertionError(f"no such library: {SILENT!r}")
+    try:
+        atexit.register(tear_down)
+        set_up()
+        for text in (REDIRECT, DNAT):
+            rules(text)
+    except AssertionError as error:
+        lab.skip_all(f"no network namespaces, or no NAT in them: {error}")
+    sink_log = tempfile.NamedTemporaryFile()
+    sink = subprocess.Popen(
+        ["ip", "netns", "exec", SERVER, sys.executable, str(TEST / "sink.py"),
+         *(family.endpoint(family.server, 25) for family in FAMILIES)],
+        stdin=subprocess.DEVNULL, stdout=sink_log, stderr=sink_log,
+        preexec_fn=lab.die_with_parent)
+    if not lab.wait_until(lambda: sink_words().count("listening") == 2, 20):
+        raise AssertionError("the server did not start: " + sink_words())
+
+
+def sink_words():
+    with open(sink_log.name, encoding="utf-8") as file:
+        return file.read()
+
+
+def both_families(test):
+    """Makes two of a test: test(self, family)."""
+    @functools.wraps(test)
+    def of_each(self):
+        for family in FAMILIES:
+            with self.subTest(family.word):
+                self.setUp()
+                test(self, family)
+    return of_each
+
+
+class Case(unittest.TestCase):
+    """A gateway on the router."""
+    config = {}
+    under = ()
+    environment = {}
+
+    @classmethod
+    def setUpClass(cls):
+        cls.gateway = lab.Gateway(
+            PROGRAM, {"mode": "netfilter", "port": PORT, "bind_address": '{"0.0.0.0", "::"}',
+                      **cls.config},
+            under=("ip", "netns", "exec", ROUTER, *cls.under),
+            environment=cls.environment)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.gateway.stop()
+
+    def setUp(self):
+        self.log_from = len(self.gateway.log())
+        self.sink_from = len(sink_words())
+
+    def logged(self, pattern):
+        return re.findall(rf"^.*(?:{pattern}).*$", self.gateway.log()[self.log_from:], re.M)
+
+    def sink_says(self, pattern):
+        return re.search(pattern, sink_words()[self.sink_from:]) is not None
+
+    def talk(self, address, port=25):
+        with inside(CLIENT):
+            return lab.Client((address, port), seconds=20)
+
+    def assertLogged(self, pattern):
+        self.assertTrue(lab.wait_until(lambda: self.logged(pattern), 10),
+                        f"not logged: {pattern}\n{self.gateway.log()[self.log_from:]}")
+
+    def passes(self, family):
+        with self.talk(family.server) as client:
+            client.hello()
+            replies = client.submit(lab.mail(b"At noon?", subject="lunch"))
+            self.assertRegex(replies[-1], r"^250 .*message \d+ taken")
+            self.assertRegex(client.ask("QUIT"), r"^221")
+        self.assertTrue(lab.wait_until(lambda: self.sink_says(
+            rf"from {re.escape(family.router_out)} COMPLETE.*lunch"), 10), sink_words())
+        client, server = (re.escape(one) for one in (
+            family.endpoint(family.client, ""), family.endpoint(family.server, 25)))
+        self.assertLogged(rf"^connect .*client={client}\d+ .*server={server}\b")
+
+    def refuses_infected(self, family):
+        with self.talk(family.server) as client:
+            client.hello()
+            replies = client.submit(lab.infected_mail())
+            self.assertRegex(replies[-1], rf"^550 .*{lab.EICAR_NAME}")
+        self.assertTrue(lab.wait_until(lambda: self.sink_says("BROKEN OFF"), 10))
+        self.assertFalse(self.sink_says("COMPLETE"))
+        self.assertLogged(rf"^found .*{lab.EICAR_NAME}")
+
+    def turns_away(self, address, port, words):
+        """One line with 554 and WORDS instead of a greeting; no server hears of it."""
+        with self.talk(address, port) as client:
+            self.assertRegex(client.reply(), rf"^554 .*{words}")
+            self.assertEqual(client.reply(), "", "the connection is to end")
+        self.assertFalse(self.sink_says("connection from"), sink_words()[self.sink_from:])
+        self.assertLogged(r"^refuse ")
+
+
+class Redirect(Case):
+    @both_families
+    def test_clean_mail_passes(self, family):
+        rules(REDIRECT)
+        self.passes(family)
+
+    @both_families
+    def test_infected_mail_is_refused(self, family):
+        rules(REDIRECT)
+        self.refuses_infected(family)
+
+    @both_families
+    def test_no_relay_for_who_comes_straight(self, family):
+        rules(REDIRECT)
+        for address in (family.router, family.router_out, family.router_other):
+            self.turns_away(address, PORT, "not redirected here")
+
+    @both_families
+    def test_no_relay_without_any_rule(self, family):
+        rules("")
+        self.turns_away(family.router, PORT, "not redirected here")
+
+    @both_families
+    def test_no_loop(self, family):
+        """The gateway's own port, dialled at another address and redirected: a connection
+        there would come back."""
+        rules(REDIRECT_ALL)
+        for address in (family.router_out, family.router_other):
+            self.turns_away(address, PORT, "lead back here")
+
+    @both_families
+    def test_router_itself_has_no_server(self, family):
+        """Port 25 of the router is redirected too, but nobody listens there."""
+        rules(REDIRECT)
+        with self.talk(family.router_other) as client:
+            self.assertRegex(client.reply(), r"^(4|5)\d\d .*Cannot connect")
+
+    def test_both_families_at_once(self):
+        rules(REDIRECT)
+        with self.talk(FAMILIES[0].server) as one, self.talk(FAMILIES[1].server) as two:
+            for client in (one, two):
+                client.hello()
+            for client in (one, two, one):
+                self.assertRegex(client.submit(lab.mail(b"x"))[-1], r"^250 ")
+
+
+class Dnat(Case):
+    @both_families
+    def test_clean_mail_passes(self, family):
+        rules(DNAT)
+        self.passes(family)
+
+    @both_families
+    def test_infected_mail_is_refused(self, family):
+        rules(DNAT)
+        self.refuses_infected(family)
+
+
+class OutgoingAddress(Case):
+    config = {"outgoing_addr": '"10.99.3.1"'}
+
+    def test_server_sees_it(self):
+        rules(REDIRECT)
+        with self.talk(FAMILIES[0].server) as client:
+            client.hello()
+        self.assertTrue(lab.wait_until(
+            lambda: self.sink_says(r"connection from 10\.99\.3\.1\b"), 10), sink_words())
+
+    def test_other_family_is_not_hindered(self):
+        rules(REDIRECT)
+        self.setUp()
+        self.passes(FAMILIES[1])
+
+
+# Under ASan a preloaded library comes before its own.
+PRELOAD = {"LD_PRELOAD": SILENT,
+           "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"}
+
+
+class Conntrack(Case):
+    """The socket does not tell: connection tracking is asked itself."""
+    environment = PRELOAD
+
+    @both_families
+    def test_redirect(self, family):
+        rules(REDIRECT)
+        self.passes(family)
+
+    @both_families
+    def test_dnat(self, family):
+        rules(DNAT)
+        self.passes(family)
+
+    @both_families
+    def test_no_relay_for_who_comes_straight(self, family):
+        rules(REDIRECT)
+        self.turns_away(family.router, PORT, "not redirected here")
+
+    @both_families
+    def test_no_relay_without_any_rule(self, family):
+        rules("")
+        self.turns_away(family.router, PORT, "not redirected here")
+
+    @both_families
+    def test_no_loop(self, family):
+        rules(REDIRECT_ALL)
+        self.turns_away(family.router_out, PORT, "lead back here")
+
+
+class WithoutCapability(Case):
+    """No CAP_NET_ADMIN: REDIRECT works, for the socket tells; nothing else does."""
+    under = ("setpriv", "--bounding-set=-net_admin")
+
+    @both_families
+    def test_redirect(self, family):
+        rules(REDIRECT)
+        self.passes(family)
+
+    @both_families
+    def test_no_relay_for_who_comes_straight(self, family):
+        rules(REDIRECT)
+        self.turns_away(family.router, PORT, "")
+
+
+class ConntrackWithoutCapability(Case):
+    under = ("setpriv", "--bounding-set=-net_admin")
+    environment = PRELOAD
+
+    @both_families
+    def test_refused_and_said_once(self, family):
+        rules(REDIRECT)
+        for _ in range(2):
+            self.turns_away(family.server, 25, "")
+        said = self.gateway.logged("CAP_NET_ADMIN")
+        self.assertEqual(len(said), 1, said)
+        self.assertTrue(said[0].startswith("trouble "), said)
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    lab.main()

@@ -1,0 +1,638 @@
+#include "config_rows.h"
+
+#include <syslog.h>
+
+#define RANGE_PORT "allowed: 1 to 65535\n"
+#define WORDS_BOOL "allowed: true, false, yes, no, on, off, 1, 0\n"
+
+/* What the grammar takes, and what comes of it. */
+static const struct config_row accepted[] = {
+	{ "", "" },
+	{ "\n\n", "" },
+	{ "# port = 1\n; port = 2\n\t ; port = 3\n// port = 4\n/* port = 5\n */\n",
+	  "" },
+	{ "#\n;\n//\n/**/\n", "" },
+	{ "port = 25", "port = 25\n" },
+	{ "port=25\n", "port = 25\n" },
+	{ "port\n=\n25\n", "port = 25\n" },
+	{ "port = \"25\"", "port = 25\n" },
+	{ "port = '25'", "port = 25\n" },
+	{ "port = 25 # the usual\n", "port = 25\n" },
+	{ "port = 25 // the usual\n", "port = 25\n" },
+	{ "/* a */ port = 25 /* b */\n", "port = 25\n" },
+	{ "\xEF\xBB\xBFport = 25\r\n\r\n; x\r\n", "port = 25\n" },
+	{ "port = 25 on_takeover_cmds = 0\n", "port = 25\non_takeover_cmds = 0\n" },
+	/* numbers */
+	{ "on_takeover_cmds = 0\n", "on_takeover_cmds = 0\n" },
+	{ "scan_max_size = 64K\n", "scan_max_size = 65536\n" },
+	{ "scan_max_size = 64k\n", "scan_max_size = 65536\n" },
+	{ "scan_max_size = 100M\n", "" },
+	{ "spool_disk_all = 2G\n", "spool_disk_all = 2147483648\n" },
+	{ "timeout_idle = 90s\n", "timeout_idle = 90\n" },
+	{ "timeout_idle = 10m\n", "timeout_idle = 600\n" },
+	{ "timeout_idle = 2h\n", "timeout_idle = 7200\n" },
+	{ "timeout_idle = 1d\n", "timeout_idle = 86400\n" },
+	/* booleans and words */
+	{ "forbid_starttls = true\n", "forbid_starttls = true\n" },
+	{ "forbid_starttls = Yes\n", "forbid_starttls = true\n" },
+	{ "forbid_starttls = 1\n", "forbid_starttls = true\n" },
+	{ "scan_encrypted = off\n", "scan_encrypted = false\n" },
+	{ "bare_newline = reject\n", "bare_newline = reject\n" },
+	{ "bare_newline = PASS\n", "bare_newline = pass\n" },
+	{ "antivirus_type = off\n", "antivirus_type = off\n" },
+	{ "on_unscannable = defer\n", "on_unscannable = defer\n" },
+	{ "on_scan_failed = pass\n", "on_scan_failed = pass\n" },
+	{ "log_level = debug\n", "log_level = debug\n" },
+	{ "log_level = 4\n", "log_level = warning\n" },
+	{ "log_facility = local7\n", "log_facility = local7\n" },
+	/* strings */
+	{ "proxy_name = mx.example.org\n", "proxy_name = \"mx.example.org\"\n" },
+	{ "msg_hello = \"a \\\"b\\\" \\\\ \\${HOME} $5 #;'\"\n",
+	  "msg_hello = \"a \\\"b\\\" \\\\ \\${HOME} \\$5 #;'\"\n" },
+	{ "msg_hello = 'a \"b\" \\' \\\\ \\n ${HOME}'\n",
+	  "msg_hello = \"a \\\"b\\\" ' \\\\ \\\\n \\${HOME}\"\n" },
+	{ "msg_hello = \"\"\n", "msg_hello = \"\"\n" },
+	{ "msg_hello = \"; # /* // = {\"\n", "msg_hello = \"; # /* // = {\"\n" },
+	{ "msg_hello = Dzie\xC5\x84\n", "msg_hello = \"Dzie\xC5\x84\"\n" },
+	{ "pidfile = /a//b\n", "pidfile = \"/a//b\"\n" },
+	{ "outgoing_addr = 2001:db8::1\n", "outgoing_addr = \"2001:db8::1\"\n" },
+	/* lists */
+	{ "bind_address = 127.0.0.1\n", "bind_address = {\"127.0.0.1\"}\n" },
+	{ "bind_address = {127.0.0.1,\n \"::1\"}\n",
+	  "bind_address = {\"127.0.0.1\", \"::1\"}\n" },
+	{ "bind_address += 127.0.0.1\n",
+	  "bind_address = {\"0.0.0.0\", \"::\", \"127.0.0.1\"}\n" },
+	/* what should be known */
+	{ "port = 1\nport = 2\n",
+	  "note 2: port: given again; this line counts, line 1 does not\nport = 2\n" },
+	{ "bind_address = ::1\nbind_address = {127.0.0.1}\n",
+	  "note 2: bind_address: given again; this line counts, line 1 does not\n"
+	  "bind_address = {\"127.0.0.1\"}\n" },
+	{ "bind_address = ::1\nbind_address += 127.0.0.1\n",
+	  "bind_address = {\"::1\", \"127.0.0.1\"}\n" },
+	{ "\nfixed_server = a\n",
+	  "note 2: fixed_server: has no effect unless mode is fixed\n"
+	  "fixed_server = \"a\"\n" },
+	{ "scan_max_size = 500M\n", "note 1: scan_max_size: a message larger than "
+	                            "scan_max_unpacked is never scanned "
+	                            "in full\nscan_max_size = 524288000\n" },
+};
+
+/* What is refused, in which words. */
+static const struct config_row refused[] = {
+	{ "\n\nprot = 1\n", "3: no such option: \"prot\"; did you mean \"port\"?\n" },
+	{ "log-level = 1\n",
+	  "1: no such option: \"log-level\"; did you mean \"log_level\"?\n" },
+	{ "wizardry = 1\n",
+	  "1: no such option: \"wizardry\"; \"smtp-gated -t\" prints all that "
+	  "there are\n" },
+	{ "dnsbl = x\n", "1: dnsbl: has no effect in this version; delete it\n" },
+	{ "set_user = x\n",
+	  "1: set_user: has no effect in this version: start the daemon as "
+	  "this user (systemd: User=); delete it\n" },
+	{ "pid_hash_size = 1\n",
+	  "1: pid_hash_size: has no effect any more: there is no such "
+	  "table any more; delete it\n" },
+	{ "dspam_storage = x\n",
+	  "1: dspam_storage: cannot be used any more: DSPAM is no "
+	  "longer supported; delete it\n" },
+	/* numbers */
+	{ "port = x\n", "1: port: \"x\" is no whole number; " RANGE_PORT },
+	{ "port = \"\"\n", "1: port: \"\" is no whole number; " RANGE_PORT },
+	{ "port = \" 1\"\n", "1: port: \" 1\" is no whole number; " RANGE_PORT },
+	{ "port = 1.5\n", "1: port: \"1.5\" is no whole number; " RANGE_PORT },
+	{ "port = 1K\n", "1: port: \"1K\" is no whole number; " RANGE_PORT },
+	{ "port = 0\n", "1: port: \"0\" is out of range; " RANGE_PORT },
+	{ "port = -1\n", "1: port: \"-1\" is out of range; " RANGE_PORT },
+	{ "\nport = 65536\n", "2: port: \"65536\" is out of range; " RANGE_PORT },
+	{ "port = 99999999999999999999\n",
+	  "1: port: \"99999999999999999999\" is no whole number; " RANGE_PORT },
+	{ "port = 025\n",
+	  "1: port: \"025\" may be taken for octal or hexadecimal; write a "
+	  "plain decimal number\n" },
+	{ "port = 0x19\n",
+	  "1: port: \"0x19\" may be taken for octal or hexadecimal; write a "
+	  "plain decimal number\n" },
+	{ "timeout_idle = 1w\n",
+	  "1: timeout_idle: \"1w\" is no whole number or has an unknown "
+	  "unit; allowed: 1 to 86400 s, or with m, h, d\n" },
+	{ "timeout_idle = 2d\n",
+	  "1: timeout_idle: \"2d\" is out of range; allowed: 1 to 86400 "
+	  "s, or with m, h, d\n" },
+	{ "scan_max_size = 9G\n",
+	  "1: scan_max_size: \"9G\" is out of range; allowed: 1024 to "
+	  "1073741823 bytes, or with K, M, G\n" },
+	{ "scan_max_size = 9000000000G\n",
+	  "1: scan_max_size: \"9000000000G\" is no whole number or has an unknown "
+	  "unit; "
+	  "allowed: 1024 to 1073741823 bytes, or with K, M, G\n" },
+	/* booleans and words */
+	{ "ignore_errors = maybe\n",
+	  "1: ignore_errors: \"maybe\" is neither true nor false; " WORDS_BOOL },
+	{ "bare_newline = fix\n",
+	  "1: bare_newline: no such word: \"fix\"; allowed: normalise, "
+	  "reject, pass\n" },
+	{ "bare_newline = 1\n",
+	  "1: bare_newline: no such word: \"1\"; allowed: normalise, "
+	  "reject, pass\n" },
+	{ "log_level = 8\n",
+	  "1: log_level: no such word: \"8\"; allowed: emerg, alert, crit, "
+	  "err, warning, notice, info, debug\n" },
+	{ "mode = tproxy\n",
+	  "1: mode: \"tproxy\" is not supported in this version; allowed: "
+	  "fixed, netfilter\n" },
+	{ "mode = none\n",
+	  "1: mode: no such word: \"none\"; allowed: fixed, netfilter\n" },
+	/* strings */
+	{ "proxy_name = \"\"\n", "1: proxy_name: it must not be empty\n" },
+	{ "proxy_name = \"a b\"\n",
+	  "1: proxy_name: \"a b\" must be one word of plain ASCII, without blanks\n" },
+	{ "spool_path = msg\n",
+	  "1: spool_path: \"msg\" is no absolute path: it must begin with \"/\"\n" },
+	{ "spool_header = X:\n",
+	  "1: spool_header: \"X:\" is no name of a header: plain ASCII, "
+	  "no blank, no colon\n" },
+	{ "outgoing_addr = here\n",
+	  "1: outgoing_addr: \"here\" is no IPv4 or IPv6 address\n" },
+	{ "bind_address = {::1,\n10.0.0.256}\n",
+	  "2: bind_address: \"10.0.0.256\" is no IPv4 or IPv6 address\n" },
+	{ "bind_address = {}\n", "1: bind_address: at least one address is needed\n" },
+	{ "\nbind_address = {\"\"}\n", "2: bind_address: it must not be empty\n" },
+	{ "mode = fixed\n",
+	  "1: mode: fixed needs fixed_server, an address or a host name\n" },
+	/* syntax: what libconfuse says itself */
+	{ "x = 1\nport 25\n",
+	  "1: no such option: \"x\"; \"smtp-gated -t\" prints all that "
+	  "there are\n" },
+	{ "port = 1\nport 25\n", "2: missing equal sign after option 'port'\n" },
+	{ "port = 1\nprot 25\n", "2: no such option 'prot'\n" },
+	{ "port =\n", "2: premature end of file\n" },
+	{ "port == 1\n", "1: unexpected token '='\n" },
+	{ "port = {1}\n", "1: unexpected token '{'\n" },
+	{ "port += 1\n", "1: attempt to append to non-list option 'port'\n" },
+	{ "}\n", "1: unexpected closing brace\n" },
+	/* syntax: what it would take for something else */
+	{ "proxy_name = *\n", "1: \"*\" needs quotes around its value\n" },
+	{ "msg_hello = a+b\n", "1: \"+\" needs quotes around its value\n" },
+	{ "msg_hello = (a)\n", "1: \"(\" needs quotes around its value\n" },
+	{ "port = 1\nmsg_hello = \"a\nport = 2\n",
+	  "2: a string begins with \" and does not end in this line\n" },
+	{ "msg_hello = 'a\nport = 2\n",
+	  "1: a string begins with ' and does not end in this line\n" },
+	{ "msg_hello = 'a",
+	  "1: a string begins with ' and does not end in this line\n" },
+	{ "msg_hello = \"a\\", "1: a backslash in a string must be one of \\\" \\\\ "
+	                       "\\$; or use 'single quotes'\n" },
+	{ "msg_hello = \"a\\nb\"", "1: a backslash in a string must be one of \\\" "
+	                           "\\\\ \\$; or use 'single quotes'\n" },
+	{ "\n/* a\n\n",
+	  "2: the comment that begins here with /* does not end: */ is missing\n" },
+	{ "msg_hello = \"${HOME}\"\n",
+	  "1: ${...} is not replaced by anything here; for these "
+	  "very characters write \"\\${\" or '${'\n" },
+	{ "msg_hello = ${HOME}\n",
+	  "1: ${...} is not replaced by anything here; for these very "
+	  "characters write \"\\${\" or '${'\n" },
+	{ "\nmsg_hello = \"\033[31m\"\n",
+	  "2: there is a control character in a string\n" },
+	{ "port = \0012\n", "1: there is a control character\n" },
+	{ "port = 1\rport = 2\n", "1: there is a control character\n" },
+};
+
+#define ROWS(rows) rows, sizeof(rows) / sizeof(rows[0])
+
+static void
+test_accepted(void **state)
+{
+	(void)state;
+	config_rows_check(ROWS(accepted), config_row_outcome);
+}
+
+static void
+test_refused(void **state)
+{
+	(void)state;
+	config_rows_check(ROWS(refused), config_row_outcome);
+}
+
+/* libconfuse's lexer must not stay inside of what a broken file left open. */
+static void
+test_broken_then_good(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
+		char *outcome = config_row_outcome(refused[i].text);
+
+		free(outcome);
+		outcome = config_row_outcome("port = 25\n");
+		assert_string_equal(outcome, "port = 25\n");
+		free(outcome);
+	}
+}
+
+static void
+refuses_file(const char *file, const char *expected)
+{
+	char why[256];
+
+	assert_null(config_load(file, why, sizeof(why), NULL, NULL));
+	assert_string_equal(why, expected);
+}
+
+static void
+test_no_file(void **state)
+{
+	char *file = config_row_write("port = 1\nport\0 = 2", 18), expected[256];
+
+	(void)state;
+	refuses_file("/nowhere/at.all",
+	             "/nowhere/at.all: cannot be opened: No such file or directory");
+	refuses_file("/tmp", "/tmp: cannot be read: Is a directory");
+	refuses_file("/dev/zero", "/dev/zero: is larger than 262144 bytes: this is no "
+	                          "configuration file");
+	snprintf(expected, sizeof(expected),
+	         "%s:2: there is a NUL byte: this is no text file", file);
+	refuses_file(file, expected);
+	unlink(file);
+	free(file);
+}
+
+/* ---- texts of a length -------------------------------------------------------------- */
+
+static char *
+outcome_of_length(const char *name, char first, size_t size)
+{
+	char *value = xmalloc(size + 1), *text, *outcome;
+
+	memset(value, 'x', size);
+	value[0] = first;
+	value[size] = '\0';
+	text = xasprintf("%s = %s\n", name, value);
+	outcome = config_row_outcome(text);
+	free(text);
+	free(value);
+	return outcome;
+}
+
+static void
+test_lengths(void **state)
+{
+	static const struct {
+		const char *name;
+		char first;
+		size_t size;
+		const char *complaint;
+	} rows[] = {
+		{ "msg_hello", 'x', 400, NULL },
+		{ "msg_hello", 'x', 401, "1: msg_hello: is longer than 400 bytes\n" },
+		{ "spool_path", '/', 1000, NULL },
+		{ "spool_path", '/', 1001,
+		  "1: spool_path: is longer than 1000 bytes\n" },
+		{ "spool_path", 'x', 100000,
+		  "1: spool_path: is longer than 1000 bytes\n" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		char *outcome = outcome_of_length(rows[i].name, rows[i].first,
+		                                  rows[i].size);
+
+		if (rows[i].complaint)
+			assert_string_equal(outcome, rows[i].complaint);
+		else
+			assert_int_equal(outcome[0], rows[i].name[0]);
+		free(outcome);
+	}
+}
+
+/* ---- there and back ----------------------------------------------------------------- */
+
+static struct config *
+load_text(const char *text)
+{
+	char *file = config_row_write(text, strlen(text)), why[512];
+	struct config *cfg = config_load(file, why, sizeof(why), NULL, NULL);
+
+	if (!cfg)
+		fail_msg("%s", why);
+	unlink(file);
+	free(file);
+	return cfg;
+}
+
+static char *
+dump(const struct config *cfg, bool texts)
+{
+	char *text;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+
+	config_dump(cfg, texts, out);
+	fclose(out);
+	return text;
+}
+
+static void
+same(const struct config *a, const struct config *b)
+{
+	for (const struct option *opt = config_options; opt->kind != OPTION_NONE; opt++)
+		if (!option_equal(opt, a, b))
+			fail_msg("%s is not the same", opt->name);
+}
+
+static void
+test_dump_reads_back(void **state)
+{
+	static const char *const texts[] = {
+		"",
+		"msg_hello = \"\\\"\\\\\\${x}'#;/*\"\nbind_address = {\"::1\", "
+		"10.0.0.1}\n"
+		"mode = fixed\nfixed_server = \"#a\"\nscan_encrypted = no\nlog_level = "
+		"0\n",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		struct config *cfg = load_text(texts[i]), *again;
+		char *text = dump(cfg, true);
+
+		again = load_text(text);
+		same(cfg, again);
+		config_drop(again);
+		config_drop(cfg);
+		free(text);
+	}
+}
+
+/* Every option away from its default, one by one. */
+static void
+test_each_option_reads_back(void **state)
+{
+	(void)state;
+	for (const struct option *opt = config_options; opt->kind != OPTION_NONE;
+	     opt++) {
+		struct config *cfg = load_text("mode = fixed\nfixed_server = here\n"),
+			      *again;
+		char number[32], *text;
+
+		if (opt->kind == OPTION_BOOL)
+			option_set(cfg, opt,
+			           *(bool *)option_field(cfg, opt) ? "0" : "1");
+		if (opt->kind == OPTION_WORD)
+			option_set(cfg, opt, opt->words[1].text);
+		snprintf(number, sizeof(number), "%jd", (intmax_t)opt->high);
+		if (opt->kind == OPTION_INT)
+			option_set(cfg, opt, number);
+		if (opt->kind == OPTION_TEXT)
+			option_set(cfg, opt, " \"${odd}\" \\ ");
+		text = dump(cfg, true);
+		again = load_text(text);
+		same(cfg, again);
+		config_drop(again);
+		config_drop(cfg);
+		free(text);
+	}
+}
+
+/* smtp-gated -t | sed -e 's/^[a-z]/;&/': all that is there is commented out. */
+static void
+test_dump_as_template(void **state)
+{
+	struct config *cfg = load_text(""), *again;
+	char *text = dump(cfg, true);
+	char *template = xmalloc(2 * strlen(text) + 1), *to = template;
+
+	(void)state;
+	for (const char *at = text; *at; at++) {
+		if ((at == text || at[-1] == '\n') && *at >= 'a' && *at <= 'z')
+			*to++ = ';';
+		*to++ = *at;
+	}
+	*to = '\0';
+	assert_non_null(strstr(template, "\n;port = 9199\n"));
+	again = load_text(template);
+	same(cfg, again);
+	config_drop(again);
+	config_drop(cfg);
+	free(template);
+	free(text);
+}
+
+static void
+test_dump_looks(void **state)
+{
+	struct config *cfg = load_text("");
+	char *text = dump(cfg, false), *whole = dump(cfg, true), *rest;
+
+	(void)state;
+	assert_non_null(strstr(text, "\n\n## Spool\n\n"));
+	assert_non_null(strstr(
+		text, "\n# TCP port to listen on. Allowed: 1 to 65535. [restart]\n"
+		      "port = 9199\n"));
+	assert_non_null(strstr(text,
+	                       "\n# Connecting to a server. Allowed: 1 to 3600 s.\n"
+	                       "timeout_connect = 30\n"));
+	assert_non_null(strstr(text, "One of: off, libclamav. [restart]\n"
+	                             "antivirus_type = libclamav\n"));
+	assert_null(strstr(text, "msg_"));
+	assert_null(strstr(text, "## Texts"));
+	assert_non_null(strstr(whole, "\nmsg_hello = \"Hello\"\n"));
+	for (char *line = strtok_r(whole, "\n", &rest); line;
+	     line = strtok_r(NULL, "\n", &rest))
+		if (*line == '#' && strlen(line) > 80)
+			fail_msg("too long: %s", line);
+	free(whole);
+	free(text);
+	config_drop(cfg);
+}
+
+/* ---- the rest ----------------------------------------------------------------------- */
+
+static void
+test_show(void **state)
+{
+	struct config *cfg = load_text("");
+	char *text;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+
+	(void)state;
+	assert_true(config_show(cfg, "bind_address", out));
+	assert_true(config_show(cfg, "msg_hello", out));
+	assert_false(config_show(cfg, "bind_addres", out));
+	assert_false(config_show(cfg, "", out));
+	fclose(out);
+	assert_string_equal(
+		text, "bind_address = {\"0.0.0.0\", \"::\"}\nmsg_hello = \"Hello\"\n");
+	free(text);
+	config_drop(cfg);
+}
+
+static void
+test_nearest(void **state)
+{
+	static const struct {
+		const char *name, *nearest;
+	} rows[] = {
+		{ "prt", "port" },
+		{ "timeout_scaner", "timeout_scanner" },
+		{ "Timeout_Idle", "timeout_idle" },
+		{ "scan_maxsize", "scan_max_size" },
+		{ "max_conections", "max_connections" },
+		{ "msg_virus", NULL },
+		{ "", NULL },
+		{ "something_else_altogether", NULL },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		const char *nearest = config_nearest(rows[i].name);
+
+		if (rows[i].nearest)
+			assert_string_equal(nearest ? nearest : "-", rows[i].nearest);
+		else
+			assert_string_equal(nearest ? nearest : "-", "-");
+	}
+}
+
+static void
+collect(const char *name, void *arg)
+{
+	fprintf(arg, "%s ", name);
+}
+
+static void
+test_unchangeable(void **state)
+{
+	struct config *a = load_text("");
+	struct config *b = load_text(
+		"port = 26\nbind_address = ::1\nmax_connections = 3\n"
+		"antivirus_type = off\npidfile = \"\"\n");
+	char *text;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+
+	(void)state;
+	config_unchangeable(a, a, collect, out);
+	config_unchangeable(a, b, collect, out);
+	fclose(out);
+	assert_string_equal(text, "bind_address port pidfile antivirus_type ");
+	free(text);
+	config_drop(a);
+	config_drop(b);
+}
+
+static void
+test_hold_and_drop(void **state)
+{
+	struct config *cfg = load_text("");
+
+	(void)state;
+	assert_ptr_equal(config_hold(cfg), cfg);
+	assert_int_equal(cfg->references, 2);
+	config_drop(cfg);
+	assert_int_equal(cfg->references, 1);
+	config_drop(cfg);
+	config_drop(NULL);
+}
+
+static void
+test_resolve(void **state)
+{
+	struct config *cfg = load_text("");
+	char why[256] = "", text[ADDR_TEXT_SIZE];
+
+	(void)state;
+	assert_true(config_resolve(cfg, why, sizeof(why)));
+	config_drop(cfg);
+	cfg = load_text(
+		"mode = fixed\nfixed_server = 2001:db8::25\nfixed_server_port = 26\n");
+	assert_true(config_resolve(cfg, why, sizeof(why)));
+	assert_string_equal(addr_full(&cfg->fixed, text), "[2001:db8::25]:26");
+	config_drop(cfg);
+	cfg = load_text("mode = fixed\nfixed_server = no..name\n");
+	assert_false(config_resolve(cfg, why, sizeof(why)));
+	assert_non_null(
+		strstr(why, ": fixed_server: \"no..name\" cannot be looked up: "));
+	config_drop(cfg);
+}
+
+static void
+test_samples(void **state)
+{
+	static const struct {
+		const char *file;
+		int mode;
+	} rows[] = {
+		{ SOURCE_DIR "/conf/fixed.conf", ROUTE_BY_FIXED },
+		{ SOURCE_DIR "/conf/nat.conf", ROUTE_BY_NETFILTER },
+	};
+	char why[512];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct config *cfg = config_load(rows[i].file, why, sizeof(why), NULL,
+		                                 NULL);
+
+		if (!cfg)
+			fail_msg("%s", why);
+		assert_false(cfg->legacy);
+		assert_int_equal(cfg->mode, rows[i].mode);
+		config_drop(cfg);
+	}
+}
+
+/* The rows of options.def themselves: each default is a value that may be given. */
+static void
+test_defaults_are_allowed(void **state)
+{
+	struct config *cfg = load_text("");
+	char why[512];
+
+	(void)state;
+	for (const struct option *opt = config_options; opt->kind != OPTION_NONE;
+	     opt++) {
+		const struct string_list *list = option_field(cfg, opt);
+		char number[32];
+
+		if (opt->kind == OPTION_INT) {
+			snprintf(number, sizeof(number), "%jd",
+			         (intmax_t) * (int64_t *)option_field(cfg, opt));
+			assert_true(option_check(opt, number, why, sizeof(why)));
+		}
+		if (opt->kind == OPTION_STR || opt->kind == OPTION_TEXT)
+			assert_true(option_check(opt, *(char **)option_field(cfg, opt),
+			                         why, sizeof(why)));
+		for (size_t i = 0; opt->kind == OPTION_LIST && i < list->count; i++)
+			assert_true(option_check(opt, list->at[i], why, sizeof(why)));
+		if (opt->name)
+			assert_false(config_old_option(opt->name, strlen(opt->name),
+			                               why, sizeof(why)));
+	}
+	config_drop(cfg);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_accepted),
+		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_broken_then_good),
+		cmocka_unit_test(test_no_file),
+		cmocka_unit_test(test_lengths),
+		cmocka_unit_test(test_dump_reads_back),
+		cmocka_unit_test(test_each_option_reads_back),
+		cmocka_unit_test(test_dump_as_template),
+		cmocka_unit_test(test_dump_looks),
+		cmocka_unit_test(test_show),
+		cmocka_unit_test(test_nearest),
+		cmocka_unit_test(test_unchangeable),
+		cmocka_unit_test(test_hold_and_drop),
+		cmocka_unit_test(test_resolve),
+		cmocka_unit_test(test_samples),
+		cmocka_unit_test(test_defaults_are_allowed),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
