@@ -360,6 +360,30 @@ class Daemon(Case):
         self.assertFalse(self.pidfile.exists())
         self.assertFalse(self.is_listening())
 
+    def test_background_without_terminal(self):
+        """Started with no standard descriptors at all, as some init scripts do."""
+        file = self.settings(fixed_server_port=self.server.port)
+        done = subprocess.run(["/bin/sh", "-c", 'exec "$0" "$1" <&- >&- 2>&-', PROGRAM, file],
+                              timeout=PATIENCE)
+        self.assertEqual(done.returncode, 0)
+        self.pid = int(self.pidfile.read_text())
+        client = self.call()
+        self.assertRegex(client.hears(), r"^220 server\.example")
+
+    def test_foreground_without_stderr(self):
+        """Log lines must not end up in a socket that happens to be descriptor 2."""
+        self.child = subprocess.Popen(
+            ["/bin/sh", "-c", 'exec "$0" -f "$1" <&- 2>&-', PROGRAM,
+             self.settings(fixed_server_port=self.server.port)], stdout=subprocess.PIPE)
+        self.pid = self.child.pid
+        self.assertTrue(wait_until(self.is_listening))
+        for fd in (0, 2):
+            self.assertEqual(os.readlink(f"/proc/{self.pid}/fd/{fd}"), "/dev/null")
+        client = self.call()
+        self.assertRegex(client.hears(), r"^220 server\.example")
+        self.assertRegex(client.asks("QUIT"), r"^221 ")
+        self.assertEqual(client.hears(), "")
+
     def test_a_second_one_leaves_the_first_alone(self):
         self.check(self.background(), 0)
         first = self.pid
