@@ -123,6 +123,21 @@ void session_end(struct session *s, enum session_end why);
 /* Closes at once.  S lives on, DEAD, until the loop turns. */
 void session_close(struct session *s, enum session_end why);
 
+/* session.c: takes a closed session from the living; the loop frees it. */
+void session_bury(struct session *s);
+
+/* The log's word for an ending. */
+const char *session_end_word(enum session_end end);
+
+/* Milliseconds, monotonic, coarse. */
+int64_t session_now(void);
+
+/* A session is born: its deadlines begin. */
+void session_begin_time(struct session *s);
+
+/* Something has moved: the silence that a state's limit may be of begins anew. */
+void session_stir(struct session *s);
+
 /* Does all that can be done now, then sends and sees to back-pressure.  Every callback
  * from the loop that is not a conn's ends with it. */
 void session_turn(struct session *s);

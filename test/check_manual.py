@@ -38,7 +38,7 @@ endings = [word for word in table("session_internal.h", "SESSION_ENDS") if word 
 compare("event", events, section(".Sh LOG", "The words of\n.Cm end"))
 compare("ending", endings, section("The words of\n.Cm end", "The words of\n.Cm phase"))
 
-states = re.findall(r'\[SESSION_\w+\] = \{ "(\w+)"', (root / "src/session.c").read_text())
+states = re.findall(r'\[SESSION_\w+\] = \{ "(\w+)"', (root / "src/session_state.c").read_text())
 phases = manual[manual.index(".Cm phase\nare"):manual.index(".Sh SIGNALS")]
 faults.extend(f"state {word}: not in smtp-gated(8)" for word in states
               if word not in ("closing", "dead") and not re.search(rf"\b{word}\b", phases))
