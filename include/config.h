@@ -72,6 +72,23 @@ typedef void config_note_cb(const char *words, void *arg);
 struct config *config_load(const char *file, char *why, size_t why_size,
 			   config_note_cb *noted, void *arg) MUST_CHECK;
 
+/* The same, FILE being relative to the directory that descriptor DIRECTORY stands for
+ * (AT_FDCWD: the working directory); SHOWN is its name in messages. */
+struct config *config_load_at(int directory, const char *file, const char *shown,
+			      char *why, size_t why_size, config_note_cb *noted,
+			      void *arg) MUST_CHECK;
+
+/* Gives FRESH the values of RUNNING for all options that take effect at a restart only,
+ * so that the snapshot is what is really in force; calls CHANGED with the name of each
+ * that differed. */
+void config_keep(struct config *fresh, const struct config *running,
+		 void (*changed)(const char *name, void *arg), void *arg);
+
+/* Prints the native file that a file of 1.4 turns into, line for line, its comments kept
+ * in place.  False: WHY. */
+bool config_import(const char *file, FILE *out, char *why, size_t why_size,
+		   config_note_cb *noted, void *arg) MUST_CHECK;
+
 /* Looks up the names in it (fixed_server).  Blocks; at start and reload only. */
 bool config_resolve(struct config *cfg, char *why, size_t why_size) MUST_CHECK;
 

@@ -8,6 +8,7 @@
 
 #include <event2/event.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 /*
  * One client, one server, and the talk between them.
@@ -33,6 +34,25 @@ void sessions_free(struct sessions *all);
 
 /* Sessions under way. */
 unsigned sessions_count(const struct sessions *all);
+
+/* Sessions born from now on are born with CFG, which is held. */
+void sessions_reconfigure(struct sessions *all, struct config *cfg);
+
+/* What there is to be said of one session. */
+struct session_info {
+	const char *id;
+	const char *state;		/* the word of the log */
+	struct addr client, server;
+	uint64_t client_received, server_received;	/* bytes */
+	int64_t age_ms;
+	unsigned mail;			/* number of the mail under way, or of the last */
+	bool auth_offered;		/* by the server */
+	bool authenticated;
+};
+
+/* Calls EACH for every session, oldest first. */
+void sessions_each(const struct sessions *all,
+		   void (*each)(const struct session_info *info, void *arg), void *arg);
 
 /* A client has come: FD (non-blocking) is the session's from now on. */
 void session_begin(struct sessions *all, int fd, const struct addr *client);

@@ -1,0 +1,30 @@
+#ifndef CONTROL_H
+#define CONTROL_H
+
+#include "config.h"
+
+/*
+ * Talking to the daemon that serves a configuration, from another process: by its pidfile,
+ * by signals, and by the state file.
+ *
+ * Each says on stderr what went wrong and returns the exit code (EXIT_...: smtp-gated(8)).
+ */
+enum {
+	EXIT_NOT_RUNNING = 3,	/* there is no daemon for this configuration */
+	EXIT_NO_ANSWER = 4,	/* there is one, but it does not do what it was told */
+};
+
+/* -s: makes the daemon write its state file, waits for the new one, prints it. */
+int control_status(const struct config *cfg);
+
+/* -S: the same, and prints its name. */
+int control_statefile(const struct config *cfg);
+
+/* -r: tells the daemon to read its configuration again. */
+int control_reload(const struct config *cfg);
+
+/* -K: tells the daemon to end, and returns when it is gone; if it still serves sessions
+ * after some seconds, says how many and returns EXIT_NO_ANSWER. */
+int control_stop(const struct config *cfg);
+
+#endif

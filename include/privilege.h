@@ -1,0 +1,27 @@
+#ifndef PRIVILEGE_H
+#define PRIVILEGE_H
+
+#include "config.h"
+
+#include <stdbool.h>
+
+/*
+ * What the process may do: limits, priority, root directory, user, groups, capabilities.
+ *
+ * Everything is checked, also that nothing is left which was given up.  Used once, by the
+ * daemon, when what needs privilege (sockets, signatures, pidfile) is open.
+ */
+
+/* Resource limits and priority.  False: WHY names the option. */
+bool privilege_limit(const struct config *cfg, char *why, size_t why_size) MUST_CHECK;
+
+/*
+ * Goes to chroot_path, becomes set_user and set_group with their supplementary groups,
+ * keeps the capabilities that the mode needs (CAP_NET_ADMIN for netfilter's connection
+ * tracking) and no others, and sees to it that nothing more can be had (no_new_privs) and
+ * that nobody looks into the process (not dumpable).  Root without set_user is refused
+ * unless allow_root says otherwise.  False: WHY.
+ */
+bool privilege_drop(const struct config *cfg, char *why, size_t why_size) MUST_CHECK;
+
+#endif
