@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Holds conversations with the real program: see README.md.
 
-usage: dialog.py [-v] [-k] [-w whole|bytes|glued] PROGRAM FILE.dialog...
+usage: dialog.py [-v] [-k] [-w whole|bytes|glued|N] PROGRAM FILE.dialog...
     -v  show the gateway's log, not only of what fails
     -k  keep the gateway's files (configuration, log, spool)
-    -w  hold it this way only
+    -w  hold it this way only; N: in segments of N bytes
 exit code: 0 all is well; 1 a promise is broken; 2 a dialog is wrong
 """
 import argparse
@@ -27,7 +27,8 @@ def free_address(story, way):
     runs side by side cannot steal each other's port."""
     host, family = story.client, socket.AF_INET6
     if not host:
-        number = (os.getpid() * 3 + stories.WAYS.index(way)) % 0xfdffff + 0x010001
+        lane = stories.WAYS.index(way) if way in stories.WAYS else 0
+        number = (os.getpid() * 3 + lane) % 0xfdffff + 0x010001
         host = ".".join(map(str, (127, number >> 16, number >> 8 & 255, number & 255)))
         family = socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as sock:
@@ -38,12 +39,15 @@ def free_address(story, way):
 
 def open_server(story):
     """The scripted server's listener; what else is returned keeps a deaf one deaf."""
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    hoard, kind = [], story.server
+    family, host = socket.AF_INET, "127.0.0.1"
+    if kind == "::1":
+        family, host = socket.AF_INET6, kind
+    listener = socket.socket(family, socket.SOCK_STREAM)
     if story.window:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, story.window)
-    listener.bind(("127.0.0.1", 0))
-    hoard, kind = [], story.server
-    if kind == "listens":
+    listener.bind((host, 0))
+    if kind in ("listens", "::1"):
         listener.listen(64)
     elif kind == "deaf":                    # a full queue: the kernel drops further SYNs
         listener.listen(0)
@@ -53,7 +57,7 @@ def open_server(story):
             hoard[-1].connect_ex(listener.getsockname())
         time.sleep(0.1)
     elif kind != "closed":
-        raise stories.Mistake(f"server: {kind}? listens, closed and deaf are known")
+        raise stories.Mistake(f"server: {kind}? listens, ::1, closed and deaf are known")
     return listener, hoard
 
 
@@ -102,8 +106,8 @@ def hold(program, story, way, args):
     """Holds one dialog one way.  Returns the complaint, "" if there is none."""
     listener, hoard = open_server(story)
     address = free_address(story, way)
-    gateway = gateways.Gateway(story, address, listener.getsockname()[1])
-    peers = Peers(listener, address, way, story.window)
+    gateway = gateways.Gateway(story, address, listener.getsockname())
+    peers = Peers(listener, address, "1" if way == "bytes" else way, story.window)
     complaint = ""
     try:
         gateway.start(program, story)
@@ -122,7 +126,10 @@ def hold(program, story, way, args):
 def hold_all_ways(program, path, args):
     """Holds the dialog each way, side by side.  True if it came out well each time."""
     story = stories.read(path)
-    ways = [way for way in story.ways if args.way in (None, way)]
+    ways = story.ways
+    if args.way:
+        kind = "bytes" if args.way.isdigit() else args.way
+        ways = [args.way] if kind in story.ways else []
     began = time.monotonic()
     with concurrent.futures.ThreadPoolExecutor() as pool:
         complaints = list(pool.map(lambda way: hold(program, story, way, args), ways))
@@ -134,11 +141,17 @@ def hold_all_ways(program, path, args):
     return not broken
 
 
+def way_name(text):
+    if text not in stories.WAYS and not text.isdigit():
+        raise argparse.ArgumentTypeError(f"whole, bytes, glued, or a number, not {text}")
+    return text
+
+
 def main():
     parser = argparse.ArgumentParser(usage=__doc__.split("usage: ")[1])
     parser.add_argument("-v", dest="verbose", action="store_true")
     parser.add_argument("-k", dest="keep", action="store_true")
-    parser.add_argument("-w", dest="way", choices=stories.WAYS)
+    parser.add_argument("-w", dest="way", type=way_name)
     parser.add_argument("program")
     parser.add_argument("dialogs", nargs="+")
     args = parser.parse_args()

@@ -19,7 +19,7 @@ bind_address = {BIND}
 port = PORT
 pidfile = ""
 mode = fixed
-fixed_server = "127.0.0.1"
+fixed_server = "SERVER_HOST"
 fixed_server_port = SERVER_PORT
 antivirus_type = off
 signature_path = "$TMP/test.ndb"
@@ -34,16 +34,18 @@ max_connections = 1000
 class Gateway:
     """Made with its files; start() runs it, stop() ends it, fini() clears up."""
 
-    def __init__(self, story, address, server_port):
+    def __init__(self, story, address, server):
         self.tmp = pathlib.Path(tempfile.mkdtemp(prefix="dialog-"))
         self.log_file = self.tmp / "log"
         self.process = None
         for name in ("scan", "spool"):
             (self.tmp / name).mkdir()
         marker = stories.EICAR[:40].hex()
-        (self.tmp / "test.ndb").write_text(f"Eicar-Test:0:*:{marker}\n")
+        odd = b"MARKER-WITH-AN-ODD-NAME".hex()
+        (self.tmp / "test.ndb").write_text(
+            f"Eicar-Test:0:*:{marker}\nOdd%s%n=\"{'x' * 90}\":0:*:{odd}\n")
         text = CONFIG.replace("BIND", address[0])
-        text = text.replace("SERVER_PORT", str(server_port))
+        text = text.replace("SERVER_HOST", server[0]).replace("SERVER_PORT", str(server[1]))
         text = text.replace("PORT", str(address[1]))
         for line in story.config:           # the dialog's own line replaces the default
             name = line.split()[0]

@@ -7,9 +7,15 @@ import struct
 import time
 
 from story import show
+from unread import Unread
 
 PATIENCE = 15               # seconds; only a failing dialog waits that long
+TAKING = 0.02               # seconds that the gateway gets to read one piece
 EOF = object()              # in a queue: no more will be sent
+
+
+def cut(data, size):
+    return [data[i:i + size] for i in range(0, len(data), size)]
 
 
 class Peer:
@@ -18,23 +24,23 @@ class Peer:
     def __init__(self, name, sock):
         self.name, self.sock = name, sock
         self.input = bytearray()
+        self.slow = False           # the other side does not read what we send
         self.ended = None           # how the other side ended: eof or reset
         self.closed = False
         self.queue = collections.deque()
+        self.unread = Unread(sock)
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def pieces(self, data, way):
-        """Byte by byte; but of a very long text only both ends."""
-        if way != "bytes":
+        """Byte by byte, or so many by so many; of a very long text only both ends."""
+        if not way.isdigit():
             return [data]
-        edge = 3000
+        size, edge = int(way), 3000
         if len(data) <= 3 * edge:
-            return [data[i:i + 1] for i in range(len(data))]
-        middle = data[edge:-edge]
-        return [data[i:i + 1] for i in range(edge)] + \
-            [middle[i:i + 1460] for i in range(0, len(middle), 1460)] + \
-            [data[i:i + 1] for i in range(len(data) - edge, len(data))]
+            return cut(data, size)
+        return cut(data[:edge], size) + cut(data[edge:-edge], 1460) + \
+            cut(data[-edge:], size)
 
     def send(self, data, way, final):
         self.queue.extend(self.pieces(data, way))
@@ -63,10 +69,23 @@ class Peer:
             except OSError:                 # it is gone; what we expect of it will tell
                 self.queue.clear()
                 return
-            if sent == len(data):
-                self.queue.popleft()
-            else:
+            if sent < len(data):
                 self.queue[0] = data[sent:]
+                continue
+            self.queue.popleft()
+            if behind is not EOF:
+                self.wait_until_taken()
+
+    def wait_until_taken(self):
+        """So that what is two segments here is read as two there.  One who does not read
+        now is left alone, or else back-pressure would take hours."""
+        deadline = time.monotonic() + (0 if self.slow else TAKING)
+        while self.unread.bytes() > 0:
+            if time.monotonic() > deadline:
+                self.slow = True
+                return
+            time.sleep(0)
+        self.slow = False
 
     def receive(self):
         try:
@@ -89,6 +108,7 @@ class Peer:
     def close(self):
         self.closed = True
         self.sock.close()
+        self.unread.close()
 
 
 class Peers:

@@ -43,7 +43,7 @@ class Story:
     never_logged: list = dataclasses.field(default_factory=list)
     ways: list = dataclasses.field(default_factory=lambda: list(WAYS))
     client: str = ""                # address that clients come to; "": any of 127/8
-    server: str = "listens"         # or closed, or deaf
+    server: str = "listens"         # or closed, deaf, ::1
     window: int = 0                 # receive buffer of the peers; 0: the kernel's choice
     memory: int = 0                 # most MB that the gateway may grow by; 0: not looked at
     ends: bool = False              # the gateway ends in the course of the story
