@@ -34,8 +34,7 @@ enum {
 	LOOK_MS = 10,
 };
 
-static int PRINTF(2, 3)
-failure(int code, const char *format, ...)
+static int PRINTF(2, 3) failure(int code, const char *format, ...)
 {
 	va_list args;
 

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,7 +24,7 @@ enum {
 };
 
 static void PRINTF(4, 5)
-complain(char *why, size_t size, const char *path, const char *format, ...)
+	complain(char *why, size_t size, const char *path, const char *format, ...)
 {
 	int used = snprintf(why, size, "pidfile = \"%s\": ", path);
 	va_list args;
@@ -62,7 +63,7 @@ read_number(int fd)
 		return size == 0 ? 0 : -1;
 	text[size] = '\0';
 	number = strtol(text, &end, 10);
-	if (end == text || text[0] < '0' || text[0] > '9' || number > INT32_MAX)
+	if (end == text || text[0] < '0' || text[0] > '9' || number > INT_MAX)
 		return -1;
 	end += *end == '\n';
 	return end == text + size ? (pid_t)number : -1;
@@ -205,7 +206,8 @@ pidfile_write(struct pidfile *file)
 	char text[PID_TEXT_SIZE];
 	int size = snprintf(text, sizeof(text), "%d\n", (int)getpid());
 
-	return ftruncate(file->fd, 0) == 0 && pwrite(file->fd, text, (size_t)size, 0) == size;
+	return ftruncate(file->fd, 0) == 0 &&
+	       pwrite(file->fd, text, (size_t)size, 0) == size;
 }
 
 void

@@ -261,8 +261,7 @@ status_write(const struct status_source *source, char *why, size_t why_size)
 		return false;
 	}
 	text = compose(source, &size);
-	done = text &&
-	       replace(path, (mode_t)STATEFILE_PERM(source->cfg), text, size);
+	done = text && replace(path, (mode_t)STATEFILE_PERM(source->cfg), text, size);
 	error = errno;
 	if (!done)
 		snprintf(why, why_size, "statefile = \"%s\": cannot write it: %s%s",
