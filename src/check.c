@@ -38,7 +38,7 @@ check_head(const struct config *cfg, char to[static CHECK_HEAD_SIZE])
 	static const char value[] = ": smtp-gated\r\n";
 	const char *name = cfg->spool_header;
 	size_t size = sizeof first - 1;
-	size_t length = strlen(name);
+	size_t length = strnlen(name, CHECK_HEAD_SIZE);
 
 	memcpy(to, first, size);
 	/* RFC 5322, 3.6.8: what a name is made of.  Anything else would end our head. */
