@@ -120,10 +120,7 @@ may_go_on(int fd, const char *type, void *context)
 
 	(void)fd;
 	(void)type;
-	if (!scan ||
-	    (!atomic_load(&scan->cancelled) && scan->found.kind != FOUND_VIRUS))
-		return CL_CLEAN;
-	return CL_VIRUS;
+	return scan && atomic_load(&scan->cancelled) ? CL_VIRUS : CL_CLEAN;
 }
 
 /* True if the words are about this machine, not about the mail. */
@@ -404,25 +401,35 @@ look_twice(struct clamav_scan *scan)
 	look(scan, options);
 }
 
-/* The message, with enough room for its parts around the scan, or it is not clean. */
+/* Says so if there is no room, to scans that run beside this one, too. */
+static bool
+find_room(struct clamav_scan *scan, uint64_t size)
+{
+	const char *directory = scan->clamav->directory;
+	char what[FINDING_NAME_SIZE];
+
+	if (clamav_has_room(directory, size))
+		return true;
+	snprintf(what, sizeof what, "no temporary files in %.80s", directory);
+	note_error(scan, what, errno);
+	if (!clamav_has_room(directory, CLAMAV_ROOM_LEAST))
+		atomic_fetch_add(&scan->clamav->disk_full, 1);
+	return false;
+}
+
+/* The message, with enough room for its parts around the scan, or it is not clean.  Two
+ * times its size: as attachments, and once more while they are unpacked further. */
 static void
 scan_with_room(struct clamav_scan *scan)
 {
-	const char *directory = scan->clamav->directory;
 	unsigned disk_full = atomic_load(&scan->clamav->disk_full);
-	char what[FINDING_NAME_SIZE];
 
-	snprintf(what, sizeof what, "no temporary files in %.80s", directory);
-	if (!clamav_has_room(directory,
-	                     CLAMAV_ROOM_LEAST + 2 * spool_size(scan->message))) {
-		note_error(scan, what, errno);
+	if (!find_room(scan, CLAMAV_ROOM_LEAST + 2 * spool_size(scan->message)))
 		return;
-	}
 	look_twice(scan);
-	if (!clamav_has_room(directory, CLAMAV_ROOM_LEAST))
-		note_error(scan, what, errno);
-	if (atomic_load(&scan->clamav->disk_full) != disk_full)
-		note_error(scan, what, ENOSPC);
+	if (find_room(scan, CLAMAV_ROOM_LEAST) &&
+	    atomic_load(&scan->clamav->disk_full) != disk_full)
+		note(scan, FOUND_FAILED, "temporary files were short meanwhile");
 }
 
 void

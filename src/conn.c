@@ -63,12 +63,26 @@ conn_lose(struct conn *conn, int error)
 	conn->events->lost(conn, why, error, conn->owner);
 }
 
+/* One turn's worth from the peer to the input. */
+static ssize_t
+receive(struct conn *conn)
+{
+	ssize_t got = recv(conn->fd, scratch, scratch_size, 0);
+
+	if (got <= 0)
+		return got;
+	conn->received += (uint64_t)got;
+	evbuffer_add(conn->input, scratch, (size_t)got);
+	return got;
+}
+
 static void
 on_readable(evutil_socket_t fd, short what, void *arg)
 {
 	struct conn *conn = arg;
-	ssize_t got = recv(fd, scratch, scratch_size, 0);
+	ssize_t got = receive(conn);
 
+	(void)fd;
 	(void)what;
 	if (got < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
@@ -79,9 +93,6 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 	if (got == 0) {
 		conn->eof = true;
 		read_switch(conn);
-	} else {
-		conn->received += (uint64_t)got;
-		evbuffer_add(conn->input, scratch, (size_t)got);
 	}
 	conn->events->input(conn, conn->owner);
 }
@@ -103,8 +114,12 @@ write_some(struct conn *conn)
 void
 conn_flush(struct conn *conn)
 {
-	if (conn->connecting || conn->waiting || conn->lost)
+	if (conn->waiting || conn->lost)
 		return;
+	if (conn->connecting) {
+		conn->waiting = true; /* for on_connected() */
+		return;
+	}
 	if (!write_some(conn)) {
 		conn->waiting = true;
 		event_add(&conn->writable, NULL);
@@ -131,6 +146,10 @@ on_connected(struct conn *conn)
 	}
 	conn->connecting = false;
 	read_switch(conn);
+	if (conn->waiting) { /* the owner was ahead of the connection */
+		conn->waiting = false;
+		conn_flush(conn);
+	}
 	conn->events->connected(conn, conn->owner);
 }
 
@@ -149,6 +168,9 @@ on_writable(evutil_socket_t fd, short what, void *arg)
 	if (conn->error == 0)
 		conn_flush(conn);
 	if (conn->error != 0) {
+		/* A peer that breaks off often says why; the words may still be in the
+		 * kernel, and nothing will tell us to read them after this. */
+		(void)receive(conn);
 		conn_lose(conn, conn->error);
 		return;
 	}

@@ -5,6 +5,7 @@
 #include <clamav.h>
 #include <confuse.h>
 #include <event2/event.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,15 +35,15 @@ struct wish {
 
 static const char usage[] =
 	"usage: smtp-gated [-f] FILE          serve; -f: in the foreground, log to "
-        "stderr\n"
+	"stderr\n"
 	"       smtp-gated -t [FILE]          check FILE and print the configuration\n"
 	"       smtp-gated -T [FILE]          the same, with the messages to clients\n"
 	"       smtp-gated -C NAME FILE       print the value of one option\n"
 	"       smtp-gated -h | -v | -V       this help; version; versions of the "
-        "libraries\n"
+	"libraries\n"
 	"\n"
 	"FILE is described in smtp-gated.conf(5); files of smtp-gated 1.4 are read as "
-        "well.\n"
+	"well.\n"
 	"A template in which everything is commented out:\n"
 	"       smtp-gated -t | sed -e 's/^[a-z]/;&/' >/etc/smtp-gated.conf\n";
 
@@ -185,11 +186,26 @@ parse(struct wish *wish, int argc, char **argv)
 	return true;
 }
 
+/* Some start us with standard descriptors closed.  The next sockets would take their
+ * numbers, and log lines or the way to the background their place. */
+static void
+occupy_standard_descriptors(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= 2);
+	if (fd > 2)
+		close(fd);
+}
+
 int
 main(int argc, char **argv)
 {
 	struct wish wish = { .task = TASK_SERVE };
 
+	occupy_standard_descriptors();
 	if (!parse(&wish, argc, argv))
 		return EXIT_USAGE;
 	switch (wish.task) {

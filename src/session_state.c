@@ -361,15 +361,21 @@ turn_closing(struct session *s)
 		session_close(s, s->end);
 }
 
-/* Reading a peer stops above the limit and starts again at half of it. */
+/* Reading a peer stops above the limit and starts again at half of it.  What was read is
+ * at least as much as the longest reply or line may be, or it would never be whole. */
 static void
 want_input(struct conn *from, size_t waiting, size_t most)
 {
-	if (waiting >= most || evbuffer_get_length(conn_input(from)) >= most)
+	size_t whole = most > REPLY_MAX ? most : REPLY_MAX + 1;
+
+	if (waiting >= most || evbuffer_get_length(conn_input(from)) >= whole)
 		conn_want_input(from, false);
 	else if (waiting <= most / 2)
 		conn_want_input(from, true);
 }
+
+_Static_assert((int)REPLY_MAX >= (int)COMMAND_AUTH_MAX,
+               "input that is longer than any line");
 
 /* What must go out before more is read from the client.  Its commands make replies, so
  * one that does not take these must wait as well; bytes that pass unread make none. */

@@ -40,6 +40,14 @@ struct spool_budget {
 
 /* ---- the budget -------------------------------------------------------- */
 
+/* There may be room: who waits tries again when the loop turns. */
+static void
+budget_rouse(struct spool_budget *budget)
+{
+	if (!TAILQ_EMPTY(&budget->waiters))
+		event_active(budget->wake, 0, 0);
+}
+
 static void
 budget_charge(struct spool_budget *budget, ssize_t memory, int64_t disk)
 {
@@ -47,8 +55,8 @@ budget_charge(struct spool_budget *budget, ssize_t memory, int64_t disk)
 	budget->disk_used += (uint64_t)disk;
 	stats_set(STAT_spool_memory, (int64_t)budget->memory_used);
 	stats_set(STAT_spool_disk, (int64_t)budget->disk_used);
-	if (disk < 0 && !TAILQ_EMPTY(&budget->waiters))
-		event_active(budget->wake, 0, 0);
+	if (memory < 0 || disk < 0)
+		budget_rouse(budget);
 }
 
 static void
@@ -65,13 +73,16 @@ static void
 budget_wake(evutil_socket_t fd, short what, void *arg)
 {
 	struct spool_budget *budget = arg;
-	struct spool *spool, *last = TAILQ_LAST(&budget->waiters, spool_list);
-	bool more = last != NULL;
+	struct spool *spool;
+	unsigned turns = 0;
 
 	(void)fd;
 	(void)what;
-	while (more && (spool = TAILQ_FIRST(&budget->waiters))) {
-		more = spool != last;
+	/* Counted, for any of them may be gone before its turn comes. */
+	for (spool = TAILQ_FIRST(&budget->waiters); spool;
+	     spool = TAILQ_NEXT(spool, wait))
+		turns++;
+	while (turns-- > 0 && (spool = TAILQ_FIRST(&budget->waiters))) {
 		waiter_remove(spool);
 		spool->space(spool->arg);
 	}
@@ -97,6 +108,7 @@ spool_budget_set(struct spool_budget *budget, const struct spool_limits *limits)
 	free((char *)budget->limits.path);
 	budget->limits = *limits;
 	budget->limits.path = path;
+	budget_rouse(budget);
 }
 
 void
@@ -150,8 +162,7 @@ spool_close(struct spool *spool)
 	waiter_remove(spool);
 	spool->open = false;
 	TAILQ_REMOVE(&budget->by_age, spool, by_age);
-	if (!TAILQ_EMPTY(&budget->waiters))
-		event_active(budget->wake, 0, 0); /* another one is the oldest now */
+	budget_rouse(budget); /* another one is the oldest now */
 }
 
 void

@@ -1,7 +1,7 @@
 #include "verdict.h"
 
-#include <assert.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 enum {
 	MOST_GRAVE = 4,
@@ -22,7 +22,7 @@ finding_word(enum finding_kind kind)
 	case FOUND_BARE_NEWLINE:
 		return "bare-newline";
 	}
-	assert(!"a kind of finding");
+	abort(); /* no such thing: a kind of finding */
 }
 
 const char *
@@ -36,7 +36,7 @@ verdict_word(enum verdict_act act)
 	case VERDICT_DEFER:
 		return "defer";
 	}
-	assert(!"a verdict");
+	abort(); /* no such thing: a verdict */
 }
 
 static int
@@ -54,7 +54,7 @@ gravity(enum finding_kind kind)
 	case FOUND_VIRUS:
 		return MOST_GRAVE;
 	}
-	assert(!"a kind of finding");
+	abort(); /* no such thing: a kind of finding */
 }
 
 /* What the configuration says of a finding. */
@@ -81,7 +81,7 @@ unscannable_rule(const struct config *cfg)
 		return (struct rule){ VERDICT_DEFER, 451, "4.7.1", cfg->msg_unscannable,
 			              true };
 	}
-	assert(!"a value of on_unscannable");
+	abort(); /* no such thing: a value of on_unscannable */
 }
 
 /* The name of a failure is for the log: it is no business of the client's. */
@@ -100,7 +100,7 @@ failed_rule(const struct config *cfg)
 		return (struct rule){ VERDICT_DEFER, 451, "4.3.0",
 			              cfg->msg_scanner_failed, false };
 	}
-	assert(!"a value of on_scan_failed");
+	abort(); /* no such thing: a value of on_scan_failed */
 }
 
 static struct rule
@@ -120,7 +120,7 @@ rule_for(const struct config *cfg, enum finding_kind kind)
 		return (struct rule){ VERDICT_REFUSE, 550, "5.6.0",
 			              cfg->msg_bare_newline, false };
 	}
-	assert(!"a kind of finding");
+	abort(); /* no such thing: a kind of finding */
 }
 
 /* What is let pass weighs less than what is not, whatever it is. */

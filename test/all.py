@@ -17,14 +17,13 @@ import xml.etree.ElementTree as ElementTree
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
-# Of which build are which tests run: by label, None for all.  Whatever is too slow under
-# a sanitizer, or measures, belongs to the release build.
+# Of which build are which kinds of tests run; None for all.  A kind is a label, or the
+# first word of a test's name.  What measures, or tries everything, needs the release.
 PLAN = (
-    # build      with one of        without
-    ("asan",     None,              {"exhaustive", "bench"}),
-    ("tsan",     {"threads", "dialog"}, {"exhaustive", "bench"}),
-    ("release",  {"exhaustive", "real", "net", "bench"}, set()),
-    ("fuzz",     {"fuzz"},          set()),
+    ("asan", None),
+    ("tsan", {"unit", "dialog", "threads"}),
+    ("release", {"exhaustive", "real", "net", "bench"}),
+    ("fuzz", {"fuzz"}),
 )
 
 TEST_SECONDS = 600      # for a test that names no limit of its own
@@ -52,12 +51,12 @@ def tests_of(directory):
     return json.loads(listing)["tests"]
 
 
-def rows_of(build, directory, wanted, unwanted):
+def rows_of(build, directory, wanted):
     rows = []
     for test in tests_of(directory):
         properties = {one["name"]: one["value"] for one in test.get("properties", [])}
-        labels = set(properties.get("LABELS", []))
-        if wanted is not None and not labels & wanted or labels & unwanted:
+        kinds = set(properties.get("LABELS", [])) | {test["name"].split("_")[0]}
+        if wanted is not None and not kinds & wanted:
             continue
         properties.setdefault("TIMEOUT", TEST_SECONDS)
         name = bracket(f"{build}/{test['name']}")
@@ -88,8 +87,8 @@ def style_rows(build):
 
 def gather(build):
     rows = style_rows(build)
-    for name, wanted, unwanted in PLAN:
-        of_build = rows_of(name, os.path.join(build, name), wanted, unwanted)
+    for name, wanted in PLAN:
+        of_build = rows_of(name, os.path.join(build, name), wanted)
         if not of_build:
             sys.exit(f"all.py: no test of build {name} is wanted: "
                      "a run that tests nothing proves nothing")

@@ -97,6 +97,9 @@ put("encrypted", mail(encrypted()))
 put("encrypted+eicar", mail(encrypted(), EICAR))
 put("encrypted+phishing", mail(encrypted(), text=phishing, kind=b"text/html"))
 put("broken-xz", mail(lzma.compress(words(20000))[:5000] + b"broken" * 50))
+slow = words(5_000_000) * 3
+put("slow+eicar+slow", HEADER + MIXED + slow + attached(EICAR) + b"\r\n--b1\r\n" +
+    MIXED.replace(b"b1", b"b2") + slow + b"\r\n--b2\r\n\r\nHello.\r\n--b2--\r\n--b1--\r\n")
 put("eicar-600", mail(*[EICAR + b"%d" % n for n in range(600)]))
 # 50 MB of zeros, 30 times: 1.5 GB in a mail of 2 MB
 put("bomb", mail(zipped(*[zipped(bytes(50_000_000))] * 30, how=zipfile.ZIP_STORED)))
