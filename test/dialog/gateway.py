@@ -62,7 +62,8 @@ class Gateway:
                 environment.get("ASAN_OPTIONS", "")
         with open(self.log_file, "wb") as log:
             self.process = subprocess.Popen(
-                [program, "-f", str(self.tmp / "conf")], cwd=self.tmp, env=environment,
+                ["setpriv", "--pdeathsig", "KILL",      # should we be killed ourselves
+                 program, "-f", str(self.tmp / "conf")], cwd=self.tmp, env=environment,
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         if not self.wait_for_log(r"^(\S+ )?start\b", START_SECONDS):
             raise AssertionError("the gateway does not start")
