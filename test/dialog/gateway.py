@@ -94,6 +94,10 @@ class Gateway:
         status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
         return int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 1024
 
+    def is_shadowed(self):
+        """ThreadSanitizer keeps several bytes for each: what it grows by says nothing."""
+        return "libtsan" in pathlib.Path(f"/proc/{self.process.pid}/maps").read_text()
+
     def descriptors(self):
         return len(os.listdir(f"/proc/{self.process.pid}/fd"))
 
@@ -113,7 +117,7 @@ class Gateway:
                 f"{self.descriptors_at_start} were before the dialog"
             time.sleep(0.02)
         grown = self.memory() - self.memory_at_start
-        assert not story.memory or grown <= story.memory, \
+        assert not story.memory or self.is_shadowed() or grown <= story.memory, \
             f"the gateway grew by {grown:.0f} MB, {story.memory} are promised"
         for folder in ("scan", "spool"):
             left = [f for f in (self.tmp / folder).rglob("*") if f.is_file()] \
