@@ -19,7 +19,7 @@ import gateway as gateways
 import story as stories
 
 AT_ONCE = 24
-LIMIT = 30                      # seconds for one session
+LIMIT = 60                      # seconds for one session
 TAKEOVER_COMMANDS = 10
 COMMAND_MAX = 2046              # without CRLF
 REFUSED = (b"XCLIENT", b"XFORWARD", b"TURN", b"ATRN", b"BURL", b"XEXCH50")
