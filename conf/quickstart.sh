@@ -57,7 +57,7 @@ finish()
 	exit $status
 }
 trap finish EXIT
-trap 'exit 130' INT
+trap 'say " stopped"; exit 130' INT
 trap 'exit 143' HUP TERM
 
 # Does anything on this machine listen on this port?  (State 0A is LISTEN.)

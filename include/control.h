@@ -7,7 +7,8 @@
  * Talking to the daemon that serves a configuration, from another process: by its pidfile,
  * by signals, and by the state file.
  *
- * Each says on stderr what went wrong and returns the exit code (EXIT_...: smtp-gated(8)).
+ * Each says on stderr what went wrong and returns the exit code: EXIT_SUCCESS,
+ * EXIT_FAILURE or one of these (smtp-gated(8)).
  */
 enum {
 	EXIT_NOT_RUNNING = 3,	/* there is no daemon for this configuration */
@@ -20,11 +21,15 @@ int control_status(const struct config *cfg);
 /* -S: the same, and prints its name. */
 int control_statefile(const struct config *cfg);
 
-/* -r: tells the daemon to read its configuration again. */
+/* -r: tells the daemon to read its configuration again, and returns when it says that it
+ * has; EXIT_FAILURE: it kept the old one.  What it says are the counters `reloads' and
+ * `reloads_failed' of the state file; without them (statefile_type = slots) nobody knows,
+ * and that is said. */
 int control_reload(const struct config *cfg);
 
 /* -K: tells the daemon to end, and returns when it is gone; if it still serves sessions
- * after some seconds, says how many and returns EXIT_NO_ANSWER. */
+ * after some seconds, says how many and returns EXIT_NO_ANSWER.  A second time ends it at
+ * once. */
 int control_stop(const struct config *cfg);
 
 #endif

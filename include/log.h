@@ -103,6 +103,9 @@ bool log_wanted(enum log_event event);
 void log_open(enum log_sink sink, int level, int facility);
 void log_close(void);
 
+/* Changes the level alone: the connection to the logger stays. */
+void log_set_level(int level);
+
 /* True if stderr is connected to systemd's journal (JOURNAL_STREAM). */
 bool log_stderr_is_journal(void);
 

@@ -15,6 +15,10 @@
 /* Resource limits and priority.  False: WHY names the option. */
 bool privilege_limit(const struct config *cfg, char *why, size_t why_size) MUST_CHECK;
 
+/* Makes a directory, unless it is there, that belongs to set_user.  False: WHY. */
+bool privilege_make_directory(const struct config *cfg, const char *path, char *why,
+			      size_t why_size) MUST_CHECK;
+
 /*
  * Goes to chroot_path, becomes set_user and set_group with their supplementary groups,
  * keeps the capabilities that the mode needs (CAP_NET_ADMIN for netfilter's connection

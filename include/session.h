@@ -15,8 +15,8 @@
  */
 struct sessions;		/* the registry: all sessions of the process */
 
-/* What sessions work with.  All but CFG outlives them; CFG is held by each session that
- * is born with it. */
+/* What sessions work with.  All but CFG outlives them; CFG is held by the registry, and by
+ * each session that is born with it. */
 struct session_world {
 	struct event_base *base;
 	struct config *cfg;
@@ -35,15 +35,15 @@ void sessions_free(struct sessions *all);
 /* Sessions under way. */
 unsigned sessions_count(const struct sessions *all);
 
-/* Sessions born from now on are born with CFG, which is held. */
+/* Sessions born from now on are born with CFG, which is held; the old one is dropped. */
 void sessions_reconfigure(struct sessions *all, struct config *cfg);
 
 /* What there is to be said of one session. */
 struct session_info {
 	const char *id;
 	const char *state;		/* the word of the log */
-	struct addr client, server;
-	uint64_t client_received, server_received;	/* bytes */
+	struct addr client, server;	/* server: no address while it is not known */
+	uint64_t client_received, server_received;	/* bytes that came from each */
 	int64_t age_ms;
 	unsigned mail;			/* number of the mail under way, or of the last */
 	bool auth_offered;		/* by the server */

@@ -94,6 +94,7 @@ struct session {
 	int64_t deadline;		/* when the state's time is up; ms, monotonic */
 	int64_t born;			/* ms, monotonic */
 	uint64_t chunk_left;		/* of a refused BDAT, to be thrown away */
+	uint64_t server_received;	/* bytes, from a server that was dropped */
 	struct addr client_addr, server_addr;
 	struct log_ctx log;
 	enum session_state state;
@@ -105,6 +106,7 @@ struct session {
 	bool server_lost;		/* broken; what it sent may still be read */
 	bool enhanced;			/* the server offered ENHANCEDSTATUSCODES */
 	bool opaque;			/* the next line answers an AUTH challenge */
+	bool auth_offered;		/* by the server */
 	bool authenticated;
 	bool direct_begun;		/* DIRECT: the client has sent its first byte */
 	bool refusal_logged;
@@ -128,6 +130,9 @@ void session_bury(struct session *s);
 
 /* The log's word for an ending. */
 const char *session_end_word(enum session_end end);
+
+/* The log's word for a state. */
+const char *session_state_word(enum session_state state);
 
 /* Milliseconds, monotonic, coarse. */
 int64_t session_now(void);

@@ -14,6 +14,19 @@
  *
  * Whoever reads it sees a whole one: it is written beside and renamed over.
  */
+
+/* What cfg->statefile_type is made of. */
+enum statefile_type {
+	STATEFILE_HUMAN = 1,
+	STATEFILE_FLAT = 2,
+	STATEFILE_SLOTS = 4,
+};
+
+/* Until the options exist. */
+#define STATEFILE(cfg)      ((void)(cfg), "/run/smtp-gated/state")
+#define STATEFILE_PERM(cfg) ((void)(cfg), 0660)
+#define STATEFILE_TYPE(cfg) ((void)(cfg), STATEFILE_HUMAN | STATEFILE_SLOTS)
+
 struct status_source {
 	const struct config *cfg;
 	const struct sessions *sessions;
@@ -21,8 +34,13 @@ struct status_source {
 	time_t reloaded;	/* 0: never */
 };
 
-/* Writes cfg->statefile.  False: WHY says what is wrong, and with which option. */
+/* Writes cfg->statefile.  False: WHY says what is wrong, and with which option.
+ * Ten thousand sessions take some milliseconds. */
 bool status_write(const struct status_source *source, char *why,
 		  size_t why_size) MUST_CHECK;
+
+/* What a state file says of itself, from its text: the number behind "NAME:" at the start
+ * of a line, in the flat form and in the human one.  -1: it is not there. */
+int64_t status_number(const char *text, const char *name);
 
 #endif

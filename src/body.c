@@ -124,9 +124,54 @@ line_begins(struct body_decoder *dec, const struct piece *piece)
 	dec->state = nul ? DECODE_NULS : DECODE_TEXT;
 }
 
+enum {
+	BLOCK = 64,
+};
+
+/*
+ * True if the bytes at AT, and the one behind them, need no change: every CR is followed
+ * by an LF, every LF follows a CR, and behind an LF stands no dot and no NUL.  No branches
+ * and a fixed length: the compiler makes vector instructions of it, and most mail goes
+ * through at the speed of memory.
+ */
+static bool
+block_is_plain(const char *at)
+{
+	unsigned char odd = 0;
+
+	for (int i = 0; i < BLOCK; i++) {
+		unsigned char lf = at[i] == '\n';
+
+		odd |= (at[i] == '\r') ^ (at[i + 1] == '\n');
+		odd |= lf & ((at[i + 1] == '.') | (at[i + 1] == '\0'));
+	}
+	return odd == 0;
+}
+
+/* Goes over all that needs no change, as far as whole blocks reach. */
+static void
+skip_plain(struct body_decoder *dec, struct piece *piece)
+{
+	const char *start = piece->at;
+
+	if (*piece->at == '\n')
+		return;
+	while (piece->end - piece->at > BLOCK && block_is_plain(piece->at))
+		piece->at += BLOCK;
+	if (piece->at == start)
+		return;
+	if (piece->at[-1] == '\r')
+		dec->state = DECODE_CR;
+	else if (piece->at[-1] == '\n')
+		dec->state = DECODE_LINE_START;
+}
+
 static void
 text(struct body_decoder *dec, struct piece *piece)
 {
+	skip_plain(dec, piece);
+	if (dec->state != DECODE_TEXT)
+		return;
 	skip_text(piece);
 	if (piece->at == piece->end)
 		return;

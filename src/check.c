@@ -1,6 +1,7 @@
 #include "check_internal.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,26 +32,31 @@ struct check_round {
 	struct check_run run[];
 };
 
+/* RFC 5322, 3.6.8: what a name is made of.  Anything else would end our head. */
+static bool
+is_header_name(const char *name)
+{
+	size_t length = strlen(name);
+
+	for (const char *at = name; *at != '\0'; at++)
+		if (*at <= ' ' || *at > '~' || *at == ':')
+			return false;
+	return length > 0 && length < CHECK_HEAD_SIZE / 2;
+}
+
 size_t
 check_head(const struct config *cfg, char to[static CHECK_HEAD_SIZE])
 {
 	static const char first[] = "Received: from smtp-gated\r\n";
-	static const char value[] = ": smtp-gated\r\n";
-	const char *name = cfg->spool_header;
-	size_t size = sizeof first - 1;
-	size_t length = strlen(name);
+	int size;
 
-	memcpy(to, first, size);
-	/* RFC 5322, 3.6.8: what a name is made of.  Anything else would end our head. */
-	for (const char *at = name; *at != '\0'; at++)
-		if (*at <= ' ' || *at > '~' || *at == ':')
-			return size;
-	if (length == 0 || size + length + sizeof value > CHECK_HEAD_SIZE)
-		return size;
-	memcpy(to + size, name, length);
-	size += length;
-	memcpy(to + size, value, sizeof value - 1);
-	return size + sizeof value - 1;
+	if (is_header_name(cfg->spool_header))
+		size = snprintf(to, CHECK_HEAD_SIZE, "%s%s: smtp-gated\r\n", first,
+		                cfg->spool_header);
+	else
+		size = snprintf(to, CHECK_HEAD_SIZE, "%s", first);
+	assert(size > 0 && size < CHECK_HEAD_SIZE);
+	return (size_t)size;
 }
 
 struct checks *

@@ -7,8 +7,8 @@
 #include <sys/stat.h>
 
 enum {
-	/* Measured: nested archives and mails at the highest limits need 0.4 MB; PDF,
-	 * HTML and PCRE more.  Untouched pages cost nothing. */
+	/* Measured: 100 zips in each other take 1.9 MB, and nothing that was tried takes
+	 * more.  Room for what was not tried; untouched pages cost nothing. */
 	STACK_SIZE = 16 << 20,
 };
 

@@ -308,6 +308,12 @@ log_open(enum log_sink where, int level, int syslog_facility)
 }
 
 void
+log_set_level(int level)
+{
+	level_wanted = level;
+}
+
+void
 log_close(void)
 {
 	if (sink_fd >= 0)

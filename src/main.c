@@ -1,4 +1,5 @@
 #include "config.h"
+#include "control.h"
 #include "log.h"
 #include "service.h"
 
@@ -13,39 +14,71 @@
 #include <unistd.h>
 
 enum {
-	EXIT_USAGE = 2,
-};
-
-enum task {
-	TASK_SERVE,
-	TASK_DUMP,
-	TASK_DUMP_ALL,
-	TASK_SHOW,
-	TASK_HELP,
-	TASK_VERSION,
-	TASK_VERSIONS,
+	EXIT_USAGE = 2, /* 3 and 4: control.h */
 };
 
 struct wish {
-	enum task task;
+	const struct task *task;
 	bool foreground;
-	const char *option; /* of -C */
+	const char *argument; /* of the task */
 	const char *file;
 };
 
-static const char usage[] =
-	"usage: smtp-gated [-f] FILE          serve; -f: in the foreground, log to "
-	"stderr\n"
-	"       smtp-gated -t [FILE]          check FILE and print the configuration\n"
-	"       smtp-gated -T [FILE]          the same, with the messages to clients\n"
-	"       smtp-gated -C NAME FILE       print the value of one option\n"
-	"       smtp-gated -h | -v | -V       this help; version; versions of the "
-	"libraries\n"
-	"\n"
-	"FILE is described in smtp-gated.conf(5); files of smtp-gated 1.4 are read as "
-	"well.\n"
-	"A template in which everything is commented out:\n"
-	"       smtp-gated -t | sed -e 's/^[a-z]/;&/' >/etc/smtp-gated.conf\n";
+/* What can be asked of the program: one row each, also of -h and of the options. */
+struct task {
+	int letter; /* beyond all letters: it has a word only */
+	const char *word;
+	const char *argument; /* NULL: none */
+	enum { FILE_NONE, FILE_MAY, FILE_MUST } file;
+	int (*run)(const struct wish *wish);
+	const char *help;
+};
+
+static int serve(const struct wish *wish);
+static int dump(const struct wish *wish);
+static int dump_all(const struct wish *wish);
+static int show(const struct wish *wish);
+static int check(const struct wish *wish);
+static int import(const struct wish *wish);
+static int status(const struct wish *wish);
+static int status_file(const struct wish *wish);
+static int reload(const struct wish *wish);
+static int stop(const struct wish *wish);
+static int help(const struct wish *wish);
+static int version(const struct wish *wish);
+static int versions(const struct wish *wish);
+
+enum {
+	WORD_ONLY = 256,
+};
+
+static const struct task tasks[] = {
+	{ 0, NULL, NULL, FILE_MUST, serve, "serve, in the background" },
+	{ 'K', "stop", NULL, FILE_MUST, stop,
+	  "end the daemon when its sessions have ended; twice: at once" },
+	{ 'r', "reload", NULL, FILE_MUST, reload, "let the daemon read FILE again" },
+	{ 's', "status", NULL, FILE_MUST, status,
+	  "let the daemon write its state; print it" },
+	{ 'S', "status-file", NULL, FILE_MUST, status_file,
+	  "the same; print the name of the state file" },
+	{ 't', "dump", NULL, FILE_MAY, dump,
+	  "check FILE, print the configuration that it gives" },
+	{ 'T', "dump-all", NULL, FILE_MAY, dump_all,
+	  "the same, with the messages to clients" },
+	{ 'C', "show", "NAME", FILE_MUST, show, "print the value of one option" },
+	{ WORD_ONLY, "check", NULL, FILE_MUST, check,
+	  "check FILE, print nothing if it is right" },
+	{ WORD_ONLY + 1, "import", NULL, FILE_MUST, import,
+	  "print a FILE of smtp-gated 1.4 in native syntax" },
+	{ 'h', "help", NULL, FILE_NONE, help, "this" },
+	{ 'v', "version", NULL, FILE_NONE, version, "print the version" },
+	{ 'V', "versions", NULL, FILE_NONE, versions,
+	  "the same, with libraries and what was compiled in" },
+};
+
+enum {
+	TASKS = sizeof(tasks) / sizeof(tasks[0]),
+};
 
 /* ---- tasks ------------------------------------------------------------------------ */
 
@@ -75,42 +108,149 @@ load(const char *file, config_note_cb *noted)
 }
 
 static int
-dump(const struct wish *wish)
+dump_with(const struct wish *wish, bool texts)
 {
 	struct config *cfg = load(wish->file, note_to_terminal);
 
 	if (!cfg)
 		return EXIT_FAILURE;
-	config_dump(cfg, wish->task == TASK_DUMP_ALL, stdout);
+	config_dump(cfg, texts, stdout);
 	config_drop(cfg);
 	return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+static int
+dump(const struct wish *wish)
+{
+	return dump_with(wish, false);
+}
+
+static int
+dump_all(const struct wish *wish)
+{
+	return dump_with(wish, true);
 }
 
 static int
 show(const struct wish *wish)
 {
 	struct config *cfg = load(wish->file, note_to_terminal);
-	const char *nearest = config_nearest(wish->option);
+	const char *nearest = config_nearest(wish->argument);
 	bool known;
 
 	if (!cfg)
 		return EXIT_FAILURE;
-	known = config_show(cfg, wish->option, stdout);
+	known = config_show(cfg, wish->argument, stdout);
 	config_drop(cfg);
 	if (known)
 		return EXIT_SUCCESS;
-	fprintf(stderr, "smtp-gated: there is no option %s%s%s%s\n", wish->option,
+	fprintf(stderr, "smtp-gated: there is no option %s%s%s%s\n", wish->argument,
 	        nearest ? "; did you mean " : "", nearest ? nearest : "",
 	        nearest ? "?" : "");
 	return EXIT_FAILURE;
 }
 
 static int
-versions(void)
+check(const struct wish *wish)
 {
-	printf("smtp-gated %s\nlibevent %s\nlibconfuse %s\nlibclamav %s\n"
+	struct config *cfg = load(wish->file, note_to_terminal);
+
+	config_drop(cfg);
+	return cfg ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+static int
+import(const struct wish *wish)
+{
+	char why[1024];
+
+	if (config_import(wish->file, stdout, why, sizeof(why), note_to_terminal, NULL))
+		return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	fprintf(stderr, "smtp-gated: %s\n", why);
+	return EXIT_FAILURE;
+}
+
+/* The file says which daemon is meant: what it notes has been said when that started. */
+static int
+control(const struct wish *wish, int (*order)(const struct config *cfg))
+{
+	struct config *cfg = load(wish->file, NULL);
+	int code;
+
+	if (!cfg)
+		return EXIT_FAILURE;
+	code = order(cfg);
+	config_drop(cfg);
+	return code;
+}
+
+static int
+status(const struct wish *wish)
+{
+	return control(wish, control_status);
+}
+
+static int
+status_file(const struct wish *wish)
+{
+	return control(wish, control_statefile);
+}
+
+static int
+reload(const struct wish *wish)
+{
+	return control(wish, control_reload);
+}
+
+static int
+stop(const struct wish *wish)
+{
+	return control(wish, control_stop);
+}
+
+static int
+help(const struct wish *wish)
+{
+	(void)wish;
+	puts("usage: smtp-gated [-f] FILE        serve; -f, --foreground: stay "
+	     "attached, "
+	     "log to stderr\n"
+	     "       smtp-gated TASK [FILE]\n");
+	for (size_t i = 1; i < TASKS; i++) {
+		char word[32];
+
+		snprintf(word, sizeof(word), "--%s%s%s", tasks[i].word,
+		         tasks[i].argument ? " " : "",
+		         tasks[i].argument ? tasks[i].argument : "");
+		if (tasks[i].letter < WORD_ONLY)
+			printf("  -%c, %-16s  %s\n", tasks[i].letter, word,
+			       tasks[i].help);
+		else
+			printf("      %-16s  %s\n", word, tasks[i].help);
+	}
+	puts("\nFILE is described in smtp-gated.conf(5); files of smtp-gated 1.4 are "
+	     "read "
+	     "as well.\n"
+	     "A template in which everything is commented out:\n"
+	     "       smtp-gated -t | sed -e 's/^[a-z]/;&/' >/etc/smtp-gated.conf");
+	return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+static int
+version(const struct wish *wish)
+{
+	(void)wish;
+	puts("smtp-gated " PROGRAM_VERSION);
+	return EXIT_SUCCESS;
+}
+
+static int
+versions(const struct wish *wish)
+{
+	version(wish);
+	printf("libevent %s\nlibconfuse %s\nlibclamav %s\n"
 	       "modes: fixed, netfilter\nscanners: libclamav\n",
-	       PROGRAM_VERSION, event_get_version(), confuse_version, cl_retver());
+	       event_get_version(), confuse_version, cl_retver());
 	return EXIT_SUCCESS;
 }
 
@@ -151,37 +291,65 @@ misused(const char *why)
 	return EXIT_USAGE;
 }
 
+static const struct task *
+task_of(int letter)
+{
+	for (size_t i = 1; i < TASKS; i++)
+		if (tasks[i].letter == letter)
+			return &tasks[i];
+	return NULL;
+}
+
+/* The tasks as getopt_long(3) wants them. */
+static void
+options_of_tasks(char letters[static 3 * TASKS], struct option longs[static TASKS + 1])
+{
+	size_t used = 0, words = 0;
+
+	letters[used++] = 'f';
+	longs[words++] = (struct option){ "foreground", no_argument, NULL, 'f' };
+	for (size_t i = 1; i < TASKS; i++) {
+		bool takes = tasks[i].argument;
+
+		longs[words++] = (struct option){ tasks[i].word,
+			                          takes ? required_argument
+			                                : no_argument,
+			                          NULL, tasks[i].letter };
+		if (tasks[i].letter >= WORD_ONLY)
+			continue;
+		letters[used++] = (char)tasks[i].letter;
+		if (takes)
+			letters[used++] = ':';
+	}
+	letters[used] = '\0';
+	longs[words] = (struct option){ NULL, 0, NULL, 0 };
+}
+
 /* False: it has been said what is wrong. */
 static bool
 parse(struct wish *wish, int argc, char **argv)
 {
-	static const struct option longs[] = {
-		{ "foreground", no_argument, NULL, 'f' },
-		{ "help", no_argument, NULL, 'h' },
-		{ "version", no_argument, NULL, 'v' },
-		{ NULL, 0, NULL, 0 },
-	};
-	static const char letters[] = "tTChvV";
-	static const enum task tasks[] = { TASK_DUMP, TASK_DUMP_ALL, TASK_SHOW,
-		                           TASK_HELP, TASK_VERSION,  TASK_VERSIONS };
-	const char *known;
+	char letters[3 * TASKS];
+	struct option longs[TASKS + 1];
 	int letter;
 
-	while ((letter = getopt_long(argc, argv, "ftTC:hvV", longs, NULL)) != -1) {
-		known = strchr(letters, letter);
-		if (known)
-			wish->task = tasks[known - letters];
-		else if (letter == 'f')
-			wish->foreground = true;
-		else
+	options_of_tasks(letters, longs);
+	while ((letter = getopt_long(argc, argv, letters, longs, NULL)) != -1) {
+		if (letter == '?')
 			return misused(NULL), false;
-		if (letter == 'C')
-			wish->option = optarg;
+		if (letter == 'f') {
+			wish->foreground = true;
+			continue;
+		}
+		if (wish->task != &tasks[0])
+			return misused("one task at a time"), false;
+		wish->task = task_of(letter);
+		wish->argument = optarg;
 	}
 	if (argc - optind > 1)
 		return misused("one configuration file at most"), false;
 	wish->file = argv[optind];
-	if (!wish->file && (wish->task == TASK_SERVE || wish->task == TASK_SHOW))
+	if (!wish->file && wish->task->file == FILE_MUST)
 		return misused("which configuration file?"), false;
 	return true;
 }
@@ -203,27 +371,10 @@ occupy_standard_descriptors(void)
 int
 main(int argc, char **argv)
 {
-	struct wish wish = { .task = TASK_SERVE };
+	struct wish wish = { .task = &tasks[0] };
 
 	occupy_standard_descriptors();
 	if (!parse(&wish, argc, argv))
 		return EXIT_USAGE;
-	switch (wish.task) {
-	case TASK_SERVE:
-		return serve(&wish);
-	case TASK_DUMP:
-	case TASK_DUMP_ALL:
-		return dump(&wish);
-	case TASK_SHOW:
-		return show(&wish);
-	case TASK_HELP:
-		fputs(usage, stdout);
-		return EXIT_SUCCESS;
-	case TASK_VERSION:
-		puts("smtp-gated " PROGRAM_VERSION);
-		return EXIT_SUCCESS;
-	case TASK_VERSIONS:
-		return versions();
-	}
-	return EXIT_FAILURE;
+	return wish.task->run(&wish);
 }

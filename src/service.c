@@ -1,212 +1,21 @@
-#include "service.h"
+#include "service_internal.h"
 
-#include "check.h"
 #include "conn.h"
-#include "listener.h"
 #include "log.h"
-#include "route.h"
-#include "session.h"
-#include "spool.h"
 #include "stats.h"
+#include "status.h"
 
 #include <errno.h>
-#include <event2/event.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-struct service {
-	struct config *cfg;
-	struct event_base *base;
-	struct checks *checks;
-	struct spool_budget *budget;
-	struct sessions *sessions;
-	struct listener **listeners; /* as many as bind_address has */
-	int *sockets;                /* the same, before they are listeners; else -1 */
-	struct event *signals[5];
-	char name[256]; /* of this host, for our replies */
-	bool stopping;
-};
+static const int signals_wanted[SERVICE_SIGNALS] = { SIGTERM, SIGQUIT, SIGINT, SIGHUP,
+	                                             SIGUSR1 };
 
-static const int signals_wanted[] = { SIGTERM, SIGQUIT, SIGINT, SIGHUP, SIGUSR1 };
-
-/* ---- before the fork: what can go wrong is said on the terminal ------------------ */
-
-static bool PRINTF(1, 2) fail(const char *format, ...)
-{
-	va_list args;
-
-	fputs("smtp-gated: ", stderr);
-	va_start(args, format);
-	vfprintf(stderr, format, args);
-	va_end(args);
-	fputc('\n', stderr);
-	return false;
-}
-
-static void
-name_host(struct service *service)
-{
-	if (strcmp(service->cfg->proxy_name, "*") != 0)
-		snprintf(service->name, sizeof(service->name), "%s",
-		         service->cfg->proxy_name);
-	else if (gethostname(service->name, sizeof(service->name) - 1) != 0)
-		strcpy(service->name, "localhost");
-}
-
-static bool
-check_route(struct service *service)
-{
-	struct route_words why;
-	char words[512];
-
-	if (!config_resolve(service->cfg, words, sizeof(words)))
-		return fail("%s", words);
-	if (!route_check(service->cfg, &why))
-		return fail("%s", why.text);
-	return true;
-}
-
-/* Two descriptors a session, and some for everything else. */
-static void
-raise_descriptors(const struct config *cfg)
-{
-	rlim_t want = 2 * (rlim_t)cfg->max_connections + 256;
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= want)
-		return;
-	limit.rlim_cur = limit.rlim_max < want ? limit.rlim_max : want;
-	if (setrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur == want)
-		return;
-	log_event(NULL, LOG_TROUBLE_EVENT,
-	          log_text("text",
-	                   "not enough file descriptors for max_connections: raise "
-	                   "the limit (LimitNOFILE= of the unit, ulimit -n) or "
-	                   "lower max_connections"),
-	          log_number("max_connections", cfg->max_connections),
-	          log_number("descriptors", (int64_t)limit.rlim_cur));
-}
-
-static bool
-check_spool(const struct config *cfg)
-{
-	if (check_stages(cfg) == 0)
-		return true;
-	if (mkdir(cfg->spool_path, 0700) != 0 && errno != EEXIST)
-		return fail("spool_path = \"%s\": cannot make this directory: %s",
-		            cfg->spool_path, strerror(errno));
-	if (access(cfg->spool_path, W_OK | X_OK) != 0)
-		return fail("spool_path = \"%s\": cannot write there: %s",
-		            cfg->spool_path, strerror(errno));
-	return true;
-}
-
-static bool
-bind_one(struct service *service, size_t i)
-{
-	const struct config *cfg = service->cfg;
-	const char *text = cfg->bind_address.at[i];
-	struct addr addr;
-
-	if (!addr_parse(&addr, text, (uint16_t)cfg->port))
-		return fail("bind_address: %s is no IPv4 or IPv6 address", text);
-	service->sockets[i] = listener_bind(&addr, (int)cfg->connect_queue);
-	if (service->sockets[i] >= 0)
-		return true;
-	if (errno == EAFNOSUPPORT && cfg->bind_address.count > 1) {
-		log_event(NULL, LOG_TROUBLE_EVENT,
-		          log_text("text",
-		                   "this kernel does not have the address family "
-		                   "of one bind_address; it is left out"),
-		          log_text("bind_address", text));
-		return true;
-	}
-	return fail("cannot listen on %s port %d (bind_address, port): %s%s", text,
-	            (int)cfg->port, strerror(errno),
-	            errno == EADDRINUSE ? "; is another smtp-gated running?" : "");
-}
-
-static bool
-bind_all(struct service *service)
-{
-	size_t count = service->cfg->bind_address.count;
-
-	if (count == 0)
-		return fail("bind_address is empty: there is nothing to listen on");
-	service->listeners = xcalloc(count, sizeof(struct listener *));
-	service->sockets = xcalloc(count, sizeof(*service->sockets));
-	for (size_t i = 0; i < count; i++)
-		service->sockets[i] = -1;
-	for (size_t i = 0; i < count; i++)
-		if (!bind_one(service, i))
-			return false;
-	return true;
-}
-
-static bool
-prepare(struct service *service)
-{
-	char why[1024];
-
-	name_host(service);
-	if (!check_route(service) || !check_spool(service->cfg) || !bind_all(service))
-		return false;
-	service->checks = checks_new(service->cfg, why, sizeof(why));
-	return service->checks ? true : fail("%s", why);
-}
-
-/* ---- background ------------------------------------------------------------------- */
-
-static bool
-write_pidfile(const char *path)
-{
-	FILE *file;
-
-	if (!path[0])
-		return true;
-	file = fopen(path, "we");
-	if (!file)
-		return fail("pidfile = \"%s\": %s", path, strerror(errno));
-	fprintf(file, "%d\n", (int)getpid());
-	return fclose(file) == 0 ? true
-	                         : fail("pidfile = \"%s\": %s", path, strerror(errno));
-}
-
-/* The parent ends only when the child has its pidfile, or has said why not. */
-static bool
-go_background(const struct config *cfg)
-{
-	int report[2], null;
-	char good = 0;
-	pid_t child;
-
-	if (pipe2(report, O_CLOEXEC) != 0 || (child = fork()) < 0)
-		return fail("cannot go to the background: %s", strerror(errno));
-	if (child > 0) {
-		close(report[1]);
-		_exit(read(report[0], &good, 1) == 1 && good ? 0 : 1);
-	}
-	setsid();
-	if (!write_pidfile(cfg->pidfile) || chdir("/") != 0)
-		_exit(1);
-	null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	for (int fd = 0; fd <= 2 && null >= 0; fd++)
-		dup2(null, fd);
-	good = 1;
-	(void)!write(report[1], &good, 1);
-	close(report[0]);
-	close(report[1]);
-	return true;
-}
-
-/* ---- signals ------------------------------------------------------------------------ */
+/* ---- stopping ---------------------------------------------------------------------- */
 
 static void
 close_listeners(struct service *service)
@@ -219,7 +28,7 @@ close_listeners(struct service *service)
 
 /* Once: no new sessions, the others may end in peace.  Twice: now. */
 static void
-on_stop(struct service *service)
+stop(struct service *service)
 {
 	unsigned left = sessions_count(service->sessions);
 
@@ -235,21 +44,6 @@ on_stop(struct service *service)
 }
 
 static void
-on_signal(evutil_socket_t number, short what, void *arg)
-{
-	(void)what;
-	if (number == SIGTERM || number == SIGQUIT || number == SIGINT) {
-		on_stop(arg);
-		return;
-	}
-	log_event(NULL, LOG_CONFIG_EVENT,
-	          log_text("text",
-	                   "this version does nothing on this signal; restart it to "
-	                   "read the configuration again"),
-	          log_number("signal", number));
-}
-
-static void
 on_emptied(void *arg)
 {
 	struct service *service = arg;
@@ -258,7 +52,106 @@ on_emptied(void *arg)
 		event_base_loopbreak(service->base);
 }
 
-/* ---- serving -------------------------------------------------------------------------- */
+/* ---- reloading ----------------------------------------------------------------------- */
+
+static void
+note(const char *words, void *arg)
+{
+	(void)arg;
+	log_event(NULL, LOG_CONFIG_EVENT, log_text("text", words));
+}
+
+static void
+note_restart(const char *option, void *arg)
+{
+	(void)arg;
+	log_event(NULL, LOG_CONFIG_EVENT,
+	          log_text("text", "changed, but takes effect at a restart only"),
+	          log_text("option", option));
+}
+
+static struct spool_limits
+spool_limits(const struct config *cfg)
+{
+	return (struct spool_limits){
+		.path = cfg->spool_path,
+		.memory_each = (size_t)cfg->spool_memory_each,
+		.memory_all = (size_t)cfg->spool_memory_all,
+		.disk_all = (uint64_t)cfg->spool_disk_all,
+	};
+}
+
+/* From now on sessions are born with FRESH; those under way keep what they have. */
+static void
+put_in_force(struct service *service, struct config *fresh)
+{
+	struct spool_limits limits = spool_limits(fresh);
+
+	config_drop(service->cfg);
+	service->cfg = fresh;
+	service->reloaded = time(NULL);
+	service_name_host(service);
+	sessions_reconfigure(service->sessions, fresh);
+	spool_budget_set(service->budget, &limits);
+	log_set_level(fresh->log_level);
+	stats_add(STAT_reloads, 1);
+}
+
+static void
+reload(struct service *service)
+{
+	struct config *fresh;
+	char why[1024];
+
+	if (!service->config_name) {
+		note("there is no file to read again", NULL);
+		return;
+	}
+	fresh = config_load_at(service->config_directory, service->config_name,
+	                       service->cfg->file, why, sizeof(why), note, NULL);
+	if (!fresh) {
+		stats_add(STAT_reloads_failed, 1);
+		log_event(NULL, LOG_TROUBLE_EVENT,
+		          log_text("text", "the configuration stays as it was"),
+		          log_text("why", why));
+		return;
+	}
+	config_keep(fresh, service->cfg, note_restart, NULL);
+	put_in_force(service, fresh);
+	log_event(NULL, LOG_CONFIG_EVENT, log_text("text", "read again"),
+	          log_text("config", fresh->file));
+}
+
+/* ---- signals -------------------------------------------------------------------------- */
+
+static void
+write_status(struct service *service)
+{
+	struct status_source source = {
+		.cfg = service->cfg,
+		.sessions = service->sessions,
+		.started = service->started,
+		.reloaded = service->reloaded,
+	};
+	char why[512];
+
+	if (!status_write(&source, why, sizeof(why)))
+		log_event(NULL, LOG_TROUBLE_EVENT, log_text("text", why));
+}
+
+static void
+on_signal(evutil_socket_t number, short what, void *arg)
+{
+	(void)what;
+	if (number == SIGHUP)
+		reload(arg);
+	else if (number == SIGUSR1)
+		write_status(arg);
+	else
+		stop(arg);
+}
+
+/* ---- serving --------------------------------------------------------------------------- */
 
 static void
 on_client(int fd, const struct addr *client, void *arg)
@@ -271,13 +164,7 @@ on_client(int fd, const struct addr *client, void *arg)
 static void
 make_sessions(struct service *service)
 {
-	const struct config *cfg = service->cfg;
-	struct spool_limits limits = {
-		.path = cfg->spool_path,
-		.memory_each = (size_t)cfg->spool_memory_each,
-		.memory_all = (size_t)cfg->spool_memory_all,
-		.disk_all = (uint64_t)cfg->spool_disk_all,
-	};
+	struct spool_limits limits = spool_limits(service->cfg);
 	struct session_world world = {
 		.base = service->base,
 		.cfg = service->cfg,
@@ -289,17 +176,11 @@ make_sessions(struct service *service)
 	service->sessions = sessions_new(&world, on_emptied, service);
 }
 
-static bool
-start(struct service *service)
+static void
+listen_all(struct service *service)
 {
 	const struct config *cfg = service->cfg;
 
-	service->base = event_base_new();
-	if (!service->base || !checks_start(service->checks, service->base))
-		return fail("cannot start threads or the event loop: %s",
-		            strerror(errno));
-	conn_set_read_size((size_t)cfg->buffer_size);
-	make_sessions(service);
 	for (size_t i = 0; i < cfg->bind_address.count; i++) {
 		if (service->sockets[i] >= 0)
 			service->listeners[i] = listener_new(
@@ -307,15 +188,38 @@ start(struct service *service)
 				(unsigned)cfg->enfile_sleep, on_client, service);
 		service->sockets[i] = -1;
 	}
-	for (size_t i = 0; i < sizeof(signals_wanted) / sizeof(signals_wanted[0]);
-	     i++) {
+}
+
+static void
+hear_signals(struct service *service)
+{
+	for (size_t i = 0; i < SERVICE_SIGNALS; i++) {
 		service->signals[i] = evsignal_new(service->base, signals_wanted[i],
 		                                   on_signal, service);
 		event_add(service->signals[i], NULL);
 	}
+}
+
+static bool
+start(struct service *service)
+{
+	const struct config *cfg = service->cfg;
+
+	service->base = event_base_new();
+	if (!service->base || !checks_start(service->checks, service->base))
+		return service_fail("cannot start threads or the event loop: %s",
+		                    strerror(errno));
+	if (service->pidfile && !pidfile_write(service->pidfile))
+		return service_fail("pidfile = \"%s\": %s", cfg->pidfile,
+		                    strerror(errno));
+	conn_set_read_size((size_t)cfg->buffer_size);
+	make_sessions(service);
+	listen_all(service);
+	hear_signals(service);
+	service->started = time(NULL);
 	log_event(NULL, LOG_START_EVENT, log_text("version", PROGRAM_VERSION),
 	          log_number("pid", getpid()), log_text("config", cfg->file),
-	          log_number("port", cfg->port));
+	          log_number("port", cfg->port), log_number("user", geteuid()));
 	return true;
 }
 
@@ -341,7 +245,7 @@ tear_down(struct service *service)
 	sessions_free(service->sessions);
 	checks_free(service->checks);
 	spool_budget_free(service->budget);
-	for (size_t i = 0; i < sizeof(signals_wanted) / sizeof(signals_wanted[0]); i++)
+	for (size_t i = 0; i < SERVICE_SIGNALS; i++)
 		if (service->signals[i])
 			event_free(service->signals[i]);
 	for (size_t i = 0; service->sockets && i < service->cfg->bind_address.count;
@@ -350,6 +254,12 @@ tear_down(struct service *service)
 			close(service->sockets[i]);
 	if (service->base)
 		event_base_free(service->base);
+	if (service->config_directory >= 0)
+		close(service->config_directory);
+	if (service->null >= 0)
+		close(service->null);
+	pidfile_drop(service->pidfile);
+	free(service->config_name);
 	free(service->listeners);
 	free(service->sockets);
 	config_drop(service->cfg);
@@ -358,19 +268,20 @@ tear_down(struct service *service)
 int
 service_run(struct config *cfg, bool foreground)
 {
-	struct service service = { .cfg = cfg };
+	struct service service = { .cfg = cfg, .config_directory = -1, .null = -1 };
+	struct background background = { .report = -1 };
 	bool served = false;
 
 	signal(SIGPIPE, SIG_IGN);
-	raise_descriptors(cfg);
-	if (prepare(&service) && (foreground || go_background(cfg)) &&
-	    start(&service)) {
+	signal(SIGHUP, SIG_IGN); /* until there is a loop that hears them */
+	signal(SIGUSR1, SIG_IGN);
+	if (service_prepare(&service) &&
+	    (foreground || background_begin(&background)) && start(&service)) {
+		background_done(&background, service.null);
 		event_base_dispatch(service.base);
 		log_stop();
-		if (!foreground && cfg->pidfile[0])
-			unlink(cfg->pidfile);
 		served = true;
 	}
 	tear_down(&service);
-	return served ? 0 : 1;
+	return served ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -259,6 +259,7 @@ sessions_new(const struct session_world *world, void (*emptied)(void *arg), void
 	struct sessions *all = xcalloc(1, sizeof(*all));
 
 	all->world = *world;
+	all->world.cfg = config_hold(world->cfg);
 	all->emptied = emptied;
 	all->arg = arg;
 	TAILQ_INIT(&all->alive);
@@ -283,7 +284,49 @@ sessions_free(struct sessions *all)
 	}
 	reap(-1, 0, all);
 	event_free(all->reaper);
+	config_drop(all->world.cfg);
 	free(all);
+}
+
+void
+sessions_reconfigure(struct sessions *all, struct config *cfg)
+{
+	struct config *old = all->world.cfg;
+
+	all->world.cfg = config_hold(cfg); /* first: it may be the same */
+	config_drop(old);
+}
+
+static void
+describe(const struct session *s, struct session_info *info)
+{
+	*info = (struct session_info){
+		.id = s->log.session,
+		.state = session_state_word(s->state),
+		.client = s->client_addr,
+		.server = s->server_addr,
+		.client_received = conn_received(s->client),
+		.server_received = s->server_received,
+		.age_ms = session_now() - s->born,
+		.mail = s->mails,
+		.auth_offered = s->auth_offered,
+		.authenticated = s->authenticated,
+	};
+	if (s->server)
+		info->server_received += conn_received(s->server);
+}
+
+void
+sessions_each(const struct sessions *all,
+              void (*each)(const struct session_info *info, void *arg), void *arg)
+{
+	const struct session *s;
+	struct session_info info;
+
+	TAILQ_FOREACH (s, &all->alive, link) {
+		describe(s, &info);
+		each(&info, arg);
+	}
 }
 
 unsigned

@@ -93,6 +93,10 @@ static void
 auth_answered(struct session *s, int code)
 {
 	s->opaque = code == 334;
+	if (code == 235)
+		stats_add(STAT_auth_accepted, 1);
+	else if (code >= 400)
+		stats_add(STAT_auth_rejected, 1);
 	s->authenticated |= code == 235;
 }
 
@@ -105,7 +109,7 @@ command_answered(struct session *s, enum verb verb, const char *about, int code)
 		session_end(s, END_CLIENT_QUIT);
 	else if (verb == VERB_STARTTLS)
 		starttls_answered(s, code);
-	else if (verb == VERB_AUTH || verb == VERB_UNKNOWN)
+	else if (verb == VERB_AUTH || (verb == VERB_UNKNOWN && code < 400))
 		auth_answered(s, code);
 	else if (verb == VERB_DATA && code >= 300 && code <= 399)
 		session_body_begin(s);
@@ -134,8 +138,8 @@ makes_sense(const struct expected *due, int code)
 		return due->verb == VERB_DATA ||
 		       (code == 334 &&
 		        (due->verb == VERB_AUTH || due->verb == VERB_UNKNOWN));
-	case SUBJECT_CHALLENGED:
-		return code == 334;
+	case SUBJECT_CHALLENGED: /* our own "*" is no answer to go on from */
+		return code == 334 && due->plan == PLAN_FORWARD;
 	case SUBJECT_GREETING:
 	case SUBJECT_CONTENT:
 		return false;
@@ -164,10 +168,12 @@ note_ehlo(struct session *s, const struct expected *due, const struct reply *rep
 {
 	if (due->subject != SUBJECT_COMMAND || reply->code != 250)
 		return;
-	if (due->verb == VERB_EHLO)
+	if (due->verb == VERB_EHLO) {
 		s->enhanced = ehlo_offers(reply, "ENHANCEDSTATUSCODES");
+		s->auth_offered = ehlo_offers(reply, "AUTH");
+	}
 	if (due->verb == VERB_HELO)
-		s->enhanced = false;
+		s->enhanced = s->auth_offered = false;
 }
 
 /* The entry leaves the queue before its consequences: they may queue others. */

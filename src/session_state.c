@@ -200,11 +200,19 @@ session_end_word(enum session_end end)
 	return ends[end].word;
 }
 
+const char *
+session_state_word(enum session_state state)
+{
+	return rules[state].name;
+}
+
 void
 session_drop_server(struct session *s)
 {
-	if (s->server)
+	if (s->server) {
+		s->server_received += conn_received(s->server);
 		stats_add(STAT_bytes_server, (int64_t)conn_received(s->server));
+	}
 	conn_free(s->server);
 	s->server = NULL;
 }
@@ -281,6 +289,8 @@ session_close(struct session *s, enum session_end why)
 		s->phase = s->state;
 	}
 	log_close_line(s);
+	if (s->mails == 0 && s->phase != SESSION_DIRECT)
+		stats_add(STAT_sessions_empty, 1);
 	stats_add(STAT_bytes_client, (int64_t)conn_received(s->client));
 	transaction_free(s->mail);
 	s->mail = NULL;
@@ -329,7 +339,7 @@ turn_relaying(struct session *s)
 	}
 	session_take_commands(s);
 	if (s->state == SESSION_RELAYING && conn_at_eof(s->client) &&
-	    s->owed.count == 0)
+	    s->owed.count == 0 && !s->paused)
 		session_end(s, END_CLIENT_CLOSED);
 }
 

@@ -10,7 +10,7 @@
 set -eu
 
 build='cmake gcc libc6-dev make pkg-config
-	libclamav-dev libconfuse-dev libevent-dev libnetfilter-conntrack-dev'
+	libcap-dev libclamav-dev libconfuse-dev libevent-dev libnetfilter-conntrack-dev'
 show="$build
 	python3 swaks"
 # libnet-ssleay-perl: TLS for swaks.  sasl2-bin, libsasl2-modules: AUTH for Postfix.

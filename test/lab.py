@@ -44,9 +44,15 @@ def need_root():
 
 
 def free_port(host="127.0.0.1"):
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        return probe.getsockname()[1]
+    """Below the ports that the kernel gives to clients: those come and go meanwhile."""
+    while True:
+        port = random.randint(20000, 32000)
+        with socket.socket() as probe:
+            try:
+                probe.bind((host, port))
+            except OSError:
+                continue
+            return port
 
 
 def wait_until(condition, seconds, pause=0.05):

@@ -102,7 +102,9 @@ put("slow+eicar+slow", HEADER + MIXED + slow + attached(EICAR) + b"\r\n--b1\r\n"
     MIXED.replace(b"b1", b"b2") + slow + b"\r\n--b2\r\n\r\nHello.\r\n--b2--\r\n--b1--\r\n")
 put("eicar-600", mail(*[EICAR + b"%d" % n for n in range(600)]))
 # 50 MB of zeros, 30 times: 1.5 GB in a mail of 2 MB
-put("bomb", mail(zipped(*[zipped(bytes(50_000_000))] * 30, how=zipfile.ZIP_STORED)))
+fifty = zipped(bytes(50_000_000))
+put("bomb", mail(zipped(*[fifty] * 30, how=zipfile.ZIP_STORED)))
+put("small-bomb", mail(zipped(*[fifty] * 8, how=zipfile.ZIP_STORED)))
 for size in (4_000, 100_000, 5_000_000):
     put(f"text-{size}", HEADER + b"\r\n" + words(size))
     put(f"attached-{size}", mail(random.randbytes(size * 3 // 4)))

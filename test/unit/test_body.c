@@ -424,6 +424,53 @@ large_content_is_the_same_in_pieces_of_any_size(void **unused)
 	evbuffer_free(first);
 }
 
+/* Content that needs no change is skipped in blocks.  Wherever in a block something odd
+ * stands, it comes out as if each byte had come alone. */
+static void
+nothing_odd_hides_in_a_block(void **unused)
+{
+	static const char *const odd[] = {
+		"\r",        "\n",          "\r\n.", "\r\n..",
+		"\r\n.\r\n", "\r\n\0.\r\n", "\n.",   "\r\r\n",
+	};
+	static const size_t sizes[] = { 1, 1, 3, 4, 5, 6, 2, 3 };
+
+	(void)unused;
+	for (size_t n = 0; n < sizeof(odd) / sizeof(odd[0]); n++) {
+		for (size_t at = 0; at < 200; at++) {
+			struct body_decoder whole = { 0 }, alone = { 0 };
+			struct evbuffer *all = evbuffer_new(), *wire = evbuffer_new();
+			struct evbuffer *a = evbuffer_new(), *b = evbuffer_new();
+			enum body_step step = BODY_MORE;
+			struct bytes input;
+
+			for (size_t i = 0; i < at; i++)
+				evbuffer_add(all,
+				             i % 30 < 28 ? "x" : &"\r\n"[i % 30 - 28],
+				             1);
+			evbuffer_add(all, odd[n], sizes[n]);
+			for (size_t i = 0; i < 200; i++)
+				evbuffer_add(all,
+				             i % 30 < 28 ? "y" : &"\r\n"[i % 30 - 28],
+				             1);
+			evbuffer_add(all, "\r\n.\r\n", 5);
+			input = bytes_of(all);
+			for (size_t i = 0; i < input.size && step == BODY_MORE; i++) {
+				add(wire, (struct bytes){ input.at + i, 1 });
+				step = body_decode(&alone, wire, b);
+			}
+			assert_int_equal(body_decode(&whole, all, a), BODY_END);
+			assert_int_equal(step, BODY_END);
+			assert_holds(a, bytes_of(b), odd[n], at);
+			assert_int_equal(whole.bare, alone.bare);
+			evbuffer_free(all);
+			evbuffer_free(wire);
+			evbuffer_free(a);
+			evbuffer_free(b);
+		}
+	}
+}
+
 static void
 a_line_may_be_of_any_length(void **unused)
 {
@@ -513,6 +560,7 @@ main(void)
 		cmocka_unit_test(nor_do_they_at_the_very_start),
 		cmocka_unit_test(encoding_ends_a_message_that_lacks_its_last_newline),
 		cmocka_unit_test(large_content_is_the_same_in_pieces_of_any_size),
+		cmocka_unit_test(nothing_odd_hides_in_a_block),
 		cmocka_unit_test(a_line_may_be_of_any_length),
 		cmocka_unit_test(small_pieces_are_packed),
 		cmocka_unit_test(large_pieces_are_moved),

@@ -17,9 +17,7 @@
 
 #include <cmocka.h>
 
-enum {
-	MEGABYTE = 1 << 20,
-};
+#define MEGABYTE ((size_t)1 << 20)
 
 enum moment {
 	NEVER,
@@ -303,7 +301,7 @@ a_slow_reader_gets_everything(void **state)
 	struct world *world = *state;
 	struct conn *conn = accepted(world);
 	int small = 16384;
-	char *bytes = malloc(2 * MEGABYTE);
+	char *bytes = calloc(2, MEGABYTE);
 
 	setsockopt(conn_fd(conn), SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
 	put(conn, 2 * MEGABYTE);
@@ -498,7 +496,7 @@ finishing_comes_behind_all_output(void **state)
 {
 	struct world *world = *state;
 	struct conn *conn = accepted(world);
-	char *bytes = malloc(4 * MEGABYTE + 1);
+	char *bytes = calloc(4 * MEGABYTE + 1, 1);
 
 	put(conn, 4 * MEGABYTE);
 	assert_false(conn_finished(conn));
@@ -591,7 +589,7 @@ output_may_be_ahead_of_the_connection(void **state)
 {
 	struct world *world = *state;
 	struct conn *conn = calling(world, NULL);
-	char bytes[101];
+	char bytes[101] = { 0 };
 
 	put(conn, 100);
 	flush(world);

@@ -1,0 +1,386 @@
+#include "control.h"
+
+#include "pidfile.h"
+#include "status.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+/*
+ * A daemon is held by a process descriptor from the moment it is found, so that no signal
+ * ever goes to another process that got its number.
+ */
+struct daemon {
+	const struct config *cfg;
+	pid_t pid;
+	int handle;
+};
+
+enum {
+	ANSWER_MS = 5000,  /* to write a state file, or to end */
+	RELOAD_MS = 10000, /* names may have to be looked up */
+	BEFORE_MS = 2000,  /* see control_reload() */
+	LOOK_MS = 10,
+};
+
+static int PRINTF(2, 3) failure(int code, const char *format, ...)
+{
+	va_list args;
+
+	fputs("smtp-gated: ", stderr);
+	va_start(args, format);
+	vfprintf(stderr, format, args);
+	va_end(args);
+	fputc('\n', stderr);
+	return code;
+}
+
+static int64_t
+now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* ---- the daemon -------------------------------------------------------------------------- */
+
+static int
+not_running(const struct config *cfg)
+{
+	return failure(EXIT_NOT_RUNNING,
+	               "no daemon runs for this configuration (pidfile = \"%s\")",
+	               cfg->pidfile);
+}
+
+/* Who holds the pidfile after the descriptor was made is who the descriptor stands for. */
+static int
+hold(struct daemon *d, char *why, size_t why_size)
+{
+	pid_t still;
+
+	d->handle = (int)syscall(SYS_pidfd_open, d->pid, 0);
+	if (d->handle < 0 && errno != ESRCH)
+		return failure(EXIT_FAILURE, "pidfd_open(2) for pid %d: %s",
+		               (int)d->pid, strerror(errno));
+	still = pidfile_owner(d->cfg->pidfile, why, why_size);
+	if (d->handle >= 0 && still == d->pid)
+		return EXIT_SUCCESS;
+	if (d->handle >= 0)
+		close(d->handle);
+	return still < 0 ? failure(EXIT_FAILURE, "%s", why) : not_running(d->cfg);
+}
+
+static int
+find(struct daemon *d, const struct config *cfg)
+{
+	char why[1024];
+
+	*d = (struct daemon){ .cfg = cfg, .handle = -1 };
+	if (!cfg->pidfile[0])
+		return failure(EXIT_FAILURE,
+		               "pidfile is empty in %s: without it no daemon can be "
+		               "found; set it, and restart the daemon",
+		               cfg->file ? cfg->file : "this configuration");
+	d->pid = pidfile_owner(cfg->pidfile, why, sizeof(why));
+	if (d->pid < 0)
+		return failure(EXIT_FAILURE, "%s", why);
+	return d->pid == 0 ? not_running(cfg) : hold(d, why, sizeof(why));
+}
+
+/* Here and below: EXIT_NOT_RUNNING and EXIT_NO_ANSWER still have to be said, by explain();
+ * all else has been. */
+static int
+tell(const struct daemon *d, int number)
+{
+	if (syscall(SYS_pidfd_send_signal, d->handle, number, NULL, 0) == 0)
+		return EXIT_SUCCESS;
+	if (errno == ESRCH)
+		return EXIT_NOT_RUNNING;
+	return failure(EXIT_FAILURE,
+	               "cannot signal the daemon (pid %d): %s; do this as root, or as "
+	               "the user that it runs as",
+	               (int)d->pid, strerror(errno));
+}
+
+static bool
+ends_within(const struct daemon *d, int milliseconds)
+{
+	struct pollfd end = { .fd = d->handle, .events = POLLIN };
+
+	return poll(&end, 1, milliseconds) > 0;
+}
+
+/* ---- its state file ----------------------------------------------------------------------- */
+
+/* The file as it was.  While it is held open no other can get its inode number. */
+struct before {
+	int fd;
+	struct stat info;
+};
+
+static void
+look_before(struct before *before, const char *path)
+{
+	before->fd = open(path, O_PATH | O_CLOEXEC);
+	if (before->fd >= 0 && fstat(before->fd, &before->info) != 0) {
+		close(before->fd);
+		before->fd = -1;
+	}
+}
+
+static bool
+is_fresh(const struct before *before, const char *path)
+{
+	struct stat info;
+
+	if (stat(path, &info) != 0)
+		return false;
+	return before->fd < 0 || info.st_ino != before->info.st_ino ||
+	       info.st_dev != before->info.st_dev;
+}
+
+static int
+await(const struct daemon *d, const struct before *before, int patience_ms)
+{
+	int64_t until = now_ms() + patience_ms;
+
+	while (!is_fresh(before, STATEFILE(d->cfg))) {
+		if (ends_within(d, LOOK_MS))
+			return EXIT_NOT_RUNNING;
+		if (now_ms() > until)
+			return EXIT_NO_ANSWER;
+	}
+	return EXIT_SUCCESS;
+}
+
+/* Makes the daemon write. */
+static int
+ask(const struct daemon *d, int patience_ms)
+{
+	struct before before;
+	int code;
+
+	look_before(&before, STATEFILE(d->cfg));
+	code = tell(d, SIGUSR1);
+	if (code == EXIT_SUCCESS)
+		code = await(d, &before, patience_ms);
+	if (before.fd >= 0)
+		close(before.fd);
+	return code;
+}
+
+static int
+explain(const struct daemon *d, int code)
+{
+	if (code == EXIT_NOT_RUNNING)
+		return failure(code, "the daemon (pid %d) has just ended", (int)d->pid);
+	if (code == EXIT_NO_ANSWER)
+		return failure(code,
+		               "the daemon (pid %d) runs, but has not written "
+		               "statefile = \"%s\" in time; its log says why",
+		               (int)d->pid, STATEFILE(d->cfg));
+	return code;
+}
+
+/* The whole of it, owned by the caller; NULL: it has been said why. */
+static char *
+read_state(const struct config *cfg)
+{
+	FILE *file = fopen(STATEFILE(cfg), "re");
+	char *text = NULL;
+	size_t size = 0;
+
+	/* There is no NUL in it: this reads to its end. */
+	if (!file || (getdelim(&text, &size, '\0', file) < 0 && ferror(file))) {
+		failure(EXIT_FAILURE, "statefile = \"%s\": %s", STATEFILE(cfg),
+		        strerror(errno));
+		free(text);
+		text = NULL;
+	}
+	if (file)
+		fclose(file);
+	return text;
+}
+
+/* ---- -s and -S ------------------------------------------------------------------------------- */
+
+static int
+refresh(struct daemon *d, const struct config *cfg)
+{
+	int code;
+
+	if (!STATEFILE(cfg)[0])
+		return failure(EXIT_FAILURE,
+		               "statefile is empty in %s: the daemon has nowhere to "
+		               "write its state",
+		               cfg->file ? cfg->file : "this configuration");
+	code = find(d, cfg);
+	return code == EXIT_SUCCESS ? explain(d, ask(d, ANSWER_MS)) : code;
+}
+
+static int
+print(const char *text)
+{
+	if (fputs(text, stdout) >= 0 && fflush(stdout) == 0)
+		return EXIT_SUCCESS;
+	return failure(EXIT_FAILURE, "standard output: %s", strerror(errno));
+}
+
+int
+control_status(const struct config *cfg)
+{
+	struct daemon d;
+	int code = refresh(&d, cfg);
+	char *text;
+
+	if (code != EXIT_SUCCESS)
+		return code;
+	text = read_state(cfg);
+	code = text ? print(text) : EXIT_FAILURE;
+	free(text);
+	return code;
+}
+
+int
+control_statefile(const struct config *cfg)
+{
+	struct daemon d;
+	int code = refresh(&d, cfg);
+
+	if (code != EXIT_SUCCESS)
+		return code;
+	code = print(STATEFILE(cfg));
+	return code == EXIT_SUCCESS ? print("\n") : code;
+}
+
+/* ---- -r ---------------------------------------------------------------------------------------- */
+
+struct reloads {
+	int64_t done, failed;
+};
+
+static int
+count_reloads(const struct daemon *d, struct reloads *reloads, int patience_ms)
+{
+	int code = ask(d, patience_ms);
+	char *text;
+
+	if (code != EXIT_SUCCESS)
+		return code;
+	text = read_state(d->cfg);
+	if (!text)
+		return EXIT_FAILURE;
+	reloads->done = status_number(text, "reloads");
+	reloads->failed = status_number(text, "reloads_failed");
+	free(text);
+	return EXIT_SUCCESS;
+}
+
+/* Until one of the counters has moved. */
+static int
+await_reload(const struct daemon *d, const struct reloads *before)
+{
+	int64_t until = now_ms() + RELOAD_MS;
+	struct reloads after;
+	int code;
+
+	do {
+		code = count_reloads(d, &after, RELOAD_MS);
+		if (code != EXIT_SUCCESS)
+			return explain(d, code);
+		if (after.failed > before->failed)
+			return failure(EXIT_FAILURE,
+			               "the daemon (pid %d) has kept its old "
+			               "configuration: its log says why",
+			               (int)d->pid);
+		if (after.done > before->done)
+			return print("reloaded\n");
+	} while (!ends_within(d, LOOK_MS) && now_ms() < until);
+	return failure(EXIT_NO_ANSWER,
+	               "the daemon (pid %d) has not read its configuration again "
+	               "within %d seconds; its log may say why",
+	               (int)d->pid, RELOAD_MS / 1000);
+}
+
+static bool
+counts_are_written(const struct config *cfg)
+{
+	return STATEFILE(cfg)[0] &&
+	       (STATEFILE_TYPE(cfg) & (STATEFILE_HUMAN | STATEFILE_FLAT));
+}
+
+/*
+ * A daemon that does not answer before may still write to where its old configuration
+ * says; the new one, if it takes it, will lead it here.  A failure it would tell there.
+ */
+int
+control_reload(const struct config *cfg)
+{
+	struct reloads before = { .done = -1, .failed = INT64_MAX };
+	struct daemon d;
+	int code = find(&d, cfg);
+
+	if (code != EXIT_SUCCESS)
+		return code;
+	if (!counts_are_written(cfg)) {
+		code = tell(&d, SIGHUP);
+		return code != EXIT_SUCCESS
+		               ? explain(&d, code)
+		               : print("told; its log says whether it has reloaded\n");
+	}
+	code = count_reloads(&d, &before, BEFORE_MS);
+	if (code == EXIT_SUCCESS || code == EXIT_NO_ANSWER)
+		code = tell(&d, SIGHUP);
+	return code == EXIT_SUCCESS ? await_reload(&d, &before) : explain(&d, code);
+}
+
+/* ---- -K ------------------------------------------------------------------------------------------ */
+
+static int
+still_serves(const struct daemon *d)
+{
+	int code = STATEFILE(d->cfg)[0] ? ask(d, ANSWER_MS) : EXIT_NO_ANSWER;
+	char *text = code == EXIT_SUCCESS ? read_state(d->cfg) : NULL;
+	int64_t sessions = text ? status_number(text, "sessions_now") : -1;
+
+	free(text);
+	if (code == EXIT_NOT_RUNNING)
+		return EXIT_SUCCESS;
+	if (sessions < 0)
+		return failure(EXIT_NO_ANSWER,
+		               "the daemon (pid %d) has been told to end, but still "
+		               "runs; if it waits for sessions, once more -K ends it "
+		               "at once",
+		               (int)d->pid);
+	return failure(EXIT_NO_ANSWER,
+	               "the daemon (pid %d) still serves %" PRId64 " session%s; it "
+	               "ends when they have ended; once more -K ends it at once",
+	               (int)d->pid, sessions, sessions == 1 ? "" : "s");
+}
+
+int
+control_stop(const struct config *cfg)
+{
+	struct daemon d;
+	int code = find(&d, cfg);
+
+	if (code != EXIT_SUCCESS)
+		return code;
+	code = tell(&d, SIGTERM);
+	if (code == EXIT_FAILURE)
+		return code;
+	return ends_within(&d, ANSWER_MS) ? EXIT_SUCCESS : still_serves(&d);
+}

@@ -1,0 +1,291 @@
+#include "privilege.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/capability.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+	GROUPS_MAX = 256,
+};
+
+/* Whom to become. */
+struct identity {
+	uid_t user;
+	gid_t group;
+	gid_t groups[GROUPS_MAX];
+	int count;
+	bool change; /* else stay who we are */
+};
+
+struct words {
+	char *at;
+	size_t size;
+};
+
+static bool PRINTF(2, 3) fail(struct words why, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(why.at, why.size, format, args);
+	va_end(args);
+	return false;
+}
+
+/* ---- limits ----------------------------------------------------------------------- */
+
+static bool
+limit_one(int resource, const char *option, int64_t value, struct words why)
+{
+	struct rlimit limit;
+
+	if (value < 0)
+		return true;
+	limit.rlim_cur = limit.rlim_max = (rlim_t)value;
+	if (setrlimit(resource, &limit) == 0)
+		return true;
+	return fail(why, "%s = %lld: %s", option, (long long)value, strerror(errno));
+}
+
+bool
+privilege_limit(const struct config *cfg, char *why, size_t why_size)
+{
+	struct words words = { why, why_size };
+
+	if (cfg->priority != 0 && setpriority(PRIO_PROCESS, 0, (int)cfg->priority) != 0)
+		return fail(words, "priority = %d: %s", (int)cfg->priority,
+		            strerror(errno));
+	return limit_one(RLIMIT_CORE, "limit_core_size", cfg->limit_core_size, words) &&
+	       limit_one(RLIMIT_AS, "limit_virt_size", cfg->limit_virt_size, words) &&
+	       limit_one(RLIMIT_DATA, "limit_data_size", cfg->limit_data_size, words) &&
+	       limit_one(RLIMIT_FSIZE, "limit_fsize", cfg->limit_fsize, words);
+}
+
+/* ---- who ---------------------------------------------------------------------------- */
+
+/* A number in decimal, all of it. */
+static bool
+is_number(const char *text, unsigned long *number)
+{
+	char *end;
+
+	errno = 0;
+	*number = strtoul(text, &end, 10);
+	return text[0] >= '0' && text[0] <= '9' && *end == '\0' && errno == 0 &&
+	       *number < (uid_t)-1;
+}
+
+static bool
+find_group(const struct config *cfg, struct identity *who, struct words why)
+{
+	unsigned long number;
+	struct group *group;
+
+	if (is_number(cfg->set_group, &number)) {
+		who->group = (gid_t)number;
+		return true;
+	}
+	group = getgrnam(cfg->set_group);
+	if (!group)
+		return fail(why, "set_group = \"%s\": there is no such group",
+		            cfg->set_group);
+	who->group = group->gr_gid;
+	return true;
+}
+
+/* The groups that the user is in, set_group in place of its own. */
+static bool
+find_groups(const struct config *cfg, const struct passwd *user, struct identity *who,
+            struct words why)
+{
+	if (cfg->set_group[0] && !find_group(cfg, who, why))
+		return false;
+	who->count = GROUPS_MAX;
+	if (!user) {
+		who->groups[0] = who->group;
+		who->count = 1;
+	} else if (getgrouplist(user->pw_name, who->group, who->groups, &who->count) <
+	           0) {
+		return fail(why, "set_user = \"%s\": is in more than %d groups",
+		            cfg->set_user, GROUPS_MAX);
+	}
+	return true;
+}
+
+static bool
+identify(const struct config *cfg, struct identity *who, struct words why)
+{
+	unsigned long number = 0;
+	bool numeric = is_number(cfg->set_user, &number);
+	struct passwd *user;
+
+	*who = (struct identity){ .user = geteuid(), .group = getegid() };
+	who->change = cfg->set_user[0] || cfg->set_group[0];
+	if (!who->change)
+		return true;
+	if (!cfg->set_user[0])
+		user = getpwuid(geteuid());
+	else
+		user = numeric ? getpwuid((uid_t)number) : getpwnam(cfg->set_user);
+	if (!user && !numeric && cfg->set_user[0])
+		return fail(why, "set_user = \"%s\": there is no such user",
+		            cfg->set_user);
+	if (!user && !cfg->set_group[0])
+		return fail(why,
+		            "set_user = \"%s\": this number has no name, and so no "
+		            "group: set_group is needed",
+		            cfg->set_user);
+	if (user) {
+		who->user = user->pw_uid;
+		who->group = user->pw_gid;
+	} else if (numeric) {
+		who->user = (uid_t)number;
+	}
+	return find_groups(cfg, user, who, why);
+}
+
+/* ---- directories ---------------------------------------------------------------------- */
+
+bool
+privilege_make_directory(const struct config *cfg, const char *path, char *why,
+                         size_t why_size)
+{
+	struct words words = { why, why_size };
+	struct identity who;
+
+	if (mkdir(path, 0750) != 0)
+		return errno == EEXIST ||
+		       fail(words, "cannot make the directory %s: %s", path,
+		            strerror(errno));
+	if (!identify(cfg, &who, words))
+		return false;
+	if (who.change && chown(path, who.user, who.group) != 0)
+		return fail(words, "cannot give the directory %s to set_user: %s", path,
+		            strerror(errno));
+	return true;
+}
+
+/* ---- capabilities ----------------------------------------------------------------------- */
+
+/* Those that this configuration needs, as far as we have them. */
+static cap_t
+capabilities_needed(const struct config *cfg)
+{
+	cap_t have = cap_get_proc(), need = cap_init();
+	cap_value_t admin = CAP_NET_ADMIN;
+	cap_flag_value_t permitted = CAP_CLEAR;
+
+	if (have)
+		cap_get_flag(have, admin, CAP_PERMITTED, &permitted);
+	cap_free(have);
+	if (need && cfg->mode == ROUTE_BY_NETFILTER && permitted == CAP_SET) {
+		cap_set_flag(need, CAP_PERMITTED, 1, &admin, CAP_SET);
+		cap_set_flag(need, CAP_EFFECTIVE, 1, &admin, CAP_SET);
+	}
+	return need;
+}
+
+/* No program that we might start can have what we gave up.  Needs CAP_SETPCAP; without
+ * it no_new_privs does the same. */
+static void
+empty_bounding_set(void)
+{
+	for (cap_value_t cap = 0; cap <= CAP_LAST_CAP; cap++)
+		(void)cap_drop_bound(cap);
+}
+
+/* ---- becoming ----------------------------------------------------------------------------- */
+
+static bool
+change_root(const struct config *cfg, struct words why)
+{
+	if (!cfg->chroot_path[0])
+		return true;
+	if (chroot(cfg->chroot_path) == 0 && chdir("/") == 0)
+		return true;
+	return fail(why, "chroot_path = \"%s\": %s", cfg->chroot_path, strerror(errno));
+}
+
+static bool
+become(const struct identity *who, struct words why)
+{
+	uid_t real, effective, saved;
+
+	if (!who->change)
+		return true;
+	if (setgroups((size_t)who->count, who->groups) != 0 && geteuid() == 0)
+		return fail(why, "set_group: cannot change groups: %s",
+		            strerror(errno));
+	if (setresgid(who->group, who->group, who->group) != 0)
+		return fail(why, "set_group: cannot become group %u: %s",
+		            (unsigned)who->group, strerror(errno));
+	if (setresuid(who->user, who->user, who->user) != 0)
+		return fail(why, "set_user: cannot become user %u: %s%s",
+		            (unsigned)who->user, strerror(errno),
+		            errno == EPERM ? "; only root can" : "");
+	if (getresuid(&real, &effective, &saved) != 0 || real != who->user ||
+	    effective != who->user || saved != who->user)
+		return fail(why, "set_user: the kernel did not let us become user %u",
+		            (unsigned)who->user);
+	if (who->user != 0 && (setuid(0) == 0 || seteuid(0) == 0))
+		return fail(why, "set_user: root could be had again");
+	return true;
+}
+
+static bool
+keep_capabilities(cap_t needed, struct words why)
+{
+	if (cap_set_proc(needed) != 0)
+		return fail(why, "cannot give up capabilities: %s", strerror(errno));
+	(void)cap_reset_ambient();
+	return true;
+}
+
+static bool
+seal(struct words why)
+{
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
+		return fail(why, "cannot set no_new_privs: %s", strerror(errno));
+	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
+		return fail(why, "cannot become undumpable: %s", strerror(errno));
+	return true;
+}
+
+static bool
+drop(const struct config *cfg, const struct identity *who, struct words why)
+{
+	cap_t needed = capabilities_needed(cfg);
+	bool good;
+
+	if (!needed)
+		return fail(why, "cannot ask for capabilities: %s", strerror(errno));
+	if (geteuid() == 0)
+		empty_bounding_set();
+	prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0);
+	good = change_root(cfg, why) && become(who, why) &&
+	       keep_capabilities(needed, why) && seal(why);
+	cap_free(needed);
+	return good;
+}
+
+bool
+privilege_drop(const struct config *cfg, char *why, size_t why_size)
+{
+	struct words words = { why, why_size };
+	struct identity who;
+
+	if (!identify(cfg, &who, words))
+		return false;
+	if (who.user == 0 && !cfg->allow_root)
+		return fail(words, "sessions would be served as root: name an ordinary "
+		                   "user in set_user, or say allow_root = yes");
+	return drop(cfg, &who, words);
+}

@@ -1,0 +1,261 @@
+#include "service_internal.h"
+
+#include "log.h"
+#include "privilege.h"
+#include "route.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+/*
+ * From a configuration to a process that may serve: everything that can go wrong at the
+ * start goes wrong here, while somebody reads what we say.
+ */
+
+bool
+service_fail(const char *format, ...)
+{
+	va_list args;
+
+	fputs("smtp-gated: ", stderr);
+	va_start(args, format);
+	vfprintf(stderr, format, args);
+	va_end(args);
+	fputc('\n', stderr);
+	return false;
+}
+
+void
+service_name_host(struct service *service)
+{
+	if (strcmp(service->cfg->proxy_name, "*") != 0)
+		snprintf(service->name, sizeof(service->name), "%s",
+		         service->cfg->proxy_name);
+	else if (gethostname(service->name, sizeof(service->name) - 1) != 0)
+		snprintf(service->name, sizeof(service->name), "localhost");
+}
+
+static bool
+check_route(struct service *service)
+{
+	struct route_words why;
+	char words[512];
+
+	if (!config_resolve(service->cfg, words, sizeof(words)))
+		return service_fail("%s", words);
+	if (!route_check(service->cfg, &why))
+		return service_fail("%s", why.text);
+	return true;
+}
+
+/* Two descriptors a session, and some for everything else. */
+static void
+raise_descriptors(const struct config *cfg)
+{
+	rlim_t want = 2 * (rlim_t)cfg->max_connections + 256;
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= want)
+		return;
+	limit.rlim_cur = limit.rlim_max < want ? limit.rlim_max : want;
+	if (setrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur == want)
+		return;
+	log_event(NULL, LOG_TROUBLE_EVENT,
+	          log_text("text", "not enough file descriptors for max_connections: "
+	                           "raise the limit (LimitNOFILE= of the unit, ulimit "
+	                           "-n) or lower max_connections"),
+	          log_number("max_connections", cfg->max_connections),
+	          log_number("descriptors", (int64_t)limit.rlim_cur));
+}
+
+/* ---- files and directories ----------------------------------------------------- */
+
+/* A reload opens the file again by this descriptor, whatever the root is by then. */
+static bool
+remember_file(struct service *service)
+{
+	const char *file = service->cfg->file;
+	char *copy;
+
+	service->null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (!file)
+		return true;
+	copy = xstrdup(file);
+	service->config_directory = open(dirname(copy),
+	                                 O_PATH | O_DIRECTORY | O_CLOEXEC);
+	free(copy);
+	if (service->config_directory < 0)
+		return service_fail("%s: cannot open its directory: %s", file,
+		                    strerror(errno));
+	copy = xstrdup(file);
+	service->config_name = xstrdup(basename(copy));
+	free(copy);
+	return true;
+}
+
+static bool
+make_parent(const struct config *cfg, const char *option, const char *path)
+{
+	char *copy = xstrdup(path);
+	char why[512];
+	bool made = privilege_make_directory(cfg, dirname(copy), why, sizeof(why));
+
+	free(copy);
+	return made || service_fail("%s = \"%s\": %s", option, path, why);
+}
+
+static bool
+take_pidfile(struct service *service)
+{
+	const struct config *cfg = service->cfg;
+	char why[512];
+
+	if (!cfg->pidfile[0])
+		return true;
+	if (!make_parent(cfg, "pidfile", cfg->pidfile))
+		return false;
+	service->pidfile = pidfile_take(cfg->pidfile, why, sizeof(why));
+	return service->pidfile || service_fail("%s", why);
+}
+
+static bool
+make_directories(const struct config *cfg)
+{
+	char why[512];
+
+	if (cfg->statefile[0] && !make_parent(cfg, "statefile", cfg->statefile))
+		return false;
+	if (check_stages(cfg) == 0)
+		return true;
+	return privilege_make_directory(cfg, cfg->spool_path, why, sizeof(why)) ||
+	       service_fail("spool_path: %s", why);
+}
+
+/* As the user that we are by now. */
+static bool
+check_spool(const struct config *cfg)
+{
+	if (check_stages(cfg) == 0 || access(cfg->spool_path, W_OK | X_OK) == 0)
+		return true;
+	return service_fail("spool_path = \"%s\": cannot write there: %s",
+	                    cfg->spool_path, strerror(errno));
+}
+
+/* ---- sockets --------------------------------------------------------------------- */
+
+static bool
+bind_one(struct service *service, size_t i)
+{
+	const struct config *cfg = service->cfg;
+	const char *text = cfg->bind_address.at[i];
+	struct addr addr;
+
+	if (!addr_parse(&addr, text, (uint16_t)cfg->port))
+		return service_fail("bind_address: %s is no IPv4 or IPv6 address",
+		                    text);
+	service->sockets[i] = listener_bind(&addr, (int)cfg->connect_queue);
+	if (service->sockets[i] >= 0)
+		return true;
+	if (errno == EAFNOSUPPORT && cfg->bind_address.count > 1) {
+		log_event(NULL, LOG_TROUBLE_EVENT,
+		          log_text("text",
+		                   "this kernel does not have the address "
+		                   "family of one bind_address; it is left out"),
+		          log_text("bind_address", text));
+		return true;
+	}
+	return service_fail("cannot listen on %s port %d (bind_address, port): %s%s",
+	                    text, (int)cfg->port, strerror(errno),
+	                    errno == EADDRINUSE ? "; is another smtp-gated running?"
+	                                        : "");
+}
+
+static bool
+bind_all(struct service *service)
+{
+	size_t count = service->cfg->bind_address.count;
+
+	if (count == 0)
+		return service_fail(
+			"bind_address is empty: there is nothing to listen on");
+	service->listeners = xcalloc(count, sizeof(struct listener *));
+	service->sockets = xcalloc(count, sizeof(*service->sockets));
+	for (size_t i = 0; i < count; i++)
+		service->sockets[i] = -1;
+	for (size_t i = 0; i < count; i++)
+		if (!bind_one(service, i))
+			return false;
+	return true;
+}
+
+/* ---- all of it, in the order in which it is possible ------------------------------- */
+
+static bool
+drop_privileges(const struct config *cfg)
+{
+	char why[512];
+
+	return (privilege_limit(cfg, why, sizeof(why)) &&
+	        privilege_drop(cfg, why, sizeof(why))) ||
+	       service_fail("%s", why);
+}
+
+bool
+service_prepare(struct service *service)
+{
+	const struct config *cfg = service->cfg;
+	char why[1024];
+
+	raise_descriptors(cfg);
+	service_name_host(service);
+	if (!check_route(service) || !remember_file(service) ||
+	    !take_pidfile(service) || !make_directories(cfg) || !bind_all(service))
+		return false;
+	service->checks = checks_new(cfg, why, sizeof(why));
+	if (!service->checks)
+		return service_fail("%s", why);
+	return drop_privileges(cfg) && check_spool(cfg);
+}
+
+/* ---- background --------------------------------------------------------------------- */
+
+bool
+background_begin(struct background *background)
+{
+	int pipe[2];
+	char good = 0;
+	pid_t child;
+
+	if (pipe2(pipe, O_CLOEXEC) != 0 || (child = fork()) < 0)
+		return service_fail("cannot go to the background: %s", strerror(errno));
+	if (child > 0) {
+		close(pipe[1]);
+		_exit(read(pipe[0], &good, 1) == 1 && good ? EXIT_SUCCESS
+		                                           : EXIT_FAILURE);
+	}
+	close(pipe[0]);
+	setsid();
+	background->report = pipe[1];
+	return chdir("/") == 0 || service_fail("cannot go to /: %s", strerror(errno));
+}
+
+void
+background_done(struct background *background, int null)
+{
+	char good = 1;
+
+	if (background->report < 0)
+		return;
+	for (int fd = 0; fd <= 2 && null >= 0; fd++)
+		dup2(null, fd);
+	(void)!write(background->report, &good, 1);
+	close(background->report);
+	background->report = -1;
+}
