@@ -18,6 +18,7 @@ import time
 import unittest
 
 PROGRAM = None
+DATA = pathlib.Path(__file__).resolve().parents[1] / "data"
 SAMPLES = pathlib.Path(__file__).resolve().parents[2] / "conf"
 PATIENCE = 20                   # seconds; only a failing test waits that long
 
@@ -197,6 +198,17 @@ class Questions(Case):
                 spelt = re.findall(r"(?m)^;?(\w+) \+?=", file.read_text())
                 self.assertGreater(len(spelt), 5)
                 self.assertLessEqual(set(spelt), known)
+
+    def test_import(self):
+        old, today = DATA / "router-1.4.conf", DATA / "router.conf"
+        result = self.run_program("--import", old)
+        self.check(result, 0, r"(?m)^mode = ", r"conf:18: pid_hash_size: ")
+        self.assertEqual(result.stdout, today.read_text())
+        self.assertEqual(self.run_program("-T", today).stdout,
+                         self.run_program("-T", old).stdout)
+        self.check(self.run_program("--import", today), 1, None, r"not in the syntax of ")
+        self.check(self.run_program("--import", self.file("prot 25\n")), 1, None,
+                   r"conf:1: no such option: .prot.")
 
     def test_template_as_in_the_help(self):
         command = re.search(r"smtp-gated -t \| (sed .*) >/etc/smtp-gated.conf",
