@@ -506,8 +506,8 @@ rewrite_option(struct rewriting *work, const char *name, char *value)
 {
 	const struct old_option *old = old_option_find(name, strlen(name));
 	const struct option *opt = option_find(name, strlen(name));
-	const char *comment = opt && opt->kind == OPTION_INT ? split_comment(value)
-	                                                     : NULL;
+	bool has_number = opt && (opt->kind == OPTION_INT || opt->flags & OPT_NUMBERS);
+	const char *comment = has_number ? split_comment(value) : NULL;
 	const struct old_value *was = old_value_find(name, value);
 
 	if (*value == '=' || (value[0] == '+' && value[1] == '='))

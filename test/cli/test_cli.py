@@ -18,6 +18,7 @@ import time
 import unittest
 
 PROGRAM = None
+SAMPLES = pathlib.Path(__file__).resolve().parents[2] / "conf"
 PATIENCE = 20                   # seconds; only a failing test waits that long
 
 
@@ -184,6 +185,19 @@ class Questions(Case):
         self.check(result, 0, r"(?m)^port = 2525$")
         self.assertRegex(result.stdout, r'(?m)^proxy_name = "gate.example"$')
         self.assertRegex(result.stdout, r'(?m)^bind_address = \{"127.0.0.1"\}$')
+
+    def test_samples(self):
+        """They are taken without a word, and what is commented out in them is an option."""
+        known = set(re.findall(r"(?m)^(\w+) = ", self.run_program("-T").stdout))
+        samples = sorted(SAMPLES.glob("*.conf"))
+        self.assertEqual([file.name for file in samples],
+                         ["fixed.conf", "nat-advanced.conf", "nat.conf"])
+        for file in samples:
+            with self.subTest(file.name):
+                self.check(self.run_program("-t", file), 0, r"(?m)^port = ")
+                spelt = re.findall(r"(?m)^;?(\w+) \+?=", file.read_text())
+                self.assertGreater(len(spelt), 5)
+                self.assertLessEqual(set(spelt), known)
 
     def test_template_as_in_the_help(self):
         command = re.search(r"smtp-gated -t \| (sed .*) >/etc/smtp-gated.conf",

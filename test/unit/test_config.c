@@ -667,6 +667,7 @@ test_samples(void **state)
 	} rows[] = {
 		{ SOURCE_DIR "/conf/fixed.conf", ROUTE_BY_FIXED },
 		{ SOURCE_DIR "/conf/nat.conf", ROUTE_BY_NETFILTER },
+		{ SOURCE_DIR "/conf/nat-advanced.conf", ROUTE_BY_NETFILTER },
 	};
 	char why[512];
 
