@@ -161,6 +161,7 @@ mode = fixed
 fixed_server = "127.0.0.1"
 fixed_server_port = $server_port
 pidfile = ""
+allow_root = yes
 max_connections = 100
 spool_path = "$dir/spool"
 scan_path = "$dir/scan"

@@ -191,7 +191,7 @@ class Case(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.gateway = lab.Gateway(
-            PROGRAM, {"mode": "netfilter", "port": PORT, "bind_address": '{"0.0.0.0", "::"}',
+            PROGRAM, {"mode": "netfilter", "allow_root": "yes", "port": PORT, "bind_address": '{"0.0.0.0", "::"}',
                       **cls.config},
             under=(*within(ROUTER), *cls.under),
             environment=cls.environment)
