@@ -57,7 +57,7 @@ finish()
 	exit $status
 }
 trap finish EXIT
-trap 'exit 130' INT
+trap 'say " stopped"; exit 130' INT
 trap 'exit 143' HUP TERM
 
 # Does anything on this machine listen on this port?  (State 0A is LISTEN.)
@@ -161,6 +161,7 @@ mode = fixed
 fixed_server = "127.0.0.1"
 fixed_server_port = $server_port
 pidfile = ""
+allow_root = yes
 max_connections = 100
 spool_path = "$dir/spool"
 scan_path = "$dir/scan"

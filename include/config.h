@@ -42,6 +42,12 @@ enum on_scan_failed {
 	FAILED_DEFER,
 };
 
+enum statefile_type {	/* any of them together */
+	STATEFILE_HUMAN = 1 << 0, /* for people */
+	STATEFILE_FLAT = 1 << 1,  /* for scripts: "name: value" */
+	STATEFILE_SLOTS = 1 << 2, /* a row for each session */
+};
+
 struct string_list {
 	size_t count;
 	char **at;
@@ -56,6 +62,7 @@ struct config {
 #define OPT_INT(name, ...)	int64_t name;
 #define OPT_STR(name, ...)	char *name;		/* never NULL */
 #define OPT_WORD(name, ...)	int name;		/* an enum's value */
+#define OPT_MASK(name, ...)	unsigned name;		/* of an enum's values */
 #define OPT_LIST(name, ...)	struct string_list name;
 #define OPT_TEXT(name, ...)	char *name;		/* never NULL */
 #include "options.def"
@@ -79,13 +86,15 @@ struct config *config_load_at(int directory, const char *file, const char *shown
 			      void *arg) MUST_CHECK;
 
 /* Gives FRESH the values of RUNNING for all options that take effect at a restart only,
- * so that the snapshot is what is really in force; calls CHANGED with the name of each
- * that differed. */
+ * so that the snapshot is what is really in force (the address of fixed_server, too: it is
+ * not looked up again); calls CHANGED with the name of each that differed. */
 void config_keep(struct config *fresh, const struct config *running,
 		 void (*changed)(const char *name, void *arg), void *arg);
 
 /* Prints the native file that a file of 1.4 turns into, line for line, its comments kept
- * in place.  False: WHY. */
+ * in place; read, it gives the same snapshot.  Options without effect become comments that
+ * say why.  False, and nothing is printed: WHY; config_load() would have refused it with
+ * the same words, or it is not in the syntax of 1.4. */
 bool config_import(const char *file, FILE *out, char *why, size_t why_size,
 		   config_note_cb *noted, void *arg) MUST_CHECK;
 
@@ -105,10 +114,5 @@ bool config_show(const struct config *cfg, const char *name, FILE *out);
 
 /* The option's name that is nearest to a misspelt one, or NULL. */
 const char *config_nearest(const char *name);
-
-/* Calls CHANGED with the name of each option that differs between the two and takes
- * effect at a restart only. */
-void config_unchangeable(const struct config *running, const struct config *fresh,
-			 void (*changed)(const char *name, void *arg), void *arg);
 
 #endif

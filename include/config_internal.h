@@ -13,6 +13,7 @@ enum option_kind {
 	OPTION_INT,
 	OPTION_STR,
 	OPTION_WORD,
+	OPTION_MASK,
 	OPTION_LIST,
 	OPTION_TEXT,
 };
@@ -36,7 +37,7 @@ struct option {
 	const char *name;	  /* NULL: a section */
 	size_t field;		  /* where it is in struct config */
 	int64_t low, high;	  /* of a number */
-	const char *unit;	  /* "", "s" or "bytes" */
+	const char *unit;	  /* "", "s", "bytes" or "octal" */
 	const struct word *words; /* ends with a NULL text */
 	const char *help;
 	enum option_kind kind;
@@ -50,29 +51,37 @@ extern const struct option config_options[];
 const struct option *option_find(const char *name, size_t size);
 void *option_field(const struct config *cfg, const struct option *opt);
 
-/* True if TEXT can be a value of it (of a list: one element).  False: WHY says what is
+/* True if TEXT can be a value of it (of a list or mask: one element).  False: WHY says what is
  * wrong with TEXT and what would be right. */
 bool option_check(const struct option *opt, const char *text, char *why,
 		  size_t why_size) MUST_CHECK;
 
-/* Gives the option a value that option_check() has passed; a list grows by an element. */
+/* Gives the option a value that option_check() has passed; a list or
+ * mask grows by an element. */
 void option_set(struct config *cfg, const struct option *opt, const char *text);
 void option_clear(struct config *cfg, const struct option *opt);
-void option_defaults(struct config *cfg); /* all but the lists, which start empty */
+void option_defaults(struct config *cfg); /* lists and masks start empty */
+void option_copy(struct config *to, const struct option *opt,
+		 const struct config *from);
 bool option_equal(const struct option *opt, const struct config *a,
 		  const struct config *b);
 
-/* Writes "NAME = VALUE\n"; the words; "1 to 65535 bytes". */
+/* Writes "NAME = VALUE\n"; a number; the words; "1 to 65535 bytes". */
 void option_print(const struct config *cfg, const struct option *opt, FILE *out);
+void option_print_number(const struct option *opt, int64_t number, FILE *out);
 void option_print_words(const struct option *opt, FILE *out);
 void option_print_range(const struct option *opt, FILE *out);
 
 /* Writes TEXT in double quotes, so that it is read back as it is. */
 void print_quoted(const char *text, size_t size, FILE *out);
 
-/* Reads a number with its suffix: bytes K M G, seconds s m h d.  BASE as strtoll(). */
-bool option_number(const struct option *opt, const char *text, int base,
+/* Reads a number with its suffix: bytes K M G, seconds s m h d. */
+bool option_number(const struct option *opt, const char *text,
 		   int64_t *number) MUST_CHECK;
+
+/* The same as 1.4 read it: 0660 is octal, 0x1f hexadecimal. */
+bool option_number_of_old(const struct option *opt, const char *text,
+			  int64_t *number) MUST_CHECK;
 
 /*
  * The text of a file, before libconfuse sees it.
@@ -83,8 +92,13 @@ bool option_number(const struct option *opt, const char *text, int base,
  * turns comments into blanks and refuses whatever would surprise.
  */
 
-/* Reads FILE; malloc'd, or NULL with WHY, which begins with the file's name. */
-char *config_read_text(const char *file, char *why, size_t why_size) MUST_CHECK;
+enum {
+	CONFIG_LARGEST_FILE = 1 << 18, /* nobody writes that; some may name /dev/zero */
+};
+
+/* Reads FILE in DIRECTORY; malloc'd, or NULL with WHY, which begins with SHOWN. */
+char *config_read_text(int directory, const char *file, const char *shown, char *why,
+		       size_t why_size) MUST_CHECK;
 
 /* Tidies TEXT in place.  False: WHY begins with "LINE: ". */
 bool config_tidy(char *text, char *why, size_t why_size) MUST_CHECK;
@@ -106,13 +120,18 @@ bool config_next_name(struct name_walk *walk);
  * line numbers stay right.
  */
 
-/* True if TEXT is a file in the syntax of 1.4: its first line that says anything has a
- * name and a value with no '=' between. */
-bool config_is_legacy(const char *text);
+enum config_syntax {
+	SYNTAX_NONE,   /* there are only comments */
+	SYNTAX_NATIVE, /* it may be wrong, though */
+	SYNTAX_LEGACY, /* of 1.4: the first line that says anything has a name and a
+	                  value with no '=' between */
+};
+enum config_syntax config_syntax_of(const char *text);
 
 /* Returns the native form of TEXT (malloc'd), or NULL with the complaint in WHY.  That
- * and what is noted begin with "LINE: ". */
-char *config_from_legacy(const char *text, char *why, size_t why_size,
+ * and what is noted begin with "LINE: ".  KEEP: with the comments, and with new ones about
+ * what is not as it was. */
+char *config_from_legacy(const char *text, bool keep, char *why, size_t why_size,
 			 config_note_cb *noted, void *arg) MUST_CHECK;
 
 /* Puts into WORDS what became of an option, or of a value of an option, of 1.4 that we

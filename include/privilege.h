@@ -15,7 +15,8 @@
 /* Resource limits and priority.  False: WHY names the option. */
 bool privilege_limit(const struct config *cfg, char *why, size_t why_size) MUST_CHECK;
 
-/* Makes a directory, unless it is there, that belongs to set_user.  False: WHY. */
+/* Makes a directory and those above it, unless they are there; what is made belongs to
+ * set_user.  False: WHY. */
 bool privilege_make_directory(const struct config *cfg, const char *path, char *why,
 			      size_t why_size) MUST_CHECK;
 

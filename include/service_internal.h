@@ -33,6 +33,7 @@ struct service {
 	int config_directory;		/* stays reachable when the root changes */
 	int null;			/* /dev/null, for the background */
 	time_t started, reloaded;
+	bool foreground;
 	bool stopping;
 };
 

@@ -15,18 +15,6 @@
  * Whoever reads it sees a whole one: it is written beside and renamed over.
  */
 
-/* What cfg->statefile_type is made of. */
-enum statefile_type {
-	STATEFILE_HUMAN = 1,
-	STATEFILE_FLAT = 2,
-	STATEFILE_SLOTS = 4,
-};
-
-/* Until the options exist. */
-#define STATEFILE(cfg)      ((void)(cfg), "/run/smtp-gated/state")
-#define STATEFILE_PERM(cfg) ((void)(cfg), 0660)
-#define STATEFILE_TYPE(cfg) ((void)(cfg), STATEFILE_HUMAN | STATEFILE_SLOTS)
-
 struct status_source {
 	const struct config *cfg;
 	const struct sessions *sessions;

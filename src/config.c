@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <confuse.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,10 +14,14 @@ enum {
 #define OPT_INT(...)     +1
 #define OPT_STR(...)     +1
 #define OPT_WORD(...)    +1
+#define OPT_MASK(...)    +1
 #define OPT_LIST(...)    +1
 #define OPT_TEXT(...)    +1
 #include "options.def"
 };
+
+/* Today's database of ClamAV needs more. */
+#define SIGNATURES_SIZE (INT64_C(1) << 30)
 
 /* What libconfuse is told.  All values reach us as they were written: its own numbers
  * and booleans are read otherwise than administrators expect (025 is 21), and without
@@ -26,6 +31,7 @@ static cfg_opt_t grammar[] = {
 #define OPT_INT(n, ...)       CFG_STR(#n, NULL, CFGF_NONE),
 #define OPT_STR(n, ...)       CFG_STR(#n, NULL, CFGF_NONE),
 #define OPT_WORD(n, ...)      CFG_STR(#n, NULL, CFGF_NONE),
+#define OPT_MASK(n, def, ...) CFG_STR_LIST(#n, (char[]){ def }, CFGF_NONE),
 #define OPT_LIST(n, def, ...) CFG_STR_LIST(#n, (char[]){ def }, CFGF_NONE),
 #define OPT_TEXT(n, ...)      CFG_STR(#n, NULL, CFGF_NONE),
 #include "options.def"
@@ -34,10 +40,14 @@ static cfg_opt_t grammar[] = {
 
 /* ---- words -------------------------------------------------------------------------- */
 
-/* One call of config_load(). */
+/* One call of config_load_at() or config_import(). */
 struct reading {
-	const char *file;
-	char *text; /* native and tidy */
+	int directory;
+	const char *path; /* in it; NULL: defaults only */
+	const char *file; /* its name in messages */
+	char *text;       /* native and tidy */
+	bool imports;
+	char *imported; /* native, as a person would write it */
 	struct config *cfg;
 	char *why;
 	size_t why_size;
@@ -229,6 +239,46 @@ take(struct config *cfg, cfg_t *parser)
 	}
 }
 
+/* A limit that the signatures would exceed: libclamav fails, or the daemon later. */
+static void
+note_memory_limit(struct reading *reading, const char *name, int64_t limit)
+{
+	if (reading->cfg->antivirus_type != ANTIVIRUS_OFF && limit >= 0 &&
+	    limit < SIGNATURES_SIZE)
+		note_at(reading, line_of(reading, name),
+		        "%s: a signature database alone needs over 1 GiB; loading it "
+		        "may fail",
+		        name);
+}
+
+/* What is allowed, but may not do what was meant. */
+static void
+note_doubtful(struct reading *reading)
+{
+	const struct config *cfg = reading->cfg;
+
+	if (cfg->legacy && !line_of(reading, "antivirus_type"))
+		note_at(reading, 1,
+		        "antivirus_type: is not given; 1.4 did not scan then, and "
+		        "this version does");
+	if (cfg->legacy && cfg->limit_fsize >= 0)
+		note_at(reading, line_of(reading, "limit_fsize"),
+		        "limit_fsize: a message that is larger ended one session of "
+		        "1.4, and ends this whole daemon; better delete it");
+	note_memory_limit(reading, "limit_virt_size", cfg->limit_virt_size);
+	note_memory_limit(reading, "limit_data_size", cfg->limit_data_size);
+	if (cfg->mode != ROUTE_BY_FIXED && cfg->fixed_server[0])
+		note_at(reading, line_of(reading, "fixed_server"),
+		        "fixed_server: has no effect unless mode is fixed");
+	if (cfg->scan_max_unpacked < cfg->scan_max_size)
+		note_at(reading,
+		        line_of(reading, "scan_max_size")
+		                ?: line_of(reading, "scan_max_unpacked"),
+		        "scan_max_size: a message larger than scan_max_unpacked is "
+		        "never "
+		        "scanned in full");
+}
+
 /* What each option alone does not tell. */
 static bool
 check_together(struct reading *reading)
@@ -242,43 +292,55 @@ check_together(struct reading *reading)
 		return complain(
 			reading, line_of(reading, "mode"),
 			"mode: fixed needs fixed_server, an address or a host name");
-	if (cfg->legacy && !line_of(reading, "antivirus_type"))
-		note_at(reading, 1,
-		        "antivirus_type: is not given; 1.4 did not scan then, and "
-		        "this version does");
-	if (cfg->mode != ROUTE_BY_FIXED && cfg->fixed_server[0])
-		note_at(reading, line_of(reading, "fixed_server"),
-		        "fixed_server: has no effect unless mode is fixed");
-	if (cfg->scan_max_unpacked < cfg->scan_max_size)
-		note_at(reading,
-		        line_of(reading, "scan_max_size")
-		                ?: line_of(reading, "scan_max_unpacked"),
-		        "scan_max_size: a message larger than scan_max_unpacked is "
-		        "never "
-		        "scanned in full");
+	if (!cfg->statefile_type)
+		return complain(
+			reading, line_of(reading, "statefile_type"),
+			"statefile_type: at least one word is needed; for no file "
+			"at all let statefile be empty");
 	return true;
+}
+
+/* Rewrites a file of 1.4. */
+static void
+rewrite(struct reading *reading, char *words, size_t size)
+{
+	char *text = reading->text;
+
+	if (!reading->imports)
+		note_at(reading, 1,
+		        "written in the syntax of smtp-gated 1.4, which is still "
+		        "understood; \"smtp-gated --import %s\" prints it in today's",
+		        reading->file);
+	reading->text = config_from_legacy(text, reading->imports, words, size, note,
+	                                   reading);
+	free(text);
+	if (reading->imports && reading->text)
+		reading->imported = xstrdup(reading->text);
 }
 
 /* From the file to text that libconfuse may see. */
 static bool
 read_text(struct reading *reading)
 {
-	char *text = config_read_text(reading->file, reading->why, reading->why_size);
+	enum config_syntax syntax;
 	char words[512];
 
-	reading->text = text;
-	if (!text)
+	reading->text = config_read_text(reading->directory, reading->path,
+	                                 reading->file, reading->why,
+	                                 reading->why_size);
+	if (!reading->text)
 		return false;
-	reading->cfg->legacy = config_is_legacy(text);
-	if (reading->cfg->legacy) {
-		note_at(reading, 1,
-		        "written in the syntax of smtp-gated 1.4, which is still "
-		        "understood; \"smtp-gated -t %s\" prints it in today's",
-		        reading->file);
-		reading->text = config_from_legacy(text, words, sizeof(words), note,
-		                                   reading);
-		free(text);
+	syntax = config_syntax_of(reading->text);
+	reading->cfg->legacy = syntax == SYNTAX_LEGACY;
+	if (reading->imports && syntax == SYNTAX_NATIVE) {
+		snprintf(reading->why, reading->why_size,
+		         "%s: is not in the syntax of smtp-gated 1.4 (\"name value\", "
+		         "without \"=\"): there is nothing to convert",
+		         reading->file);
+		return false;
 	}
+	if (reading->imports || reading->cfg->legacy)
+		rewrite(reading, words, sizeof(words));
 	if (reading->text && config_tidy(reading->text, words, sizeof(words)))
 		return true;
 	snprintf(reading->why, reading->why_size, "%s:%s", reading->file, words);
@@ -288,41 +350,89 @@ read_text(struct reading *reading)
 static bool
 read_file(struct reading *reading, cfg_t *parser)
 {
-	if (!reading->file) {
+	if (!reading->path) {
 		take(reading->cfg, parser);
 		return true;
 	}
 	if (!read_text(reading) || !check_names(reading) || !parse(reading, parser))
 		return false;
 	take(reading->cfg, parser);
-	return check_together(reading);
+	if (!check_together(reading))
+		return false;
+	note_doubtful(reading);
+	return true;
+}
+
+static struct config *
+load(struct reading *reading)
+{
+	struct config *cfg = xcalloc(1, sizeof(*cfg));
+	cfg_t *parser = parser_new();
+	bool good;
+
+	reading->cfg = cfg;
+	reading->why[0] = '\0';
+	cfg->references = 1;
+	cfg->file = reading->path ? xstrdup(reading->file) : NULL;
+	option_defaults(cfg);
+	good = read_file(reading, parser);
+	cfg_free(parser);
+	free(reading->text);
+	if (good)
+		return cfg;
+	config_drop(cfg);
+	return NULL;
+}
+
+struct config *
+config_load_at(int directory, const char *file, const char *shown, char *why,
+               size_t why_size, config_note_cb *noted, void *arg)
+{
+	struct reading reading = {
+		.directory = directory,
+		.path = file,
+		.file = shown,
+		.why = why,
+		.why_size = why_size,
+		.noted = noted,
+		.arg = arg,
+	};
+
+	return load(&reading);
 }
 
 struct config *
 config_load(const char *file, char *why, size_t why_size, config_note_cb *noted,
             void *arg)
 {
-	struct config *cfg = xcalloc(1, sizeof(*cfg));
-	struct reading reading = { .file = file,
-		                   .cfg = cfg,
-		                   .why = why,
-		                   .why_size = why_size,
-		                   .noted = noted,
-		                   .arg = arg };
-	cfg_t *parser = parser_new();
-	bool good;
+	return config_load_at(AT_FDCWD, file, file, why, why_size, noted, arg);
+}
 
-	why[0] = '\0';
-	cfg->references = 1;
-	cfg->file = file ? xstrdup(file) : NULL;
-	option_defaults(cfg);
-	good = read_file(&reading, parser);
-	cfg_free(parser);
-	free(reading.text);
-	if (good)
-		return cfg;
+bool
+config_import(const char *file, FILE *out, char *why, size_t why_size,
+              config_note_cb *noted, void *arg)
+{
+	struct reading reading = {
+		.directory = AT_FDCWD,
+		.path = file,
+		.file = file,
+		.imports = true,
+		.why = why,
+		.why_size = why_size,
+		.noted = noted,
+		.arg = arg,
+	};
+	struct config *cfg = load(&reading);
+	bool fits = cfg && strlen(reading.imported) <= CONFIG_LARGEST_FILE;
+
+	if (fits)
+		fputs(reading.imported, out);
+	else if (cfg)
+		snprintf(why, why_size, "%s: would become larger than %d bytes", file,
+		         CONFIG_LARGEST_FILE);
 	config_drop(cfg);
-	return NULL;
+	free(reading.imported);
+	return fits;
 }
 
 bool
@@ -360,12 +470,17 @@ config_drop(struct config *cfg)
 }
 
 void
-config_unchangeable(const struct config *running, const struct config *fresh,
-                    void (*changed)(const char *name, void *arg), void *arg)
+config_keep(struct config *fresh, const struct config *running,
+            void (*changed)(const char *name, void *arg), void *arg)
 {
-	for (const struct option *opt = config_options; opt->kind != OPTION_NONE; opt++)
-		if (opt->flags & OPT_RESTART && !option_equal(opt, running, fresh))
-			changed(opt->name, arg);
+	for (const struct option *opt = config_options; opt->kind != OPTION_NONE;
+	     opt++) {
+		if (!(opt->flags & OPT_RESTART) || option_equal(opt, running, fresh))
+			continue;
+		option_copy(fresh, opt, running);
+		changed(opt->name, arg);
+	}
+	fresh->fixed = running->fixed;
 }
 
 /* ---- showing ------------------------------------------------------------------------ */
@@ -406,8 +521,8 @@ print_help(const struct option *opt, FILE *out)
 		option_print_range(opt, words);
 		fputc('.', words);
 	}
-	if (opt->kind == OPTION_WORD) {
-		fputs("  One of: ", words);
+	if (opt->kind == OPTION_WORD || opt->kind == OPTION_MASK) {
+		fputs(opt->kind == OPTION_WORD ? "  One of: " : "  Any of: ", words);
 		option_print_words(opt, words);
 		fputc('.', words);
 	}

@@ -22,24 +22,12 @@ static const struct old_option {
 		*off; /* the value which meant that nothing happens; "": only empty */
 	const char *hint; /* what to do instead, or why it is not missed */
 } old_options[] = {
-	{ "chroot_path", LATER, "", "systemd's RootDirectory= does the same" },
-	{ "set_user", LATER, "", "start the daemon as this user (systemd: User=)" },
-	{ "set_group", LATER, "", "start the daemon in this group (systemd: Group=)" },
-	{ "priority", LATER, "0", "systemd's Nice= does the same" },
 	{ "pid_hash_size", OBSOLETE, "", "there is no such table any more" },
 	{ "host_hash_size", OBSOLETE, "", "there is no such table any more" },
-	{ "limit_core_size", LATER, "-1", "systemd's LimitCORE= does the same" },
-	{ "limit_virt_size", LATER, "-1", "systemd's LimitAS= does the same" },
-	{ "limit_data_size", LATER, "-1", "systemd's LimitDATA= does the same" },
-	{ "limit_fsize", LATER, "-1", "systemd's LimitFSIZE= does the same" },
 
 	{ "remote_port", LATER, "", NULL },
 	{ "remote_udp_retries", LATER, "", NULL },
 	{ "remote_udp_secret", LATER, "", NULL },
-
-	{ "statefile", LATER, "", NULL },
-	{ "statefile_perm", LATER, "", NULL },
-	{ "statefile_type", LATER, "", NULL },
 
 	{ "lock_on", LATER, "never", NULL },
 	{ "lock_duration", LATER, "0", NULL },
@@ -173,6 +161,9 @@ static const struct old_value {
 	{ "scan_max_size", "0", NULL,
 	  "turned scanning off in 1.4; write antivirus_type off in its place" },
 	{ "outgoing_addr", "0.0.0.0", "", NULL },
+	{ "statefile_type", "0", "human", NULL },
+	{ "statefile_type", "2", "flat", NULL },
+	{ "statefile_type", "4", "slots", NULL },
 	{ "log_level", "panic", "emerg", NULL },
 	{ "log_level", "error", "err", NULL },
 	{ "log_level", "warn", "warning", NULL },
@@ -260,10 +251,10 @@ next_line(const char *at)
 	return *at ? at + 1 : at;
 }
 
-bool
-config_is_legacy(const char *text)
+enum config_syntax
+config_syntax_of(const char *text)
 {
-	bool lone = false;
+	enum config_syntax syntax = SYNTAX_NONE;
 
 	for (const char *at = text; *at; at = next_line(at)) {
 		size_t size;
@@ -274,21 +265,23 @@ config_is_legacy(const char *text)
 		size = name_size(at);
 		at += size;
 		if (size == 0 || !strchr(" \t\r\n", *at))
-			return false;
+			return SYNTAX_NATIVE;
 		at += strspn(at, " \t\r");
 		if (*at == '=' || (at[0] == '+' && at[1] == '='))
-			return false;
+			return SYNTAX_NATIVE;
+		syntax = SYNTAX_LEGACY;
 		if (*at && *at != '\n')
-			return true;
-		lone = true; /* a name without a value: the next line will tell */
+			break;
+		/* a name without a value: the next line will tell */
 	}
-	return lone;
+	return syntax;
 }
 
 /* ---- rewriting ---------------------------------------------------------------------- */
 
 struct rewriting {
 	int line;
+	bool keep; /* for people to read: with comments */
 	FILE *out;
 	char *why;
 	size_t why_size;
@@ -322,9 +315,23 @@ static void PRINTF(2, 3) note(struct rewriting *work, const char *format, ...)
 		work->noted(words, work->arg);
 }
 
+/* Without quotes, if there is nothing in it that needs some. */
+static void
+write_word(struct rewriting *work, const char *text, size_t size)
+{
+	bool plain = size > 0;
+
+	for (size_t i = 0; i < size; i++)
+		plain &= isalnum((unsigned char)text[i]) || strchr("-_", text[i]);
+	if (plain)
+		fwrite(text, 1, size, work->out);
+	else
+		print_quoted(text, size, work->out);
+}
+
 /* Parts between commas, without the blanks around them. */
 static void
-write_list(struct rewriting *work, const char *value)
+write_list(struct rewriting *work, const struct option *opt, const char *value)
 {
 	const char *comma = "";
 
@@ -339,7 +346,10 @@ write_list(struct rewriting *work, const char *value)
 		if (size == 0)
 			continue;
 		fputs(comma, work->out);
-		print_quoted(value, size, work->out);
+		if (opt->kind == OPTION_MASK)
+			write_word(work, value, size);
+		else
+			print_quoted(value, size, work->out);
 		comma = ", ";
 		value += size;
 		value += strspn(value, " \t");
@@ -347,16 +357,27 @@ write_list(struct rewriting *work, const char *value)
 	fputc('}', work->out);
 }
 
-/* Numbers below our lowest that 1.4 took, and what they were meant to say. */
+/* Low numbers that 1.4 took, and what they were meant to say.  (The limits are for what
+ * held no signatures: the daemon would not even start.) */
 static const struct {
 	const char *name;
-	bool no_limit; /* else: as little as possible */
+	int64_t least; /* 0: the lowest that is allowed */
+	enum { HIGHEST, LOWEST } instead;
 } low_numbers[] = {
-	{ "timeout_direct", true },  { "timeout_connect", true },
-	{ "timeout_scanner", true }, { "timeout_session", true },
-	{ "timeout_idle", true },    { "buffer_size", false },
-	{ "connect_queue", false },  { "pipeline_size", false },
-	{ "enfile_sleep", false },
+	{ "timeout_direct", 0, HIGHEST },
+	{ "timeout_connect", 0, HIGHEST },
+	{ "timeout_scanner", 0, HIGHEST },
+	{ "timeout_session", 0, HIGHEST },
+	{ "timeout_idle", 0, HIGHEST },
+	{ "buffer_size", 0, LOWEST },
+	{ "connect_queue", 0, LOWEST },
+	{ "pipeline_size", 0, LOWEST },
+	{ "enfile_sleep", 0, LOWEST },
+	{ "priority", 0, LOWEST },
+	{ "limit_core_size", 0, LOWEST },
+	{ "limit_virt_size", INT64_C(1) << 30, LOWEST },
+	{ "limit_data_size", INT64_C(1) << 30, LOWEST },
+	{ "limit_fsize", 0, LOWEST },
 };
 
 /* 1.4 had hardly any bounds.  What lies beyond ours is brought within where it is clear
@@ -364,29 +385,61 @@ static const struct {
 static int64_t
 bring_within(const struct option *opt, int64_t number)
 {
-	bool is_port = strcmp(opt->name, "port") == 0 ||
-	               strcmp(opt->name, "fixed_server_port") == 0;
+	bool is_strict = strcmp(opt->name, "port") == 0 ||
+	                 strcmp(opt->name, "fixed_server_port") == 0 ||
+	                 strcmp(opt->unit, "octal") == 0;
 
-	if (number > opt->high && !is_port)
+	if (number > opt->high && !is_strict)
 		return opt->high;
-	if (number >= opt->low)
-		return number;
 	for (size_t i = 0; i < sizeof(low_numbers) / sizeof(low_numbers[0]); i++)
-		if (strcmp(low_numbers[i].name, opt->name) == 0)
-			return low_numbers[i].no_limit ? opt->high : opt->low;
+		if (strcmp(low_numbers[i].name, opt->name) == 0 &&
+		    number < (low_numbers[i].least ?: opt->low))
+			return low_numbers[i].instead == HIGHEST ? opt->high : opt->low;
 	return number;
 }
 
+static bool
+is_same_today(const struct option *opt, const char *value, int64_t number)
+{
+	char why[128];
+	int64_t today;
+
+	return option_check(opt, value, why, sizeof(why)) &&
+	       option_number(opt, value, &today) && today == number;
+}
+
+/* NUMBER is what 1.4 took VALUE for. */
 static void
-write_number(struct rewriting *work, const struct option *opt, int64_t number)
+write_number(struct rewriting *work, const struct option *opt, const char *value,
+             int64_t number)
 {
 	int64_t fresh = bring_within(opt, number);
 
-	if (fresh != number)
-		note(work,
-		     "%s: %" PRId64 " is not possible any more; %" PRId64 " is used",
-		     opt->name, number, fresh);
-	fprintf(work->out, "%" PRId64, fresh);
+	if (is_same_today(opt, value, fresh)) {
+		fputs(value, work->out);
+		return;
+	}
+	option_print_number(opt, fresh, work->out);
+	if (fresh == number)
+		return;
+	note(work, "%s: %" PRId64 " is not possible any more; %" PRId64 " is used",
+	     opt->name, number, fresh);
+	if (work->keep)
+		fprintf(work->out, "   # was %s", value);
+}
+
+/* 1.4 read a number as far as it went, so that there may be a comment behind.  Cuts it
+ * off; NULL: there is none. */
+static char *
+split_comment(char *value)
+{
+	char *end = value + strcspn(value, " \t");
+	char *comment = end + strspn(end, " \t");
+
+	if (*comment != '#' && *comment != ';')
+		return NULL;
+	*end = '\0';
+	return comment + 1;
 }
 
 static void
@@ -395,15 +448,32 @@ write_value(struct rewriting *work, const struct option *opt, const char *value)
 	int64_t number;
 
 	fprintf(work->out, "%s = ", opt->name);
-	if (opt->kind == OPTION_LIST)
-		write_list(work, value);
-	else if (opt->kind == OPTION_INT && option_number(opt, value, 0, &number))
-		write_number(work, opt, number);
-	else
+	switch (opt->kind) {
+	case OPTION_INT:
+		if (option_number_of_old(opt, value, &number))
+			write_number(work, opt, value, number);
+		else
+			print_quoted(value, strlen(value), work->out);
+		break;
+	case OPTION_BOOL:
+	case OPTION_WORD:
+		write_word(work, value, strlen(value));
+		break;
+	case OPTION_MASK:
+	case OPTION_LIST:
+		write_list(work, opt, value);
+		break;
+	case OPTION_STR:
+	case OPTION_TEXT:
 		print_quoted(value, strlen(value), work->out);
+		break;
+	case OPTION_NONE:
+	case OPTION_SECTION:
+		abort();
+	}
 }
 
-/* An option that we have not: said, and left out. */
+/* An option that we have not: said, and left out, or left as a comment. */
 static bool
 pass_over(struct rewriting *work, const struct old_option *old, const char *value)
 {
@@ -412,16 +482,32 @@ pass_over(struct rewriting *work, const struct old_option *old, const char *valu
 	fate_words(old, words, sizeof(words));
 	if (old->fate == GONE)
 		return refuse(work, "%s: %s; delete it", old->name, words);
+	if (work->keep)
+		fprintf(work->out, "# %s%s%s   # %s", old->name, *value ? " " : "",
+		        value, words);
 	if (*value && strcmp(value, old->off) != 0)
 		note(work, "%s: %s", old->name, words);
 	return true;
 }
 
+/* Without the 0 in front 1.4 took permissions for a decimal number, 660 for 01224. */
 static bool
-rewrite_option(struct rewriting *work, const char *name, const char *value)
+is_misread_octal(const struct option *opt, const char *value)
+{
+	int64_t number;
+
+	return strcmp(opt->unit, "octal") == 0 &&
+	       option_number_of_old(opt, value, &number) &&
+	       (number < opt->low || number > opt->high);
+}
+
+static bool
+rewrite_option(struct rewriting *work, const char *name, char *value)
 {
 	const struct old_option *old = old_option_find(name, strlen(name));
 	const struct option *opt = option_find(name, strlen(name));
+	bool has_number = opt && (opt->kind == OPTION_INT || opt->flags & OPT_NUMBERS);
+	const char *comment = has_number ? split_comment(value) : NULL;
 	const struct old_value *was = old_value_find(name, value);
 
 	if (*value == '=' || (value[0] == '+' && value[1] == '='))
@@ -432,15 +518,23 @@ rewrite_option(struct rewriting *work, const char *name, const char *value)
 			name);
 	if (was && was->why)
 		return refuse(work, "%s: \"%s\" %s", name, value, was->why);
-	if (was)
-		value = was->fresh;
 	if (old)
 		return pass_over(work, old, value);
+	if (opt && opt->kind == OPTION_INT && is_misread_octal(opt, value))
+		return refuse(work,
+		              "%s: \"%s\" is out of range; in a file of 1.4 a number "
+		              "is decimal unless it begins with 0: allowed are 0000 "
+		              "to 0777",
+		              name, value);
 	if (opt)
-		write_value(work, opt, value);
+		write_value(work, opt, was ? was->fresh : value);
 	else
 		fprintf(work->out, "%s = \"\"",
 		        name); /* will be refused, as any other */
+	if (work->keep && was)
+		fprintf(work->out, "   # was %s", value);
+	if (work->keep && comment)
+		fprintf(work->out, "   #%s", comment);
 	return true;
 }
 
@@ -449,13 +543,15 @@ static bool
 rewrite_line(struct rewriting *work, char *line)
 {
 	size_t size = strlen(line);
-	char *value;
+	char *whole = line, *value;
 
 	while (size > 0 && strchr(" \t\r", line[size - 1]))
 		line[--size] = '\0';
 	line += strspn(line, " \t");
-	if (strchr("#;", *line))
+	if (strchr("#;", *line)) {
+		fputs(work->keep ? whole : "", work->out);
 		return true;
+	}
 	size = name_size(line);
 	value = line + size;
 	if (size == 0 || !strchr(" \t", *value))
@@ -481,12 +577,14 @@ rewrite_all(struct rewriting *work, char *text)
 }
 
 char *
-config_from_legacy(const char *text, char *why, size_t why_size, config_note_cb *noted,
-                   void *arg)
+config_from_legacy(const char *text, bool keep, char *why, size_t why_size,
+                   config_note_cb *noted, void *arg)
 {
-	struct rewriting work = {
-		.why = why, .why_size = why_size, .noted = noted, .arg = arg
-	};
+	struct rewriting work = { .keep = keep,
+		                  .why = why,
+		                  .why_size = why_size,
+		                  .noted = noted,
+		                  .arg = arg };
 	char *copy = xstrdup(text), *native;
 	size_t size;
 	bool good;

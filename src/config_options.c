@@ -29,6 +29,13 @@ static const struct word newline_words[] = {
 	{ 0 },
 };
 
+static const struct word statefile_words[] = {
+	{ "human", STATEFILE_HUMAN },
+	{ "flat", STATEFILE_FLAT },
+	{ "slots", STATEFILE_SLOTS },
+	{ 0 },
+};
+
 static const struct word antivirus_words[] = {
 	{ "off", ANTIVIRUS_OFF },
 	{ "libclamav", ANTIVIRUS_LIBCLAMAV },
@@ -79,6 +86,7 @@ const struct option config_options[] = {
 	{ ROW(INT, n, fl, text), .low = lo, .high = hi, .unit = un },
 #define OPT_STR(n, def, fl, text)        { ROW(STR, n, fl, text) },
 #define OPT_WORD(n, def, list, fl, text) { ROW(WORD, n, fl, text), .words = list },
+#define OPT_MASK(n, def, list, fl, text) { ROW(MASK, n, fl, text), .words = list },
 #define OPT_LIST(n, def, fl, text)       { ROW(LIST, n, fl, text) },
 #define OPT_TEXT(n, def, text)           { ROW(TEXT, n, 0, text) },
 #include "options.def"
@@ -167,8 +175,14 @@ suffix_factor(const char *unit, const char *suffix)
 	return 0;
 }
 
-bool
-option_number(const struct option *opt, const char *text, int base, int64_t *number)
+static bool
+is_octal(const struct option *opt)
+{
+	return strcmp(opt->unit, "octal") == 0;
+}
+
+static bool
+read_number(const struct option *opt, const char *text, int base, int64_t *number)
 {
 	const char *digits = *text == '-' ? text + 1 : text;
 	char *end;
@@ -182,6 +196,18 @@ option_number(const struct option *opt, const char *text, int base, int64_t *num
 	factor = suffix_factor(opt->unit, end);
 	return errno == 0 && factor > 0 &&
 	       !__builtin_mul_overflow(value, factor, number);
+}
+
+bool
+option_number(const struct option *opt, const char *text, int64_t *number)
+{
+	return read_number(opt, text, is_octal(opt) ? 8 : 10, number);
+}
+
+bool
+option_number_of_old(const struct option *opt, const char *text, int64_t *number)
+{
+	return read_number(opt, text, 0, number);
 }
 
 static void
@@ -206,8 +232,8 @@ check_number(const struct option *opt, const char *text, char *why, size_t why_s
 	int64_t number;
 
 	/* 025 was 21 in files of 1.4, and is 25 for whoever writes it today. */
-	if (digits[0] == '0' && isalnum((unsigned char)digits[1]) &&
-	    option_number(opt, text, 0, &number)) {
+	if (!is_octal(opt) && digits[0] == '0' && isalnum((unsigned char)digits[1]) &&
+	    option_number_of_old(opt, text, &number)) {
 		snprintf(why, why_size,
 		         "\"%s\" may be taken for octal or hexadecimal; "
 		         "write a plain decimal number",
@@ -215,9 +241,12 @@ check_number(const struct option *opt, const char *text, char *why, size_t why_s
 		return false;
 	}
 	range_text(opt, range, sizeof(range));
-	if (!option_number(opt, text, 10, &number)) {
-		snprintf(why, why_size, "\"%s\" is no whole number%s; allowed: %s",
-		         text, opt->unit[0] ? " or has an unknown unit" : "", range);
+	if (!option_number(opt, text, &number)) {
+		snprintf(why, why_size, "\"%s\" is no %s; allowed: %s", text,
+		         is_octal(opt)  ? "octal number"
+		         : opt->unit[0] ? "whole number or has an unknown unit"
+		                        : "whole number",
+		         range);
 		return false;
 	}
 	if (number < opt->low || number > opt->high) {
@@ -301,6 +330,7 @@ option_check(const struct option *opt, const char *text, char *why, size_t why_s
 	case OPTION_INT:
 		return check_number(opt, text, why, why_size);
 	case OPTION_WORD:
+	case OPTION_MASK:
 		return check_word(opt, text, why, why_size);
 	case OPTION_STR:
 	case OPTION_LIST:
@@ -331,10 +361,13 @@ option_set(struct config *cfg, const struct option *opt, const char *text)
 		good = bool_read(text, field);
 		break;
 	case OPTION_INT:
-		good = option_number(opt, text, 10, field);
+		good = option_number(opt, text, field);
 		break;
 	case OPTION_WORD:
 		*(int *)field = word_find(opt, text)->value;
+		break;
+	case OPTION_MASK:
+		*(unsigned *)field |= (unsigned)word_find(opt, text)->value;
 		break;
 	case OPTION_STR:
 	case OPTION_TEXT:
@@ -384,6 +417,42 @@ option_clear(struct config *cfg, const struct option *opt)
 	case OPTION_BOOL:
 	case OPTION_INT:
 	case OPTION_WORD:
+	case OPTION_MASK:
+		break;
+	}
+}
+
+void
+option_copy(struct config *to, const struct option *opt, const struct config *from)
+{
+	const void *value = option_field(from, opt);
+	void *field = option_field(to, opt);
+	const struct string_list *list = value;
+
+	option_clear(to, opt);
+	switch (opt->kind) {
+	case OPTION_BOOL:
+		*(bool *)field = *(const bool *)value;
+		break;
+	case OPTION_INT:
+		*(int64_t *)field = *(const int64_t *)value;
+		break;
+	case OPTION_WORD:
+		*(int *)field = *(const int *)value;
+		break;
+	case OPTION_MASK:
+		*(unsigned *)field = *(const unsigned *)value;
+		break;
+	case OPTION_STR:
+	case OPTION_TEXT:
+		*(char **)field = xstrdup(*(char *const *)value);
+		break;
+	case OPTION_LIST:
+		for (size_t i = 0; i < list->count; i++)
+			list_append(field, list->at[i]);
+		break;
+	case OPTION_NONE:
+	case OPTION_SECTION:
 		break;
 	}
 }
@@ -411,6 +480,8 @@ option_equal(const struct option *opt, const struct config *a, const struct conf
 		return *(const int64_t *)x == *(const int64_t *)y;
 	case OPTION_WORD:
 		return *(const int *)x == *(const int *)y;
+	case OPTION_MASK:
+		return *(const unsigned *)x == *(const unsigned *)y;
 	case OPTION_STR:
 	case OPTION_TEXT:
 		return strcmp(*(char *const *)x, *(char *const *)y) == 0;
@@ -437,6 +508,15 @@ print_quoted(const char *text, size_t size, FILE *out)
 	fputc('"', out);
 }
 
+void
+option_print_number(const struct option *opt, int64_t number, FILE *out)
+{
+	if (is_octal(opt))
+		fprintf(out, "%04" PRIo64, (uint64_t)number);
+	else
+		fprintf(out, "%" PRId64, number);
+}
+
 static void
 print_word(const struct option *opt, int value, FILE *out)
 {
@@ -446,6 +526,20 @@ print_word(const struct option *opt, int value, FILE *out)
 			return;
 		}
 	abort();
+}
+
+static void
+print_mask(const struct option *opt, unsigned mask, FILE *out)
+{
+	const char *comma = "";
+
+	fputc('{', out);
+	for (const struct word *word = opt->words; word->text; word++)
+		if (mask & (unsigned)word->value) {
+			fprintf(out, "%s%s", comma, word->text);
+			comma = ", ";
+		}
+	fputc('}', out);
 }
 
 static void
@@ -471,10 +565,13 @@ option_print(const struct config *cfg, const struct option *opt, FILE *out)
 		fputs(*(const bool *)field ? "true" : "false", out);
 		break;
 	case OPTION_INT:
-		fprintf(out, "%" PRId64, *(const int64_t *)field);
+		option_print_number(opt, *(const int64_t *)field, out);
 		break;
 	case OPTION_WORD:
 		print_word(opt, *(const int *)field, out);
+		break;
+	case OPTION_MASK:
+		print_mask(opt, *(const unsigned *)field, out);
 		break;
 	case OPTION_STR:
 	case OPTION_TEXT:
@@ -501,7 +598,9 @@ option_print_words(const struct option *opt, FILE *out)
 void
 option_print_range(const struct option *opt, FILE *out)
 {
-	fprintf(out, "%" PRId64 " to %" PRId64, opt->low, opt->high);
+	option_print_number(opt, opt->low, out);
+	fputs(" to ", out);
+	option_print_number(opt, opt->high, out);
 	if (opt->unit[0])
 		fprintf(out, " %s", opt->unit);
 }

@@ -2,12 +2,9 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum {
-	LARGEST_FILE = 1 << 18, /* nobody writes that; somebody may name /dev/zero */
-};
 
 /* ---- the file ----------------------------------------------------------------------- */
 
@@ -16,10 +13,10 @@ read_all(FILE *in, size_t *size)
 {
 	static const char mark[] =
 		"\xEF\xBB\xBF"; /* some editors begin UTF-8 with it */
-	char *text = xmalloc(LARGEST_FILE + 2);
+	char *text = xmalloc(CONFIG_LARGEST_FILE + 2);
 
 	errno = 0;
-	*size = fread(text, 1, LARGEST_FILE + 1, in);
+	*size = fread(text, 1, CONFIG_LARGEST_FILE + 1, in);
 	if (ferror(in)) {
 		free(text);
 		return NULL;
@@ -40,33 +37,45 @@ count_lines(const char *text)
 	return lines;
 }
 
-char *
-config_read_text(const char *file, char *why, size_t why_size)
+static FILE *
+open_in(int directory, const char *file)
 {
-	FILE *in = fopen(file, "re");
+	int fd = openat(directory, file, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	FILE *in = fd < 0 ? NULL : fdopen(fd, "r");
+
+	if (fd >= 0 && !in)
+		abort();
+	return in;
+}
+
+char *
+config_read_text(int directory, const char *file, const char *shown, char *why,
+                 size_t why_size)
+{
+	FILE *in = open_in(directory, file);
 	char *text;
 	size_t size;
 
 	if (!in) {
-		snprintf(why, why_size, "%s: cannot be opened: %s", file,
+		snprintf(why, why_size, "%s: cannot be opened: %s", shown,
 		         strerror(errno));
 		return NULL;
 	}
 	text = read_all(in, &size);
 	if (!text)
-		snprintf(why, why_size, "%s: cannot be read: %s", file,
+		snprintf(why, why_size, "%s: cannot be read: %s", shown,
 		         strerror(errno));
 	fclose(in);
 	if (!text)
 		return NULL;
-	if (size > LARGEST_FILE)
+	if (size > CONFIG_LARGEST_FILE)
 		snprintf(why, why_size,
 		         "%s: is larger than %d bytes: this is no "
 		         "configuration file",
-		         file, LARGEST_FILE);
+		         shown, CONFIG_LARGEST_FILE);
 	else if (strlen(text) < size)
 		snprintf(why, why_size,
-		         "%s:%d: there is a NUL byte: this is no text file", file,
+		         "%s:%d: there is a NUL byte: this is no text file", shown,
 		         count_lines(text));
 	else
 		return text;

@@ -157,7 +157,7 @@ await(const struct daemon *d, const struct before *before, int patience_ms)
 {
 	int64_t until = now_ms() + patience_ms;
 
-	while (!is_fresh(before, STATEFILE(d->cfg))) {
+	while (!is_fresh(before, d->cfg->statefile)) {
 		if (ends_within(d, LOOK_MS))
 			return EXIT_NOT_RUNNING;
 		if (now_ms() > until)
@@ -173,7 +173,7 @@ ask(const struct daemon *d, int patience_ms)
 	struct before before;
 	int code;
 
-	look_before(&before, STATEFILE(d->cfg));
+	look_before(&before, d->cfg->statefile);
 	code = tell(d, SIGUSR1);
 	if (code == EXIT_SUCCESS)
 		code = await(d, &before, patience_ms);
@@ -191,7 +191,7 @@ explain(const struct daemon *d, int code)
 		return failure(code,
 		               "the daemon (pid %d) runs, but has not written "
 		               "statefile = \"%s\" in time; its log says why",
-		               (int)d->pid, STATEFILE(d->cfg));
+		               (int)d->pid, d->cfg->statefile);
 	return code;
 }
 
@@ -199,13 +199,13 @@ explain(const struct daemon *d, int code)
 static char *
 read_state(const struct config *cfg)
 {
-	FILE *file = fopen(STATEFILE(cfg), "re");
+	FILE *file = fopen(cfg->statefile, "re");
 	char *text = NULL;
 	size_t size = 0;
 
 	/* There is no NUL in it: this reads to its end. */
 	if (!file || (getdelim(&text, &size, '\0', file) < 0 && ferror(file))) {
-		failure(EXIT_FAILURE, "statefile = \"%s\": %s", STATEFILE(cfg),
+		failure(EXIT_FAILURE, "statefile = \"%s\": %s", cfg->statefile,
 		        strerror(errno));
 		free(text);
 		text = NULL;
@@ -222,7 +222,7 @@ refresh(struct daemon *d, const struct config *cfg)
 {
 	int code;
 
-	if (!STATEFILE(cfg)[0])
+	if (!cfg->statefile[0])
 		return failure(EXIT_FAILURE,
 		               "statefile is empty in %s: the daemon has nowhere to "
 		               "write its state",
@@ -262,7 +262,7 @@ control_statefile(const struct config *cfg)
 
 	if (code != EXIT_SUCCESS)
 		return code;
-	code = print(STATEFILE(cfg));
+	code = print(cfg->statefile);
 	return code == EXIT_SUCCESS ? print("\n") : code;
 }
 
@@ -318,8 +318,8 @@ await_reload(const struct daemon *d, const struct reloads *before)
 static bool
 counts_are_written(const struct config *cfg)
 {
-	return STATEFILE(cfg)[0] &&
-	       (STATEFILE_TYPE(cfg) & (STATEFILE_HUMAN | STATEFILE_FLAT));
+	return cfg->statefile[0] &&
+	       ((unsigned)cfg->statefile_type & (STATEFILE_HUMAN | STATEFILE_FLAT));
 }
 
 /*
@@ -352,7 +352,7 @@ control_reload(const struct config *cfg)
 static int
 still_serves(const struct daemon *d)
 {
-	int code = STATEFILE(d->cfg)[0] ? ask(d, ANSWER_MS) : EXIT_NO_ANSWER;
+	int code = d->cfg->statefile[0] ? ask(d, ANSWER_MS) : EXIT_NO_ANSWER;
 	char *text = code == EXIT_SUCCESS ? read_state(d->cfg) : NULL;
 	int64_t sessions = text ? status_number(text, "sessions_now") : -1;
 

@@ -154,23 +154,37 @@ identify(const struct config *cfg, struct identity *who, struct words why)
 
 /* ---- directories ---------------------------------------------------------------------- */
 
+/* Makes one directory for WHO; the one it is in is there. */
+static bool
+make_one(const char *path, const struct identity *who, struct words why)
+{
+	if (mkdir(path, 0750) != 0)
+		return errno == EEXIST || fail(why, "cannot make the directory %s: %s",
+		                               path, strerror(errno));
+	if (who->change && chown(path, who->user, who->group) != 0)
+		return fail(why, "cannot give the directory %s to set_user: %s", path,
+		            strerror(errno));
+	return true;
+}
+
 bool
 privilege_make_directory(const struct config *cfg, const char *path, char *why,
                          size_t why_size)
 {
 	struct words words = { why, why_size };
+	char *part = xstrdup(path);
 	struct identity who;
+	bool made = identify(cfg, &who, words);
 
-	if (mkdir(path, 0750) != 0)
-		return errno == EEXIST ||
-		       fail(words, "cannot make the directory %s: %s", path,
-		            strerror(errno));
-	if (!identify(cfg, &who, words))
-		return false;
-	if (who.change && chown(path, who.user, who.group) != 0)
-		return fail(words, "cannot give the directory %s to set_user: %s", path,
-		            strerror(errno));
-	return true;
+	for (char *slash = strchr(part + 1, '/'); made && slash;
+	     slash = strchr(slash + 1, '/')) {
+		*slash = '\0';
+		made = make_one(part, &who, words);
+		*slash = '/';
+	}
+	made = made && make_one(part, &who, words);
+	free(part);
+	return made;
 }
 
 /* ---- capabilities ----------------------------------------------------------------------- */

@@ -268,7 +268,9 @@ tear_down(struct service *service)
 int
 service_run(struct config *cfg, bool foreground)
 {
-	struct service service = { .cfg = cfg, .config_directory = -1, .null = -1 };
+	struct service service = {
+		.cfg = cfg, .foreground = foreground, .config_directory = -1, .null = -1
+	};
 	struct background background = { .report = -1 };
 	bool served = false;
 

@@ -100,17 +100,25 @@ remember_file(struct service *service)
 	return true;
 }
 
+/* The directory that PATH is in: made if need be, and writable. */
 static bool
-make_parent(const struct config *cfg, const char *option, const char *path)
+parent_is_there(const struct config *cfg, const char *path, char *why, size_t why_size)
 {
 	char *copy = xstrdup(path);
-	char why[512];
-	bool made = privilege_make_directory(cfg, dirname(copy), why, sizeof(why));
+	const char *parent = dirname(copy);
+	bool good = privilege_make_directory(cfg, parent, why, why_size);
 
+	if (good && access(parent, W_OK | X_OK) != 0) {
+		snprintf(why, why_size, "cannot write to %s: %s", parent,
+		         strerror(errno));
+		good = false;
+	}
 	free(copy);
-	return made || service_fail("%s = \"%s\": %s", option, path, why);
+	return good;
 }
 
+/* In the foreground somebody else knows who we are: there a pidfile that cannot be is no
+ * reason not to serve.  One that another daemon holds always is. */
 static bool
 take_pidfile(struct service *service)
 {
@@ -119,8 +127,16 @@ take_pidfile(struct service *service)
 
 	if (!cfg->pidfile[0])
 		return true;
-	if (!make_parent(cfg, "pidfile", cfg->pidfile))
-		return false;
+	if (!parent_is_there(cfg, cfg->pidfile, why, sizeof(why))) {
+		if (!service->foreground)
+			return service_fail("pidfile = \"%s\": %s", cfg->pidfile, why);
+		log_event(NULL, LOG_TROUBLE_EVENT,
+		          log_text("text",
+		                   "no pidfile: -K, -r and -s will not find this "
+		                   "daemon"),
+		          log_text("pidfile", cfg->pidfile), log_text("why", why));
+		return true;
+	}
 	service->pidfile = pidfile_take(cfg->pidfile, why, sizeof(why));
 	return service->pidfile || service_fail("%s", why);
 }
@@ -130,8 +146,8 @@ make_directories(const struct config *cfg)
 {
 	char why[512];
 
-	if (cfg->statefile[0] && !make_parent(cfg, "statefile", cfg->statefile))
-		return false;
+	if (cfg->statefile[0]) /* if not: it will be said when it is to be written */
+		(void)!parent_is_there(cfg, cfg->statefile, why, sizeof(why));
 	if (check_stages(cfg) == 0)
 		return true;
 	return privilege_make_directory(cfg, cfg->spool_path, why, sizeof(why)) ||

@@ -168,7 +168,7 @@ compose(const struct status_source *source, size_t *size)
 	if (!out)
 		return NULL;
 	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
-		if (!(STATEFILE_TYPE(source->cfg) & parts[i].type))
+		if (!((unsigned)source->cfg->statefile_type & parts[i].type))
 			continue;
 		if (!empty)
 			fputc('\n', out);
@@ -249,7 +249,7 @@ advice(int error)
 bool
 status_write(const struct status_source *source, char *why, size_t why_size)
 {
-	const char *path = STATEFILE(source->cfg);
+	const char *path = source->cfg->statefile;
 	size_t size = 0;
 	int error;
 	char *text;
@@ -261,7 +261,7 @@ status_write(const struct status_source *source, char *why, size_t why_size)
 		return false;
 	}
 	text = compose(source, &size);
-	done = text && replace(path, (mode_t)STATEFILE_PERM(source->cfg), text, size);
+	done = text && replace(path, (mode_t)source->cfg->statefile_perm, text, size);
 	error = errno;
 	if (!done)
 		snprintf(why, why_size, "statefile = \"%s\": cannot write it: %s%s",

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Holds smtp-gated.conf(5) to the program: the same options in the same sections and order,
-with the same defaults and marks; and every option of 1.4 that is no more is named in it.
+with the same defaults and marks; and each option of 1.4 is named in it, for what it is now.
 
 usage: check_options.py PROGRAM ROOT    exit 0: all is well; 1: the differences
 """
@@ -62,25 +62,31 @@ def compare(left_name, left, right_name, right):
     return list(difflib.unified_diff(left, right, left_name, right_name, lineterm="", n=1))
 
 
-def passed_over():
-    """Names of 1.4 in the table of fates and on the page."""
+def old_options():
+    """Names of 1.4: by the table of fates, and on the page."""
     source = (root / "src/config_legacy.c").read_text()
     table = source[source.index("} old_options[] = {"):]
     table = table[:table.index("\n};")]
     legacy = page[page.index("\n.Sh FILES OF 1.4\n"):page.index("\n.Sh EXAMPLES\n")]
-    fates = {"OBSOLETE": "These have no effect any more:",
-             "LATER": "These have no effect in this version"}
-    for fate, sentence in fates.items():
-        paragraph = legacy[legacy.index(sentence):].split(".Pp", 1)[0]
-        yield (fate, sorted(re.findall(r'\{ "(\w+)", ' + fate, table)),
-               re.findall(r"\b([a-z0-9_]+)(?= [,.])", paragraph))
+    fates = {"OBSOLETE": "Without effect any more", "LATER": "Without effect in this version",
+             "GONE": "Refused"}
+    known = set(re.findall(r"(?m)^;?([a-z]\w*)",
+                           (root / "test/data/all-1.4.conf").read_text()))
+    code = {}
+    for fate, heading in fates.items():
+        code[heading] = sorted(re.findall(r'\{ "(\w+)", ' + fate, table))
+        known -= set(code[heading])
+    code["Known, with the meaning and the default given above"] = sorted(known)
+    for heading, names in code.items():
+        paragraph = re.split(r"\n\.(?:It|El)", legacy.split(f"\n.It {heading}\n", 1)[1])[0]
+        yield heading, names, re.findall(r"\b([a-z0-9_]+)(?= [,.])", paragraph)
 
 
 whole, some = printed("-T"), printed("-t")
 faults = compare("smtp-gated.conf(5)", described(), "smtp-gated -T", whole)
 faults += compare("smtp-gated -t", some, "smtp-gated -T", without_texts(whole))
-for fate, code, words in passed_over():
-    faults += compare(f"smtp-gated.conf(5) {fate}", words, "config_legacy.c", code)
+for heading, code, words in old_options():
+    faults += compare(f"smtp-gated.conf(5): {heading}", words, "config_legacy.c", code)
 
 print("\n".join(faults) if faults else
       f"{sum('=' in row for row in whole)} options are described as they are")

@@ -76,6 +76,7 @@ mode = "fixed"
 fixed_server = "127.0.0.1"
 fixed_server_port = {sink}
 pidfile = ""
+allow_root = yes
 connect_queue = 4096
 max_connections = {maxconn}
 spool_path = "{work}/spool"

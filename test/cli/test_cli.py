@@ -18,6 +18,8 @@ import time
 import unittest
 
 PROGRAM = None
+DATA = pathlib.Path(__file__).resolve().parents[1] / "data"
+SAMPLES = pathlib.Path(__file__).resolve().parents[2] / "conf"
 PATIENCE = 20                   # seconds; only a failing test waits that long
 
 
@@ -140,7 +142,8 @@ class Case(unittest.TestCase):
                   "port": self.port, "pidfile": f'"{self.pidfile}"', "mode": "fixed",
                   "fixed_server": '"127.0.0.1"', "fixed_server_port": 25,
                   "spool_path": f'"{self.tmp}"', "max_connections": 100,
-                  "antivirus_type": "off", **changes}
+                  "antivirus_type": "off", "allow_root": "yes",
+                  "statefile": f'"{self.tmp}/state"', **changes}
         return self.file("".join(f"{k} = {v}\n" for k, v in values.items()))
 
 
@@ -183,6 +186,30 @@ class Questions(Case):
         self.check(result, 0, r"(?m)^port = 2525$")
         self.assertRegex(result.stdout, r'(?m)^proxy_name = "gate.example"$')
         self.assertRegex(result.stdout, r'(?m)^bind_address = \{"127.0.0.1"\}$')
+
+    def test_samples(self):
+        """They are taken without a word, and what is commented out in them is an option."""
+        known = set(re.findall(r"(?m)^(\w+) = ", self.run_program("-T").stdout))
+        samples = sorted(SAMPLES.glob("*.conf"))
+        self.assertEqual([file.name for file in samples],
+                         ["fixed.conf", "nat-advanced.conf", "nat.conf"])
+        for file in samples:
+            with self.subTest(file.name):
+                self.check(self.run_program("-t", file), 0, r"(?m)^port = ")
+                spelt = re.findall(r"(?m)^;?(\w+) \+?=", file.read_text())
+                self.assertGreater(len(spelt), 5)
+                self.assertLessEqual(set(spelt), known)
+
+    def test_import(self):
+        old, today = DATA / "router-1.4.conf", DATA / "router.conf"
+        result = self.run_program("--import", old)
+        self.check(result, 0, r"(?m)^mode = ", r"conf:18: pid_hash_size: ")
+        self.assertEqual(result.stdout, today.read_text())
+        self.assertEqual(self.run_program("-T", today).stdout,
+                         self.run_program("-T", old).stdout)
+        self.check(self.run_program("--import", today), 1, None, r"not in the syntax of ")
+        self.check(self.run_program("--import", self.file("prot 25\n")), 1, None,
+                   r"conf:1: no such option: .prot.")
 
     def test_template_as_in_the_help(self):
         command = re.search(r"smtp-gated -t \| (sed .*) >/etc/smtp-gated.conf",

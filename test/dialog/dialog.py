@@ -17,7 +17,7 @@ import time
 
 import gateway as gateways
 import story as stories
-from peers import Peers
+from peers import PATIENCE, Peers
 
 COMPLAINTS = (AssertionError, OSError, subprocess.SubprocessError)
 
@@ -62,7 +62,7 @@ def open_server(story):
 
 
 def log_step(gateway, peers, step):
-    assert gateway.wait_for_log(step.argument, 15, peers.pump), \
+    assert gateway.wait_for_log(step.argument, PATIENCE, peers.pump), \
         f"the log should have a line like    {step.argument}"
 
 

@@ -18,6 +18,8 @@ proxy_name = "gate.example"
 bind_address = {BIND}
 port = PORT
 pidfile = ""
+statefile = "$TMP/state"
+allow_root = yes
 mode = fixed
 fixed_server = "SERVER_HOST"
 fixed_server_port = SERVER_PORT
@@ -62,7 +64,8 @@ class Gateway:
                 environment.get("ASAN_OPTIONS", "")
         with open(self.log_file, "wb") as log:
             self.process = subprocess.Popen(
-                [program, "-f", str(self.tmp / "conf")], cwd=self.tmp, env=environment,
+                ["setpriv", "--pdeathsig", "KILL",      # should we be killed ourselves
+                 program, "-f", str(self.tmp / "conf")], cwd=self.tmp, env=environment,
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         if not self.wait_for_log(r"^(\S+ )?start\b", START_SECONDS):
             raise AssertionError("the gateway does not start")
@@ -93,6 +96,10 @@ class Gateway:
         status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
         return int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 1024
 
+    def is_shadowed(self):
+        """ThreadSanitizer keeps several bytes for each: what it grows by says nothing."""
+        return "libtsan" in pathlib.Path(f"/proc/{self.process.pid}/maps").read_text()
+
     def descriptors(self):
         return len(os.listdir(f"/proc/{self.process.pid}/fd"))
 
@@ -105,14 +112,14 @@ class Gateway:
 
     def check_tidy(self, story):
         """All sessions are over: nothing may be left of them."""
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 40      # a scan whose mail is gone runs on
         while self.descriptors() > self.descriptors_at_start:
             assert time.monotonic() < deadline, \
                 f"{self.descriptors()} descriptors are open, " \
                 f"{self.descriptors_at_start} were before the dialog"
             time.sleep(0.02)
         grown = self.memory() - self.memory_at_start
-        assert not story.memory or grown <= story.memory, \
+        assert not story.memory or self.is_shadowed() or grown <= story.memory, \
             f"the gateway grew by {grown:.0f} MB, {story.memory} are promised"
         for folder in ("scan", "spool"):
             left = [f for f in (self.tmp / folder).rglob("*") if f.is_file()] \

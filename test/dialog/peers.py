@@ -9,7 +9,7 @@ import time
 from story import show
 from unread import Unread
 
-PATIENCE = 15               # seconds; only a failing dialog waits that long
+PATIENCE = 30               # seconds; only a failing dialog waits that long
 TAKING = 0.02               # seconds that the gateway gets to read one piece
 EOF = object()              # in a queue: no more will be sent
 

@@ -19,7 +19,7 @@ import gateway as gateways
 import story as stories
 
 AT_ONCE = 24
-LIMIT = 30                      # seconds for one session
+LIMIT = 60                      # seconds for one session
 TAKEOVER_COMMANDS = 10
 COMMAND_MAX = 2046              # without CRLF
 REFUSED = (b"XCLIENT", b"XFORWARD", b"TURN", b"ATRN", b"BURL", b"XEXCH50")
@@ -30,7 +30,8 @@ LOST = (b"421 gate.example The connection to the mail server was lost\r\n",
 COMMANDS = (b"NOOP", b"RSET", b"MAIL FROM:<a@b>", b"RCPT TO:<c@d>", b"DATA", b"DATA",
             b"HELO x", b"EHLO x", b"EHLO y", b"AUTH PLAIN", b"AUTH LOGIN eHg=", b"VRFY x",
             b"FOO", b"", b".", b"..", b"*", b"HELP", b"mail from:<> SIZE=1",
-            b"XCLIENT ADDR=1", b"xforward x", b"BURL x", b"EXPN " + b"x" * 1000)
+            b"XCLIENT ADDR=1", b"xforward x", b"BURL x", b"EXPN " + b"x" * 1000,
+            b"NOOP\rQUIT")
 TEXTS = (b"Subject: x", b"", b"..", b"..QUIT", b"...", b"DATA", b"RCPT TO:<e@f>", b"RSET",
          b"text " * 20, b"y" * 3000, b"a.b", b"MAIL FROM:<g@h>", b"XCLIENT x", b"* *")
 
@@ -59,8 +60,8 @@ class Server:
                 return None
             self.body = False
             return self.reply(self.chance.choice((250, 250, 451, 554)))
-        if self.opaque:
-            code = self.chance.choice((235, 334, 535))
+        if self.opaque:                 # RFC 4954 section 4: "*" cancels
+            code = 501 if line == b"*" else self.chance.choice((235, 334, 535))
             self.opaque = code == 334
             return self.reply(code)
         return self.obey(line.split()[0].upper() if line.split() else b"")
@@ -96,13 +97,16 @@ class Model:
         self.to_server, self.to_client = bytearray(), bytearray()
         self.enhanced = self.infected = self.over = False
         self.taken_over = None          # number of commands since
+        self.chunk = 0                  # bytes of a refused BDAT that are still to come
         self.to_client += self.server.greet()
         for line in lines:
             if not self.over:
                 self.take(line)
 
     def take(self, line):
-        if self.taken_over is not None:
+        if self.chunk > 0:
+            self.chunk -= len(line) + 2
+        elif self.taken_over is not None:
             self.take_over(line)
         elif self.server.body:
             self.take_content(line)
@@ -111,6 +115,7 @@ class Model:
 
     def take_content(self, line):
         self.infected |= stories.EICAR in line
+        line = line.replace(b"\r", b"\r\n")         # the stray one
         if line == b"." and self.infected:
             self.to_client += VIRUS % (b"5.7.1 " if self.enhanced else b"")
             self.taken_over = 0
@@ -145,6 +150,14 @@ class Model:
         verb = line.split()[0].upper() if line.split() else b""
         if not self.server.opaque and len(line) > COMMAND_MAX:
             self.say(500, b"5.5.2", b"Line too long")
+        elif not self.server.opaque and verb == b"BDAT":
+            self.say(502, b"5.5.1", b"Command not implemented")
+            self.chunk = int(line.split()[1])
+        elif b"\r" in line:
+            if self.server.opaque:      # the server waits for an answer: it is cancelled
+                self.to_server += b"*\r\n"
+                self.server.hear(b"*")
+            self.say(500, b"5.5.2", b"Stray control character in command")
         elif not self.server.opaque and verb in REFUSED:
             self.say(502, b"5.5.1", b"Command not implemented")
         else:
@@ -156,12 +169,12 @@ class Model:
                 self.hear(line)
 
     def take_over(self, line):
-        verb = line.split()[0].upper() if line.split() else b""
+        verb = line.split()[0].upper() if line.split() and b"\r" not in line else b""
         if verb == b"QUIT":
             self.say(221, b"2.0.0", b"gate.example Closing connection")
             self.over = True
             return
-        self.taken_over += 1
+        self.taken_over += 1 if verb != b"BDAT" else TAKEOVER_COMMANDS + 1
         if self.taken_over > TAKEOVER_COMMANDS:
             self.say(554, b"5.5.0",
                      b"gate.example Too many commands after a refused message")
@@ -182,6 +195,10 @@ def make_lines(chance):
     lines = []
     for _ in range(chance.randrange(25)):
         lines.append(chance.choice(COMMANDS))
+        if chance.random() < 0.1:
+            chunk = [chance.choice(TEXTS + COMMANDS) for _ in range(chance.randrange(9))]
+            size = sum(len(line) + 2 for line in chunk)
+            lines += [b"BDAT %d" % size] + chunk
         if chance.random() < 0.25:
             lines += [b"MAIL FROM:<a@b>", b"RCPT TO:<c@d>", b"DATA"]
             lines += [chance.choice(TEXTS) for _ in range(chance.randrange(12))]
@@ -333,6 +350,7 @@ class Storm:
             "antivirus_type = libclamav", "log_level = info", "timeout_close = 2",
             f"on_takeover_cmds = {TAKEOVER_COMMANDS}",
             f"pipeline_size = {chance.choice((1, 2, 5, 128))}",
+            f"relay_buffer = {chance.choice((65536, 262144))}",
             f"buffer_size = {chance.choice((512, 65536))}",
             f"spool_memory_each = {chance.choice((4096, 262144))}"])
         self.gateway = gateways.Gateway(self.story, self.address,

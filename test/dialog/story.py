@@ -169,6 +169,8 @@ def read_into(story, path):
 def read(path):
     path = pathlib.Path(path)
     story = Story(path.stem)
+    if not path.read_text().startswith("# "):
+        raise Mistake(f"{path.name}: say first what it promises: # ...")
     read_into(story, path)
     if not story.steps:
         raise Mistake(f"{path.name}: no steps")

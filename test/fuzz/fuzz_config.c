@@ -59,7 +59,7 @@ static void
 rewrite(const char *text)
 {
 	char why[512] = "",
-	     *native = config_from_legacy(text, why, sizeof(why), NULL, NULL);
+	     *native = config_from_legacy(text, false, why, sizeof(why), NULL, NULL);
 	struct name_walk walk = { .line = 1 };
 	int last = 0;
 

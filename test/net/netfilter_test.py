@@ -82,8 +82,13 @@ def run(*command, text=None):
     return done.stdout
 
 
+def within(namespace):
+    """Not "ip netns exec": that mounts a /sys, which not every container lets it."""
+    return ["nsenter", f"--net=/run/netns/{namespace}"]
+
+
 def rules(text):
-    run("ip", "netns", "exec", ROUTER, "nft", "-f", "-", text="flush ruleset\n" + text)
+    run(*within(ROUTER), "nft", "-f", "-", text="flush ruleset\n" + text)
 
 
 @contextlib.contextmanager
@@ -113,9 +118,9 @@ def tear_down():
 def set_up():
     for namespace in (CLIENT, ROUTER, SERVER):
         run("ip", "netns", "add", namespace)
-        run("ip", "-n", namespace, "link", "set", "lo", "up")
+        run(*within(namespace), "ip", "link", "set", "lo", "up")
     for namespace, near, far in ((CLIENT, "c0", "r-c"), (SERVER, "s0", "r-s")):
-        run("ip", "-n", namespace, "link", "add", near, "type", "veth",
+        run(*within(namespace), "ip", "link", "add", near, "type", "veth",
             "peer", "name", far, "netns", ROUTER)
     for family in FAMILIES:
         for namespace, device, address, length in (
@@ -125,14 +130,14 @@ def set_up():
                 (ROUTER, "lo", family.router_other, family.host),
                 (SERVER, "s0", family.server, family.length)):
             nodad = ["nodad"] if ":" in address else []
-            run("ip", "-n", namespace, "addr", "add", f"{address}/{length}", "dev", device,
+            run(*within(namespace), "ip", "addr", "add", f"{address}/{length}", "dev", device,
                 *nodad)
     for namespace, device in ((CLIENT, "c0"), (ROUTER, "r-c"), (ROUTER, "r-s"),
                               (SERVER, "s0")):
-        run("ip", "-n", namespace, "link", "set", device, "up")
+        run(*within(namespace), "ip", "link", "set", device, "up")
     for family in FAMILIES:
         for namespace, router in ((CLIENT, family.router), (SERVER, family.router_out)):
-            run("ip", "-n", namespace, "route", "add", "default", "via", router)
+            run(*within(namespace), "ip", "route", "add", "default", "via", router)
 
 
 sink = sink_log = None
@@ -141,7 +146,7 @@ sink = sink_log = None
 def setUpModule():
     global sink, sink_log
     lab.need_root()
-    lab.need_programs("ip", "nft", "setpriv")
+    lab.need_programs("ip", "nft", "nsenter", "setpriv")
     if not os.access(SILENT, os.R_OK):
         raise AssertionError(f"no such library: {SILENT!r}")
     try:
@@ -153,7 +158,7 @@ def setUpModule():
         lab.skip_all(f"no network namespaces, or no NAT in them: {error}")
     sink_log = tempfile.NamedTemporaryFile()
     sink = subprocess.Popen(
-        ["ip", "netns", "exec", SERVER, sys.executable, str(TEST / "sink.py"),
+        [*within(SERVER), sys.executable, str(TEST / "sink.py"),
          *(family.endpoint(family.server, 25) for family in FAMILIES)],
         stdin=subprocess.DEVNULL, stdout=sink_log, stderr=sink_log,
         preexec_fn=lab.die_with_parent)
@@ -186,9 +191,9 @@ class Case(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.gateway = lab.Gateway(
-            PROGRAM, {"mode": "netfilter", "port": PORT, "bind_address": '{"0.0.0.0", "::"}',
+            PROGRAM, {"mode": "netfilter", "allow_root": "yes", "port": PORT, "bind_address": '{"0.0.0.0", "::"}',
                       **cls.config},
-            under=("ip", "netns", "exec", ROUTER, *cls.under),
+            under=(*within(ROUTER), *cls.under),
             environment=cls.environment)
 
     @classmethod
@@ -279,6 +284,19 @@ class Redirect(Case):
         rules(REDIRECT)
         with self.talk(family.router_other) as client:
             self.assertRegex(client.reply(), r"^(4|5)\d\d .*Cannot connect")
+
+    def test_link_local_address(self):
+        """Known only with its interface: no relay, no loop, no server, and no crash."""
+        rules(REDIRECT)
+        shown = run(*within(ROUTER), "ip", "-6", "addr", "show", "dev", "r-c", "scope", "link")
+        address = re.search(r"inet6 (fe80:\S+)/", shown).group(1) + "%c0"
+        self.turns_away(address, PORT, "not redirected here")
+        with self.talk(address) as client:
+            self.assertRegex(client.reply(), r"^[45]\d\d ")
+        rules(REDIRECT_ALL)
+        with self.talk(address, PORT) as client:
+            self.assertRegex(client.reply(), r"^[45]\d\d ")
+        self.assertFalse(self.sink_says("connection from"), sink_words()[self.sink_from:])
 
     def test_both_families_at_once(self):
         rules(REDIRECT)

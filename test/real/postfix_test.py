@@ -29,7 +29,7 @@ def setUpModule():
     server = postfix.Postfix()
     try:
         gateway = lab.Gateway(PROGRAM, {
-            "mode": "fixed", "fixed_server": '"127.0.0.1"',
+            "allow_root": "yes", "mode": "fixed", "fixed_server": '"127.0.0.1"',
             "fixed_server_port": server.port})
     except BaseException:
         server.stop()

@@ -58,7 +58,7 @@ config_row_write(const char *text, size_t size)
 	return file;
 }
 
-static char *
+__attribute__((unused)) static char *
 config_row_outcome(const char *text)
 {
 	char why[1024], *outcome;

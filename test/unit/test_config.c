@@ -1,5 +1,6 @@
 #include "config_rows.h"
 
+#include <fcntl.h>
 #include <syslog.h>
 
 #define RANGE_PORT "allowed: 1 to 65535\n"
@@ -45,6 +46,26 @@ static const struct config_row accepted[] = {
 	{ "log_level = debug\n", "log_level = debug\n" },
 	{ "log_level = 4\n", "log_level = warning\n" },
 	{ "log_facility = local7\n", "log_facility = local7\n" },
+	{ "statefile_perm = 0600\n", "statefile_perm = 0600\n" },
+	{ "statefile_perm = 600\n", "statefile_perm = 0600\n" },
+	{ "statefile_perm = 0660\n", "" },
+	{ "statefile_perm = 0\n", "statefile_perm = 0000\n" },
+	{ "limit_core_size = 0\nlimit_virt_size = 4G\nlimit_fsize = -1\n",
+	  "limit_core_size = 0\nlimit_virt_size = 4294967296\n" },
+	{ "priority = -20\n", "priority = -20\n" },
+	{ "set_user = 65534\nset_group = nogroup\nchroot_path = /srv\nallow_root = "
+	  "yes\n",
+	  "chroot_path = \"/srv\"\nset_user = \"65534\"\nset_group = \"nogroup\"\n"
+	  "allow_root = true\n" },
+	{ "statefile = \"\"\n", "statefile = \"\"\n" },
+	/* any of several words */
+	{ "statefile_type = flat\n", "statefile_type = {flat}\n" },
+	{ "statefile_type = {slots, flat, HUMAN, flat}\n",
+	  "statefile_type = {human, flat, slots}\n" },
+	{ "statefile_type = {\"slots\", \"human\"}\n", "" },
+	{ "statefile_type += flat\n", "statefile_type = {human, flat, slots}\n" },
+	{ "statefile_type = {flat}\nstatefile_type += human\n",
+	  "statefile_type = {human, flat}\n" },
 	/* strings */
 	{ "proxy_name = mx.example.org\n", "proxy_name = \"mx.example.org\"\n" },
 	{ "msg_hello = \"a \\\"b\\\" \\\\ \\${HOME} $5 #;'\"\n",
@@ -73,6 +94,11 @@ static const struct config_row accepted[] = {
 	{ "\nfixed_server = a\n",
 	  "note 2: fixed_server: has no effect unless mode is fixed\n"
 	  "fixed_server = \"a\"\n" },
+	{ "\nlimit_data_size = 200M\n",
+	  "note 2: limit_data_size: a signature database alone needs over 1 GiB; "
+	  "loading it may fail\nlimit_data_size = 209715200\n" },
+	{ "limit_virt_size = 200M\nantivirus_type = off\n",
+	  "limit_virt_size = 209715200\nantivirus_type = off\n" },
 	{ "scan_max_size = 500M\n", "note 1: scan_max_size: a message larger than "
 	                            "scan_max_unpacked is never scanned "
 	                            "in full\nscan_max_size = 524288000\n" },
@@ -87,9 +113,9 @@ static const struct config_row refused[] = {
 	  "1: no such option: \"wizardry\"; \"smtp-gated -t\" prints all that "
 	  "there are\n" },
 	{ "dnsbl = x\n", "1: dnsbl: has no effect in this version; delete it\n" },
-	{ "set_user = x\n",
-	  "1: set_user: has no effect in this version: start the daemon as "
-	  "this user (systemd: User=); delete it\n" },
+	{ "antispam_type = x\n",
+	  "1: antispam_type: has no effect in this version: messages are not "
+	  "examined for spam; delete it\n" },
 	{ "pid_hash_size = 1\n",
 	  "1: pid_hash_size: has no effect any more: there is no such "
 	  "table any more; delete it\n" },
@@ -126,7 +152,34 @@ static const struct config_row refused[] = {
 	  "1: scan_max_size: \"9000000000G\" is no whole number or has an unknown "
 	  "unit; "
 	  "allowed: 1024 to 1073741823 bytes, or with K, M, G\n" },
+	{ "statefile_perm = 0680\n",
+	  "1: statefile_perm: \"0680\" is no octal number; allowed: 0000 to 0777 "
+	  "octal\n" },
+	{ "statefile_perm = 1777\n",
+	  "1: statefile_perm: \"1777\" is out of range; allowed: 0000 to 0777 "
+	  "octal\n" },
+	{ "statefile_perm = -1\n",
+	  "1: statefile_perm: \"-1\" is out of range; allowed: 0000 to 0777 octal\n" },
+	{ "statefile_perm = 0x1b0\n",
+	  "1: statefile_perm: \"0x1b0\" is no octal number; allowed: 0000 to 0777 "
+	  "octal\n" },
+	{ "priority = 20\n",
+	  "1: priority: \"20\" is out of range; allowed: -20 to 19\n" },
+	{ "limit_fsize = -2\n",
+	  "1: limit_fsize: \"-2\" is out of range; allowed: -1 to 1125899906842624 "
+	  "bytes, or with K, M, G\n" },
 	/* booleans and words */
+	{ "statefile_type = {human,\nslot}\n",
+	  "2: statefile_type: no such word: \"slot\"; allowed: human, flat, slots\n" },
+	{ "statefile_type = 0\n",
+	  "1: statefile_type: no such word: \"0\"; allowed: human, flat, slots\n" },
+	{ "\nstatefile_type = {}\n",
+	  "2: statefile_type: at least one word is needed; for no file at all let "
+	  "statefile be empty\n" },
+	{ "chroot_path = srv\n",
+	  "1: chroot_path: \"srv\" is no absolute path: it must begin with \"/\"\n" },
+	{ "set_user = \"a b\"\n",
+	  "1: set_user: \"a b\" must be one word of plain ASCII, without blanks\n" },
 	{ "ignore_errors = maybe\n",
 	  "1: ignore_errors: \"maybe\" is neither true nor false; " WORDS_BOOL },
 	{ "bare_newline = fix\n",
@@ -257,6 +310,40 @@ test_no_file(void **state)
 	free(file);
 }
 
+/* ---- a file in a directory ---------------------------------------------------------- */
+
+static void
+test_load_at(void **state)
+{
+	char *file = config_row_write("port = 25\n", 10), *bad, why[256];
+	int directory = open("/tmp", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	struct config *cfg;
+
+	(void)state;
+	assert_true(directory >= 0);
+	cfg = config_load_at(directory, strrchr(file, '/') + 1, "/shown/conf", why,
+	                     sizeof(why), NULL, NULL);
+	assert_non_null(cfg);
+	assert_int_equal(cfg->port, 25);
+	assert_string_equal(cfg->file, "/shown/conf");
+	config_drop(cfg);
+	unlink(file);
+	assert_null(config_load_at(directory, strrchr(file, '/') + 1, "/shown/conf",
+	                           why, sizeof(why), NULL, NULL));
+	assert_string_equal(why,
+	                    "/shown/conf: cannot be opened: No such file or directory");
+	bad = config_row_write("\nport = x\n", 10);
+	assert_null(config_load_at(directory, strrchr(bad, '/') + 1, "/shown/conf", why,
+	                           sizeof(why), NULL, NULL));
+	assert_string_equal(why,
+	                    "/shown/conf:2: port: \"x\" is no whole number; allowed: "
+	                    "1 to 65535");
+	unlink(bad);
+	free(bad);
+	free(file);
+	close(directory);
+}
+
 /* ---- texts of a length -------------------------------------------------------------- */
 
 static char *
@@ -378,9 +465,11 @@ test_each_option_reads_back(void **state)
 		if (opt->kind == OPTION_BOOL)
 			option_set(cfg, opt,
 			           *(bool *)option_field(cfg, opt) ? "0" : "1");
-		if (opt->kind == OPTION_WORD)
+		if (opt->kind == OPTION_WORD || opt->kind == OPTION_MASK)
 			option_set(cfg, opt, opt->words[1].text);
-		snprintf(number, sizeof(number), "%jd", (intmax_t)opt->high);
+		snprintf(number, sizeof(number),
+		         strcmp(opt->unit ?: "", "octal") == 0 ? "%jo" : "%jd",
+		         (intmax_t)opt->high);
 		if (opt->kind == OPTION_INT)
 			option_set(cfg, opt, number);
 		if (opt->kind == OPTION_TEXT)
@@ -502,24 +591,36 @@ collect(const char *name, void *arg)
 }
 
 static void
-test_unchangeable(void **state)
+test_keep(void **state)
 {
-	struct config *a = load_text("");
-	struct config *b = load_text(
+	struct config *running = load_text(
+		"mode = fixed\nfixed_server = 127.0.0.9\nset_user = mail\n"
+		"bind_address = {127.0.0.1, ::1}\n");
+	struct config *fresh = load_text(
 		"port = 26\nbind_address = ::1\nmax_connections = 3\n"
-		"antivirus_type = off\npidfile = \"\"\n");
-	char *text;
+		"antivirus_type = off\npidfile = \"\"\nstatefile_type = flat\n");
+	char *text, why[256], address[ADDR_TEXT_SIZE];
 	size_t size;
 	FILE *out = open_memstream(&text, &size);
 
 	(void)state;
-	config_unchangeable(a, a, collect, out);
-	config_unchangeable(a, b, collect, out);
+	assert_true(config_resolve(running, why, sizeof(why)));
+	config_keep(fresh, running, collect, out);
+	config_keep(fresh, running, collect, out); /* nothing is left that differs */
 	fclose(out);
-	assert_string_equal(text, "bind_address port pidfile antivirus_type ");
+	assert_string_equal(text, "bind_address port pidfile set_user mode "
+	                          "fixed_server antivirus_type ");
+	for (const struct option *opt = config_options; opt->kind != OPTION_NONE; opt++)
+		if (opt->flags & OPT_RESTART)
+			assert_true(option_equal(opt, fresh, running));
+	assert_int_equal(fresh->max_connections, 3);
+	assert_int_equal(fresh->statefile_type, STATEFILE_FLAT);
+	assert_string_equal(addr_full(&fresh->fixed, address), "127.0.0.9:25");
 	free(text);
-	config_drop(a);
-	config_drop(b);
+	config_drop(running);
+	assert_string_equal(fresh->set_user, "mail"); /* its own copies */
+	assert_string_equal(fresh->bind_address.at[1], "::1");
+	config_drop(fresh);
 }
 
 static void
@@ -566,6 +667,7 @@ test_samples(void **state)
 	} rows[] = {
 		{ SOURCE_DIR "/conf/fixed.conf", ROUTE_BY_FIXED },
 		{ SOURCE_DIR "/conf/nat.conf", ROUTE_BY_NETFILTER },
+		{ SOURCE_DIR "/conf/nat-advanced.conf", ROUTE_BY_NETFILTER },
 	};
 	char why[512];
 
@@ -596,7 +698,8 @@ test_defaults_are_allowed(void **state)
 		char number[32];
 
 		if (opt->kind == OPTION_INT) {
-			snprintf(number, sizeof(number), "%jd",
+			snprintf(number, sizeof(number),
+			         strcmp(opt->unit, "octal") == 0 ? "%jo" : "%jd",
 			         (intmax_t) * (int64_t *)option_field(cfg, opt));
 			assert_true(option_check(opt, number, why, sizeof(why)));
 		}
@@ -620,6 +723,7 @@ main(void)
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_broken_then_good),
 		cmocka_unit_test(test_no_file),
+		cmocka_unit_test(test_load_at),
 		cmocka_unit_test(test_lengths),
 		cmocka_unit_test(test_dump_reads_back),
 		cmocka_unit_test(test_each_option_reads_back),
@@ -627,7 +731,7 @@ main(void)
 		cmocka_unit_test(test_dump_looks),
 		cmocka_unit_test(test_show),
 		cmocka_unit_test(test_nearest),
-		cmocka_unit_test(test_unchangeable),
+		cmocka_unit_test(test_keep),
 		cmocka_unit_test(test_hold_and_drop),
 		cmocka_unit_test(test_resolve),
 		cmocka_unit_test(test_samples),

@@ -2,7 +2,7 @@
 
 #define SYNTAX \
 	"note 1: written in the syntax of smtp-gated 1.4, which is still understood; " \
-	"\"smtp-gated -t FILE\" prints it in today's\n"
+	"\"smtp-gated --import FILE\" prints it in today's\n"
 #define UNSCANNED \
 	"note 1: antivirus_type: is not given; 1.4 did not scan then, and this " \
 	"version does\n"
@@ -47,6 +47,16 @@ static const struct config_row lines[] = {
 	  "1: port: \"smtp\" is no whole number; allowed: 1 to 65535\n" },
 	{ "port\n", "1: port: \"\" is no whole number; allowed: 1 to 65535\n" },
 	{ "scan_max_size 0\n",
+	  "1: scan_max_size: \"0\" turned scanning off in 1.4; write "
+	  "antivirus_type off in its place\n" },
+	{ "port 0x19 # the usual\n", "port = 25\n" },
+	{ "port 25;the usual\n",
+	  "1: port: \"25;the usual\" is no whole number; allowed: 1 to 65535\n" },
+	{ "port 25\t ; \"the\" usual /*\n", "port = 25\n" },
+	{ "scan_max_size 10 M\n",
+	  "1: scan_max_size: \"10 M\" is no whole number or has an unknown unit; "
+	  "allowed: 1024 to 1073741823 bytes, or with K, M, G\n" },
+	{ "scan_max_size 0 # off\n",
 	  "1: scan_max_size: \"0\" turned scanning off in 1.4; write "
 	  "antivirus_type off in its place\n" },
 	/* booleans */
@@ -136,17 +146,52 @@ static const struct config_row lines[] = {
 	  "note 1: pid_hash_size: has no effect any more: there is no "
 	  "such table any more\n" },
 	{ "dnsbl a,b\n", "note 1: dnsbl: has no effect in this version\n" },
-	{ "\nset_user mail\nset_group mail\n",
-	  "note 2: set_user: has no effect in this version: start the daemon as this "
-	  "user "
-	  "(systemd: User=)\n"
-	  "note 3: set_group: has no effect in this version: start the daemon in this "
-	  "group "
-	  "(systemd: Group=)\n" },
 	{ "chroot_path\ndnsbl \nspf none\nlock_duration 0\nauth_require no\nsize_limit "
 	  "0\n"
 	  "limit_virt_size -1\nantispam_type off\n",
 	  "" },
+	/* the process */
+	{ "set_user mail\nset_group 8\nchroot_path /srv\npriority 5\n",
+	  "chroot_path = \"/srv\"\nset_user = \"mail\"\nset_group = \"8\"\n"
+	  "priority = 5\n" },
+	{ "priority -30\n",
+	  "note 1: priority: -30 is not possible any more; -20 is used\n"
+	  "priority = -20\n" },
+	{ "limit_core_size 64M\n", "limit_core_size = 67108864\n" },
+	{ "limit_core_size -2\n",
+	  "note 1: limit_core_size: -2 is not possible any more; -1 is used\n" },
+	{ "limit_virt_size 64M\nlimit_data_size 67108864\n",
+	  "note 1: limit_virt_size: 67108864 is not possible any more; -1 is used\n"
+	  "note 2: limit_data_size: 67108864 is not possible any more; -1 is used\n" },
+	{ "limit_virt_size 2G\n", "limit_virt_size = 2147483648\n" },
+	{ "limit_fsize 100M\n",
+	  "note 1: limit_fsize: a message that is larger ended one session of 1.4, and "
+	  "ends this whole daemon; better delete it\nlimit_fsize = 104857600\n" },
+	/* the state file */
+	{ "statefile /var/run/smtp-gated/state\n",
+	  "statefile = \"/var/run/smtp-gated/state\"\n" },
+	{ "statefile_perm 0640\n", "statefile_perm = 0640\n" },
+	{ "statefile_perm 416\n", "statefile_perm = 0640\n" },
+	{ "statefile_perm 0x1a0\n", "statefile_perm = 0640\n" },
+	{ "statefile_perm 660\n",
+	  "1: statefile_perm: \"660\" is out of range; in a file of 1.4 a number is "
+	  "decimal unless it begins with 0: allowed are 0000 to 0777\n" },
+	{ "statefile_perm rw\n", "1: statefile_perm: \"rw\" is no octal number; "
+	                         "allowed: 0000 to 0777 octal\n" },
+	{ "statefile_type human,slots\n", "" },
+	{ "statefile_type flat\n", "statefile_type = {flat}\n" },
+	{ "statefile_type slots, flat ,human\n",
+	  "statefile_type = {human, flat, slots}\n" },
+	{ "statefile_type 0\n", "statefile_type = {human}\n" },
+	{ "statefile_type 2\n", "statefile_type = {flat}\n" },
+	{ "statefile_type 4\n", "statefile_type = {slots}\n" },
+	{ "statefile_type 6\n",
+	  "1: statefile_type: no such word: \"6\"; allowed: human, flat, slots\n" },
+	{ "statefile_type human,none\n",
+	  "1: statefile_type: no such word: \"none\"; allowed: human, flat, slots\n" },
+	{ "statefile_type ,\n",
+	  "1: statefile_type: at least one word is needed; for no file at all let "
+	  "statefile be empty\n" },
 	{ "auth_require mandatory\n", "note 1: auth_require: has no effect in this "
 	                              "version: all clients may send, as "
 	                              "their server lets them\n" },
@@ -178,12 +223,14 @@ static char *
 outcome_of_file(const char *text)
 {
 	char *outcome = config_row_outcome(text);
-	char *from = strstr(outcome, "-t /tmp/"), *to = from ? strchr(from, '"') : NULL;
+	char *from = strstr(outcome, "--import /tmp/"),
+	     *to = from ? strchr(from, '"') : NULL;
 
 	if (!to)
 		return outcome;
-	memcpy(from, "-t FILE", 7);
-	memmove(from + 7, to, strlen(to) + 1);
+	from += strlen("--import ");
+	memcpy(from, "FILE", 4);
+	memmove(from + 4, to, strlen(to) + 1);
 	return outcome;
 }
 
@@ -225,30 +272,31 @@ test_which_syntax(void **state)
 {
 	static const struct {
 		const char *text;
-		bool legacy;
+		enum config_syntax syntax;
 	} rows[] = {
-		{ "port 25\n", true },
-		{ "  port\t25", true },
-		{ "# x = 1\n; y = 2\n\n\r\nport 25\n", true },
-		{ "chroot_path\nport 25\n", true },
-		{ "chroot_path\n\nport = 25\n", false },
-		{ "chroot_path", true },
-		{ "msg_hello a = b\n", true },
-		{ "", false },
-		{ "# port 25\n", false },
-		{ "port = 25\n", false },
-		{ "port=25\n", false },
-		{ "port\n=25\n", false },
-		{ "bind_address += x\n", false },
-		{ "bind_address+={x}\n", false },
-		{ "/* a */ port 25\n", false },
-		{ "// port 25\n", false },
-		{ "\"port\" 25\n", false },
+		{ "port 25\n", SYNTAX_LEGACY },
+		{ "  port\t25", SYNTAX_LEGACY },
+		{ "# x = 1\n; y = 2\n\n\r\nport 25\n", SYNTAX_LEGACY },
+		{ "chroot_path\nport 25\n", SYNTAX_LEGACY },
+		{ "chroot_path\n\nport = 25\n", SYNTAX_NATIVE },
+		{ "chroot_path", SYNTAX_LEGACY },
+		{ "msg_hello a = b\n", SYNTAX_LEGACY },
+		{ "", SYNTAX_NONE },
+		{ "\n \r\n\t; port 25\n", SYNTAX_NONE },
+		{ "# port 25\n", SYNTAX_NONE },
+		{ "port = 25\n", SYNTAX_NATIVE },
+		{ "port=25\n", SYNTAX_NATIVE },
+		{ "port\n=25\n", SYNTAX_NATIVE },
+		{ "bind_address += x\n", SYNTAX_NATIVE },
+		{ "bind_address+={x}\n", SYNTAX_NATIVE },
+		{ "/* a */ port 25\n", SYNTAX_NATIVE },
+		{ "// port 25\n", SYNTAX_NATIVE },
+		{ "\"port\" 25\n", SYNTAX_NATIVE },
 	};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-		if (config_is_legacy(rows[i].text) != rows[i].legacy)
+		if (config_syntax_of(rows[i].text) != rows[i].syntax)
 			fail_msg("%s", rows[i].text);
 }
 
