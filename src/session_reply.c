@@ -134,8 +134,8 @@ makes_sense(const struct expected *due, int code)
 		return due->verb == VERB_DATA ||
 		       (code == 334 &&
 		        (due->verb == VERB_AUTH || due->verb == VERB_UNKNOWN));
-	case SUBJECT_CHALLENGED:
-		return code == 334;
+	case SUBJECT_CHALLENGED: /* our own "*" is no answer to go on from */
+		return code == 334 && due->plan == PLAN_FORWARD;
 	case SUBJECT_GREETING:
 	case SUBJECT_CONTENT:
 		return false;

@@ -329,7 +329,7 @@ turn_relaying(struct session *s)
 	}
 	session_take_commands(s);
 	if (s->state == SESSION_RELAYING && conn_at_eof(s->client) &&
-	    s->owed.count == 0)
+	    s->owed.count == 0 && !s->paused)
 		session_end(s, END_CLIENT_CLOSED);
 }
 
