@@ -366,6 +366,8 @@ service_run(struct config *cfg, bool foreground)
 	if (prepare(&service) && (foreground || go_background(cfg)) &&
 	    start(&service)) {
 		event_base_dispatch(service.base);
+		sessions_free(service.sessions);
+		service.sessions = NULL;
 		log_stop();
 		if (!foreground && cfg->pidfile[0])
 			unlink(cfg->pidfile);
