@@ -423,8 +423,10 @@ config_import(const char *file, FILE *out, char *why, size_t why_size,
 		.arg = arg,
 	};
 	struct config *cfg = load(&reading);
-	bool fits = cfg && strlen(reading.imported) <= CONFIG_LARGEST_FILE;
+	bool fits;
 
+	assert(!cfg || reading.imported);
+	fits = cfg && strlen(reading.imported) <= CONFIG_LARGEST_FILE;
 	if (fits)
 		fputs(reading.imported, out);
 	else if (cfg)
