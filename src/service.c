@@ -281,6 +281,8 @@ service_run(struct config *cfg, bool foreground)
 	    (foreground || background_begin(&background)) && start(&service)) {
 		background_done(&background, service.null);
 		event_base_dispatch(service.base);
+		sessions_free(service.sessions);
+		service.sessions = NULL;
 		log_stop();
 		served = true;
 	}

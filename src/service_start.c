@@ -151,7 +151,7 @@ make_directories(const struct config *cfg)
 	if (check_stages(cfg) == 0)
 		return true;
 	return privilege_make_directory(cfg, cfg->spool_path, why, sizeof(why)) ||
-	       service_fail("spool_path: %s", why);
+	       service_fail("spool_path = \"%s\": %s", cfg->spool_path, why);
 }
 
 /* As the user that we are by now. */

@@ -1,5 +1,7 @@
 #include "session_internal.h"
 
+#include <string.h>
+
 /*
  * What each command of a client leads to.
  *
@@ -208,6 +210,7 @@ session_take_commands(struct session *s)
 	static char line[COMMAND_AUTH_MAX + 1];
 	struct evbuffer *input = conn_input(s->client);
 	struct command command;
+	bool secret;
 
 	while (may_take(s) && skip_chunk(s)) {
 		s->paused = !session_has_room(s);
@@ -217,7 +220,10 @@ session_take_commands(struct session *s)
 		case COMMAND_MORE:
 			return;
 		case COMMAND_LINE:
+			secret = s->opaque || command.verb == VERB_AUTH;
 			on_command(s, &command);
+			if (secret)
+				explicit_bzero(line, command.size);
 			break;
 		case COMMAND_TOO_LONG:
 			on_bad_line(s, s->cfg->msg_line_too_long);

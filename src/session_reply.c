@@ -111,7 +111,7 @@ command_answered(struct session *s, enum verb verb, const char *about, int code)
 		starttls_answered(s, code);
 	else if (verb == VERB_AUTH || (verb == VERB_UNKNOWN && code < 400))
 		auth_answered(s, code);
-	else if (verb == VERB_DATA && code >= 300 && code <= 399)
+	else if (verb == VERB_DATA && code == 354)
 		session_body_begin(s);
 	else if (!accepted)
 		return;
@@ -124,9 +124,9 @@ command_answered(struct session *s, enum verb verb, const char *about, int code)
 }
 
 /*
- * 3yz asks for more (RFC 5321 4.2.1): content after DATA, answers after AUTH (or after
- * another name for it, when it is 334).  After anything else we would not know what the
- * client's next bytes are.
+ * 3yz asks for more (RFC 5321 4.2.1): content after DATA when it is 354, answers after
+ * AUTH, or after another name for it, when it is 334.  After anything else we would not
+ * know what the client's next bytes are.
  */
 static bool
 makes_sense(const struct expected *due, int code)
@@ -135,7 +135,7 @@ makes_sense(const struct expected *due, int code)
 		return true;
 	switch ((enum reply_subject)due->subject) {
 	case SUBJECT_COMMAND:
-		return due->verb == VERB_DATA ||
+		return (code == 354 && due->verb == VERB_DATA) ||
 		       (code == 334 &&
 		        (due->verb == VERB_AUTH || due->verb == VERB_UNKNOWN));
 	case SUBJECT_CHALLENGED: /* our own "*" is no answer to go on from */

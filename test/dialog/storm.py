@@ -15,6 +15,7 @@ import struct
 import sys
 import time
 
+import dialog
 import gateway as gateways
 import story as stories
 
@@ -342,9 +343,6 @@ class Storm:
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.listener.setblocking(False)
         self.seed, self.sessions, self.held, self.faults = seed, [], 0, 0
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.address = free.getsockname()
         chance = random.Random(seed)
         self.story = stories.Story("storm", config=[
             "antivirus_type = libclamav", "log_level = info", "timeout_close = 2",
@@ -353,6 +351,7 @@ class Storm:
             f"relay_buffer = {chance.choice((65536, 262144))}",
             f"buffer_size = {chance.choice((512, 65536))}",
             f"spool_memory_each = {chance.choice((4096, 262144))}"])
+        self.address = dialog.free_address(self.story, "whole")
         self.gateway = gateways.Gateway(self.story, self.address,
                                         self.listener.getsockname())
         self.gateway.start(program, self.story)
