@@ -21,8 +21,9 @@ struct spool;
 
 /*
  * What all spools together may use.  When memory is used up, messages go to files
- * earlier; when files are used up, messages wait (SPOOL_WAIT), but never the oldest, so
- * that there is always one that can go on.
+ * earlier; when files are used up, messages wait (SPOOL_WAIT).  There is always one that
+ * can go on: if none is sealed, and so about to go, the oldest may exceed the limit.  So
+ * the files never hold more than the limit and one message.
  */
 struct spool_budget;
 
