@@ -315,7 +315,7 @@ parameters_are_whole_words(void **unused)
 	static const struct {
 		const char *argument;
 		bool has;
-	} rows[] = {
+	} lines[] = {
 		{ "FROM:<a@b> BODY=BINARYMIME", true },
 		{ "FROM:<a@b> SIZE=1\tbody=BinaryMime  RET=HDRS", true },
 		{ "FROM: <a@b> BODY=BINARYMIME", true },
@@ -327,10 +327,10 @@ parameters_are_whole_words(void **unused)
 	};
 
 	(void)unused;
-	for (size_t n = 0; n < sizeof(rows) / sizeof(rows[0]); n++)
-		if (command_has_parameter(rows[n].argument, "BODY=BINARYMIME") !=
-		    rows[n].has)
-			fail_msg("%s", rows[n].argument);
+	for (size_t n = 0; n < sizeof(lines) / sizeof(lines[0]); n++)
+		if (command_has_parameter(lines[n].argument, "BODY=BINARYMIME") !=
+		    lines[n].has)
+			fail_msg("%s", lines[n].argument);
 }
 
 static void
