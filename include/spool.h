@@ -43,6 +43,9 @@ enum spool_result {
 /* Called from the loop when a spool that was told to wait may try again. */
 typedef void spool_space_cb(void *arg);
 
+/* True if a file for a message can be made in DIRECTORY; false: errno. */
+bool spool_try(const char *directory) MUST_CHECK;
+
 /* The budget outlives every spool; wake-ups come from BASE. */
 struct spool_budget *spool_budget_new(struct event_base *base,
 				      const struct spool_limits *limits);

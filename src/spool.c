@@ -217,6 +217,17 @@ file_open(const char *directory)
 	return fd;
 }
 
+bool
+spool_try(const char *directory)
+{
+	int fd = file_open(directory);
+
+	if (fd < 0)
+		return false;
+	close(fd);
+	return true;
+}
+
 static bool
 write_all(int fd, const char *bytes, size_t size, uint64_t offset)
 {
