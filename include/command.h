@@ -79,6 +79,10 @@ const char *verb_name(enum verb verb);
  */
 const char *command_path(const char *argument, const char *keyword, size_t *size);
 
+/* True if ARGUMENT has PARAMETER ("NAME" or "NAME=VALUE") behind its path, in any case
+ * (RFC 5321 4.1.1.11). */
+bool command_has_parameter(const char *argument, const char *parameter);
+
 /* The chunk size of a BDAT argument (RFC 3030 section 2): digits, at most 2^62, then
  * nothing or blanks and LAST.  False: malformed. */
 bool command_chunk(const char *argument, uint64_t *size, bool *last) MUST_CHECK;

@@ -112,6 +112,9 @@ void config_dump(const struct config *cfg, bool texts, FILE *out);
  * name. */
 bool config_show(const struct config *cfg, const char *name, FILE *out);
 
+/* The word that an option of the kind "one of" has; NULL if there is none of that name. */
+const char *config_word(const struct config *cfg, const char *name);
+
 /* The option's name that is nearest to a misspelt one, or NULL. */
 const char *config_nearest(const char *name);
 

@@ -16,8 +16,8 @@
  * can forge a line; an over-long value is cut and ends in "...".
  *
  * Nothing here blocks: syslog and journal are datagrams that are dropped, and counted,
- * when the logger does not keep up.  Only stderr in the foreground may block, if what
- * reads it does.  Use from the loop's thread only.
+ * when the logger does not keep up; so are lines to a stderr that nobody reads.  Use from
+ * the loop's thread only.
  */
 
 #define LOG_EVENTS(E) \

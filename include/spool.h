@@ -21,8 +21,9 @@ struct spool;
 
 /*
  * What all spools together may use.  When memory is used up, messages go to files
- * earlier; when files are used up, messages wait (SPOOL_WAIT), but never the oldest, so
- * that there is always one that can go on.
+ * earlier; when files are used up, messages wait (SPOOL_WAIT).  There is always one that
+ * can go on: if none is sealed, and so about to go, the oldest may exceed the limit.  So
+ * the files never hold more than the limit and one message.
  */
 struct spool_budget;
 
@@ -41,6 +42,9 @@ enum spool_result {
 
 /* Called from the loop when a spool that was told to wait may try again. */
 typedef void spool_space_cb(void *arg);
+
+/* True if a file for a message can be made in DIRECTORY; false: errno. */
+bool spool_try(const char *directory) MUST_CHECK;
 
 /* The budget outlives every spool; wake-ups come from BASE. */
 struct spool_budget *spool_budget_new(struct event_base *base,

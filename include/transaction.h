@@ -17,6 +17,7 @@ struct transaction {
 	struct log_ctx log;
 	char *sender;			/* owned; NULL: not known */
 	unsigned recipients;		/* that the server accepted */
+	char *recipient;		/* the first of them, owned; NULL: not known */
 	struct body_decoder decoder;
 	struct body_encoder encoder;
 	struct evbuffer *message;	/* decoded, on its way to spool and server */
@@ -39,6 +40,10 @@ struct transaction {
 
 struct transaction *transaction_new(const struct log_ctx *session, unsigned number,
 				    const char *sender);
+
+/* The server accepted a recipient; PATH may be NULL. */
+void transaction_add_recipient(struct transaction *mail, const char *path);
+
 void transaction_free(struct transaction *mail);	/* NULL is fine */
 
 #endif

@@ -51,6 +51,9 @@ struct verdict {		/* what we do about it */
 void verdict_weigh(struct verdict *verdict, const struct config *cfg,
 		   const struct finding *found, size_t count);
 
+/* The graver finding has the larger number. */
+int finding_gravity(enum finding_kind kind);
+
 /* "clean", "virus", "unscannable", "failed", "bare-newline": words of the log. */
 const char *finding_word(enum finding_kind kind);
 const char *verdict_word(enum verdict_act act);

@@ -170,6 +170,9 @@ fill_engine(struct cl_engine *engine, const struct config *cfg, const char *dire
 		return false;
 	}
 	clamav_set_callbacks(engine);
+	log_event(NULL, LOG_SCANNER_EVENT, log_text("text", "signatures are loaded"),
+	          log_number("signatures", count), log_text("from", signatures(cfg)),
+	          log_text("libclamav", cl_retver()));
 	return true;
 }
 

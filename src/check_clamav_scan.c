@@ -37,30 +37,13 @@ static _Thread_local char complaint[256];
 
 /* -- what is found ---------------------------------------------------------------- */
 
-static int
-gravity(enum finding_kind kind)
-{
-	switch (kind) {
-	case FOUND_NOTHING:
-		return 0;
-	case FOUND_UNSCANNABLE:
-		return 1;
-	case FOUND_FAILED:
-		return 2;
-	case FOUND_BARE_NEWLINE:
-	case FOUND_VIRUS:
-		return 3;
-	}
-	abort();
-}
-
 /* Keeps the gravest; of two like it, the first. */
 static void
 note(struct clamav_scan *scan, enum finding_kind kind, const char *name)
 {
 	struct finding *found = &scan->found;
 
-	if (gravity(kind) <= gravity(found->kind))
+	if (finding_gravity(kind) <= finding_gravity(found->kind))
 		return;
 	found->kind = kind;
 	snprintf(found->name, sizeof found->name, "%s", name);

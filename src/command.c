@@ -203,6 +203,22 @@ command_path(const char *argument, const char *keyword, size_t *size)
 }
 
 bool
+command_has_parameter(const char *argument, const char *parameter)
+{
+	const char *word = skip_blanks(word_end(argument));
+
+	while (*word != '\0') {
+		const char *end = word_end(word);
+
+		if ((size_t)(end - word) == strlen(parameter) &&
+		    strncasecmp(word, parameter, strlen(parameter)) == 0)
+			return true;
+		word = skip_blanks(end);
+	}
+	return false;
+}
+
+bool
 command_chunk(const char *argument, uint64_t *size, bool *last)
 {
 	const uint64_t most = UINT64_C(1) << 62;

@@ -261,10 +261,6 @@ note_doubtful(struct reading *reading)
 		note_at(reading, 1,
 		        "antivirus_type: is not given; 1.4 did not scan then, and "
 		        "this version does");
-	if (cfg->legacy && cfg->limit_fsize >= 0)
-		note_at(reading, line_of(reading, "limit_fsize"),
-		        "limit_fsize: a message that is larger ended one session of "
-		        "1.4, and ends this whole daemon; better delete it");
 	note_memory_limit(reading, "limit_virt_size", cfg->limit_virt_size);
 	note_memory_limit(reading, "limit_data_size", cfg->limit_data_size);
 	if (cfg->mode != ROUTE_BY_FIXED && cfg->fixed_server[0])
@@ -423,8 +419,10 @@ config_import(const char *file, FILE *out, char *why, size_t why_size,
 		.arg = arg,
 	};
 	struct config *cfg = load(&reading);
-	bool fits = cfg && strlen(reading.imported) <= CONFIG_LARGEST_FILE;
+	bool fits;
 
+	assert(!cfg || reading.imported);
+	fits = cfg && strlen(reading.imported) <= CONFIG_LARGEST_FILE;
 	if (fits)
 		fputs(reading.imported, out);
 	else if (cfg)

@@ -638,6 +638,19 @@ distance(const char *a, const char *b)
 }
 
 const char *
+config_word(const struct config *cfg, const char *name)
+{
+	const struct option *opt = option_find(name, strlen(name));
+
+	if (!opt || opt->kind != OPTION_WORD)
+		return NULL;
+	for (const struct word *word = opt->words; word->text; word++)
+		if (word->value == *(const int *)option_field(cfg, opt))
+			return word->text;
+	return NULL;
+}
+
+const char *
 config_nearest(const char *name)
 {
 	size_t nearest = strlen(name) / 3 + 2; /* what is farther is no misspelling */

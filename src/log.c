@@ -4,6 +4,8 @@
 #include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -251,6 +253,18 @@ datagram(const char *text, size_t size)
 	lost++;
 }
 
+/* A pipe that has room has it for PIPE_BUF bytes, and no line is longer: so a reader that
+ * stops reading costs lines, and does not stop the mail. */
+static bool
+stderr_has_room(void)
+{
+	struct pollfd at = { .fd = STDERR_FILENO, .events = POLLOUT };
+
+	return poll(&at, 1, 0) == 1 && (at.revents & POLLOUT);
+}
+
+_Static_assert(LINE_SIZE <= PIPE_BUF, "a line that pipes take whole");
+
 static void
 line_write(struct line *line, int level)
 {
@@ -260,7 +274,8 @@ line_write(struct line *line, int level)
 	switch (sink) {
 	case LOG_TO_STDERR:
 		line->text[line->text_used++] = '\n'; /* append() left room for a NUL */
-		if (write(STDERR_FILENO, line->text, line->text_used) < 0)
+		if (!stderr_has_room() ||
+		    write(STDERR_FILENO, line->text, line->text_used) < 0)
 			lost++;
 		return;
 	case LOG_TO_SYSLOG:

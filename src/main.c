@@ -334,9 +334,11 @@ parse(struct wish *wish, int argc, char **argv)
 	int letter;
 
 	options_of_tasks(letters, longs);
+	opterr = 0;
 	while ((letter = getopt_long(argc, argv, letters, longs, NULL)) != -1) {
 		if (letter == '?')
-			return misused(NULL), false;
+			return misused("no such option, or it lacks its argument"),
+			       false;
 		if (letter == 'f') {
 			wish->foreground = true;
 			continue;

@@ -200,6 +200,18 @@ hear_signals(struct service *service)
 	}
 }
 
+static void
+log_start(const struct config *cfg)
+{
+	log_event(NULL, LOG_START_EVENT, log_text("version", PROGRAM_VERSION),
+	          log_number("pid", getpid()), log_text("config", cfg->file),
+	          log_text("mode", config_word(cfg, "mode")),
+	          log_text("scanner", config_word(cfg, "antivirus_type")),
+	          log_number("port", cfg->port), log_number("user", geteuid()));
+	if (check_stages(cfg) == 0)
+		note("nothing is scanned: antivirus_type = off", NULL);
+}
+
 static bool
 start(struct service *service)
 {
@@ -217,9 +229,7 @@ start(struct service *service)
 	listen_all(service);
 	hear_signals(service);
 	service->started = time(NULL);
-	log_event(NULL, LOG_START_EVENT, log_text("version", PROGRAM_VERSION),
-	          log_number("pid", getpid()), log_text("config", cfg->file),
-	          log_number("port", cfg->port), log_number("user", geteuid()));
+	log_start(cfg);
 	return true;
 }
 
@@ -275,7 +285,8 @@ service_run(struct config *cfg, bool foreground)
 	bool served = false;
 
 	signal(SIGPIPE, SIG_IGN);
-	signal(SIGHUP, SIG_IGN); /* until there is a loop that hears them */
+	signal(SIGXFSZ, SIG_IGN); /* limit_fsize: one message fails, not the daemon */
+	signal(SIGHUP, SIG_IGN);  /* until there is a loop that hears them */
 	signal(SIGUSR1, SIG_IGN);
 	if (service_prepare(&service) &&
 	    (foreground || background_begin(&background)) && start(&service)) {

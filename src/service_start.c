@@ -158,9 +158,9 @@ make_directories(const struct config *cfg)
 static bool
 check_spool(const struct config *cfg)
 {
-	if (check_stages(cfg) == 0 || access(cfg->spool_path, W_OK | X_OK) == 0)
+	if (check_stages(cfg) == 0 || spool_try(cfg->spool_path))
 		return true;
-	return service_fail("spool_path = \"%s\": cannot write there: %s",
+	return service_fail("spool_path = \"%s\": cannot make a file there: %s",
 	                    cfg->spool_path, strerror(errno));
 }
 

@@ -53,15 +53,32 @@ on_last_of_group(struct session *s, const struct command *command)
 	pass(s, command)->ends_group = true;
 }
 
+/* Passes on a command about an address, which is remembered until its reply. */
 static void
-on_mail(struct session *s, const struct command *command)
+pass_address(struct session *s, const struct command *command, const char *keyword)
 {
 	size_t size;
-	const char *path = command_path(command->argument, "FROM", &size);
+	const char *path = command_path(command->argument, keyword, &size);
 	struct expected *reply = pass(s, command);
 
 	if (path)
 		reply->text = xstrndup(path, size);
+}
+
+/* BINARYMIME (RFC 3030 section 3) is hidden: its content has no lines to find a dot in. */
+static void
+on_mail(struct session *s, const struct command *command)
+{
+	if (command_has_parameter(command->argument, "BODY=BINARYMIME"))
+		session_answer(s, 555, "5.5.4", s->cfg->msg_unimpl_command);
+	else
+		pass_address(s, command, "FROM");
+}
+
+static void
+on_rcpt(struct session *s, const struct command *command)
+{
+	pass_address(s, command, "TO");
 }
 
 /* ---- not passing on ------------------------------------------------------- */
@@ -113,7 +130,7 @@ static command_cb *const handlers[VERB_COUNT] = {
 	[VERB_HELO] = on_last_of_group,
 	[VERB_EHLO] = on_last_of_group,
 	[VERB_MAIL] = on_mail,
-	[VERB_RCPT] = on_plain,
+	[VERB_RCPT] = on_rcpt,
 	[VERB_DATA] = on_last_of_group,
 	[VERB_BDAT] = on_bdat,
 	[VERB_RSET] = on_plain,

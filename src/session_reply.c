@@ -2,6 +2,7 @@
 
 #include "stats.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 /*
@@ -61,13 +62,14 @@ mail_accepted(struct session *s, const char *sender)
 }
 
 static void
-content_answered(struct session *s, int code)
+content_answered(struct session *s, int code, const char *words)
 {
 	bool accepted = code >= 200 && code <= 299;
 
 	log_event(&s->mail->log, LOG_DELIVERED_EVENT,
 	          log_text("accepted", accepted ? "yes" : "no"),
-	          log_number("code", code), log_text("from", s->mail->sender),
+	          log_number("code", code), log_text("reply", words),
+	          log_text("from", s->mail->sender), log_text("to", s->mail->recipient),
 	          log_number("rcpts", s->mail->recipients),
 	          log_number("size", (int64_t)s->mail->size));
 	s->delivered += accepted;
@@ -118,7 +120,7 @@ command_answered(struct session *s, enum verb verb, const char *about, int code)
 	else if (verb == VERB_MAIL)
 		mail_accepted(s, about);
 	else if (verb == VERB_RCPT && s->mail)
-		s->mail->recipients++;
+		transaction_add_recipient(s->mail, about);
 	else if (verb == VERB_RSET || verb == VERB_HELO || verb == VERB_EHLO)
 		mail_forget(s);
 }
@@ -176,12 +178,23 @@ note_ehlo(struct session *s, const struct expected *due, const struct reply *rep
 		s->enhanced = s->auth_offered = false;
 }
 
+static void
+copy_words(const struct reply *reply, char *words, size_t size)
+{
+	struct reply_line line;
+	size_t at = 0;
+
+	if (reply_next_line(reply, &at, &line))
+		snprintf(words, size, "%.*s", (int)line.size, line.text);
+}
+
 /* The entry leaves the queue before its consequences: they may queue others. */
 static void
 on_due_reply(struct session *s, struct expected *due, const struct reply *reply)
 {
 	struct expected was = *due;
 	int code = reply->code;
+	char words[256] = "";
 
 	if (!makes_sense(due, code)) {
 		session_end(s, END_PROTOCOL);
@@ -189,6 +202,7 @@ on_due_reply(struct session *s, struct expected *due, const struct reply *reply)
 	}
 	forward(s, due, reply);
 	note_ehlo(s, due, reply);
+	copy_words(reply, words, sizeof(words));
 	evbuffer_drain(conn_input(s->server), reply->size);
 	due->text = NULL; /* ours now */
 	pipeline_done(&s->owed);
@@ -204,7 +218,7 @@ on_due_reply(struct session *s, struct expected *due, const struct reply *reply)
 			auth_answered(s, code);
 		break;
 	case SUBJECT_CONTENT:
-		content_answered(s, code);
+		content_answered(s, code, words);
 		break;
 	}
 	free(was.text);

@@ -72,7 +72,7 @@ static const struct session_rule {
 	                     expired_client, MAY(CLOSING), true },
 	[SESSION_TAKEOVER] = { "takeover", LIMIT(timeout_session),
 	                       session_turn_takeover, expired_client, MAY(CLOSING),
-	                       true },
+	                       false },
 	[SESSION_CLOSING] = { "closing", LIMIT(timeout_close), turn_closing,
 	                      expired_closing, 0, false },
 	[SESSION_DEAD] = { "dead", LIMIT(timeout_close), turn_nothing, expired_closing,

@@ -33,6 +33,7 @@ struct spool_budget {
 	struct spool_limits limits; /* limits.path is ours */
 	size_t memory_used;
 	uint64_t disk_used;
+	uint64_t disk_sealed;     /* of disk_used: of messages that will soon be gone */
 	struct spool_list by_age; /* the open ones, oldest first */
 	struct spool_list waiters;
 	struct event *wake;
@@ -161,6 +162,8 @@ spool_close(struct spool *spool)
 		return;
 	waiter_remove(spool);
 	spool->open = false;
+	if (spool->fd >= 0)
+		budget->disk_sealed += spool->size;
 	TAILQ_REMOVE(&budget->by_age, spool, by_age);
 	budget_rouse(budget); /* another one is the oldest now */
 }
@@ -173,6 +176,7 @@ spool_drop(struct spool *spool)
 	spool_close(spool);
 	if (spool->fd >= 0) {
 		close(spool->fd);
+		spool->budget->disk_sealed -= spool->size;
 		budget_charge(spool->budget, 0, -(int64_t)spool->size);
 	} else {
 		free(spool->memory);
@@ -211,6 +215,17 @@ file_open(const char *directory)
 		unlink(name);
 	free(name);
 	return fd;
+}
+
+bool
+spool_try(const char *directory)
+{
+	int fd = file_open(directory);
+
+	if (fd < 0)
+		return false;
+	close(fd);
+	return true;
 }
 
 static bool
@@ -276,14 +291,18 @@ grow(struct spool *spool, size_t more)
 	return true;
 }
 
+/* Beyond the limit only the oldest may go on, and not even that one while there are
+ * messages to wait for that are complete and will soon be gone. */
 static bool
 disk_allows(const struct spool *spool, size_t more)
 {
 	const struct spool_budget *budget = spool->budget;
 	uint64_t new_bytes = more + (spool->fd < 0 ? spool->size : 0);
 
-	return budget->limits.disk_all == 0 || TAILQ_FIRST(&budget->by_age) == spool ||
-	       budget->disk_used + new_bytes <= budget->limits.disk_all;
+	if (budget->limits.disk_all == 0 ||
+	    budget->disk_used + new_bytes <= budget->limits.disk_all)
+		return true;
+	return TAILQ_FIRST(&budget->by_age) == spool && budget->disk_sealed == 0;
 }
 
 static bool

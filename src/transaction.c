@@ -14,6 +14,13 @@ transaction_new(const struct log_ctx *session, unsigned number, const char *send
 }
 
 void
+transaction_add_recipient(struct transaction *mail, const char *path)
+{
+	if (mail->recipients++ == 0 && path)
+		mail->recipient = xstrdup(path);
+}
+
+void
 transaction_free(struct transaction *mail)
 {
 	if (!mail)
@@ -25,5 +32,6 @@ transaction_free(struct transaction *mail)
 	if (mail->message)
 		evbuffer_free(mail->message);
 	free(mail->sender);
+	free(mail->recipient);
 	free(mail);
 }

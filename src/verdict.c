@@ -39,8 +39,8 @@ verdict_word(enum verdict_act act)
 	abort(); /* no such thing: a verdict */
 }
 
-static int
-gravity(enum finding_kind kind)
+int
+finding_gravity(enum finding_kind kind)
 {
 	switch (kind) {
 	case FOUND_NOTHING:
@@ -129,7 +129,7 @@ weight(const struct config *cfg, enum finding_kind kind)
 {
 	bool delivers = rule_for(cfg, kind).act == VERDICT_DELIVER;
 
-	return gravity(kind) + (delivers ? 0 : MOST_GRAVE + 1);
+	return finding_gravity(kind) + (delivers ? 0 : MOST_GRAVE + 1);
 }
 
 static void

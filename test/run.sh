@@ -55,6 +55,6 @@ still=
 if setarch "$(uname -m)" -R true 2>/dev/null; then
 	still="setarch $(uname -m) -R"
 fi
-# Most tests wait most of the time (for a timeout, for a silence to be one): 3 a processor.
+# Most tests wait most of the time (for a timeout, for a silence to be one): two a processor.
 # shellcheck disable=SC2086 # $still is words
-exec $still /usr/bin/python3 test/all.py run build $((jobs * 3)) "$@"
+exec $still /usr/bin/python3 test/all.py run build $((jobs * 2)) "$@"

@@ -1,7 +1,10 @@
 """Reads a dialog: a text file into a list of steps.  README.md explains the syntax."""
+import base64
 import dataclasses
+import io
 import pathlib
 import re
+import zipfile
 
 WAYS = ("whole", "bytes", "glued")
 
@@ -82,12 +85,26 @@ def big(size):
     return b"".join(out)
 
 
+def bomb(megabytes):
+    """A header and a zip in base64, which unpacks to so many megabytes of text."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr(zipfile.ZipInfo("bomb.txt"),
+                         b"the same again and again " * (megabytes * 41943),
+                         compress_type=zipfile.ZIP_DEFLATED)
+    encoded = base64.encodebytes(packed.getvalue()).replace(b"\n", b"\r\n")
+    return (b"MIME-Version: 1.0\r\nContent-Type: application/zip; name=b.zip\r\n"
+            b"Content-Transfer-Encoding: base64\r\n\r\n" + encoded)
+
+
 def payload(word, argument):
     """The bytes that C:WORD ARGUMENT sends and S<WORD ARGUMENT expects."""
     if word == "raw":
         return unescape(argument)
     if word == "eicar":
         return EICAR + b"\r\n"
+    if word == "bomb":
+        return bomb(int(argument))
     if word == "big":
         return big(int(argument))
     if word == "repeat":

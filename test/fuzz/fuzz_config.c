@@ -8,7 +8,8 @@
 /*
  * Any file is read, or refused with words that name it.  What is read survives being
  * written and read again.  What is not of 1.4 is tried as that too: the text made of it
- * must hold nothing but names and values that libconfuse is allowed to see.
+ * must hold nothing but names and values that libconfuse is allowed to see.  What can be
+ * imported gives the same when it is imported or read as it is.
  */
 
 #define MUST(condition) \
@@ -36,21 +37,63 @@ load(const void *data, size_t size, char *why, size_t why_size)
 }
 
 static void
-write_and_read_again(const struct config *cfg)
+must_give_the_same(const char *text, size_t size, const struct config *cfg)
 {
-	char *text, why[512];
-	size_t size;
-	FILE *out = open_memstream(&text, &size);
-	struct config *again;
+	char why[512];
+	struct config *again = load(text, size, why, sizeof(why));
 
-	MUST(out);
-	config_dump(cfg, true, out);
-	fclose(out);
-	again = load(text, size, why, sizeof(why));
 	MUST(again && !again->legacy);
 	for (const struct option *opt = config_options; opt->kind != OPTION_NONE; opt++)
 		MUST(option_equal(opt, cfg, again));
 	config_drop(again);
+}
+
+static void
+write_and_read_again(const struct config *cfg)
+{
+	char *text;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+
+	MUST(out);
+	config_dump(cfg, true, out);
+	fclose(out);
+	must_give_the_same(text, size, cfg);
+	free(text);
+}
+
+static size_t
+count_lines(const char *text, size_t size)
+{
+	size_t lines = 0;
+
+	for (size_t i = 0; i < size; i++)
+		lines += text[i] == '\n';
+	return lines;
+}
+
+/* CFG: what the same file is as it is, or NULL. */
+static void
+import_and_read(const void *data, size_t size, const struct config *cfg)
+{
+	int fd = memfd_create("config", MFD_CLOEXEC);
+	char file[64], why[512], *text;
+	size_t text_size;
+	FILE *out = open_memstream(&text, &text_size);
+	bool good;
+
+	MUST(out && fd >= 0 && write(fd, data, size) == (ssize_t)size);
+	snprintf(file, sizeof(file), "/proc/self/fd/%d", fd);
+	good = config_import(file, out, why, sizeof(why), NULL, NULL);
+	fclose(out);
+	close(fd);
+	MUST(good || (text_size == 0 && strncmp(why, file, strlen(file)) == 0));
+	MUST(good || !cfg || !cfg->legacy);
+	if (good) {
+		MUST(cfg);
+		must_give_the_same(text, text_size, cfg);
+		MUST(count_lines(text, text_size) == count_lines(data, size));
+	}
 	free(text);
 }
 
@@ -82,6 +125,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (cfg)
 		write_and_read_again(cfg);
+	import_and_read(data, size, cfg);
 	config_drop(cfg);
 	memcpy(text, data, size);
 	text[size] = '\0';

@@ -310,6 +310,30 @@ the_path_is_found(void **unused)
 }
 
 static void
+parameters_are_whole_words(void **unused)
+{
+	static const struct {
+		const char *argument;
+		bool has;
+	} lines[] = {
+		{ "FROM:<a@b> BODY=BINARYMIME", true },
+		{ "FROM:<a@b> SIZE=1\tbody=BinaryMime  RET=HDRS", true },
+		{ "FROM: <a@b> BODY=BINARYMIME", true },
+		{ "FROM:<a@b>", false },
+		{ "FROM:<a@b> BODY=BINARYMIMES", false },
+		{ "FROM:<a@b> XBODY=BINARYMIME", false },
+		{ "FROM:<a@b> BODY=8BITMIME", false },
+		{ "", false },
+	};
+
+	(void)unused;
+	for (size_t n = 0; n < sizeof(lines) / sizeof(lines[0]); n++)
+		if (command_has_parameter(lines[n].argument, "BODY=BINARYMIME") !=
+		    lines[n].has)
+			fail_msg("%s", lines[n].argument);
+}
+
+static void
 chunk_sizes_are_taken_strictly(void **unused)
 {
 	static const struct {
@@ -373,6 +397,7 @@ main(void)
 		cmocka_unit_test(long_lines_end_where_the_limit_says),
 		cmocka_unit_test(a_line_without_end_is_not_kept),
 		cmocka_unit_test(the_path_is_found),
+		cmocka_unit_test(parameters_are_whole_words),
 		cmocka_unit_test(chunk_sizes_are_taken_strictly),
 	};
 

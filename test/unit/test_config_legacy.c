@@ -165,8 +165,7 @@ static const struct config_row lines[] = {
 	  "note 2: limit_data_size: 67108864 is not possible any more; -1 is used\n" },
 	{ "limit_virt_size 2G\n", "limit_virt_size = 2147483648\n" },
 	{ "limit_fsize 100M\n",
-	  "note 1: limit_fsize: a message that is larger ended one session of 1.4, and "
-	  "ends this whole daemon; better delete it\nlimit_fsize = 104857600\n" },
+	  "limit_fsize = 104857600\n" },
 	/* the state file */
 	{ "statefile /var/run/smtp-gated/state\n",
 	  "statefile = \"/var/run/smtp-gated/state\"\n" },
