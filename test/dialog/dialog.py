@@ -22,9 +22,10 @@ from peers import PATIENCE, Peers
 COMPLAINTS = (AssertionError, OSError, subprocess.SubprocessError)
 
 
-def free_address(story, way):
+def free_address(story, way, server_port):
     """Where the gateway shall listen.  Each run has a loopback address of its own, so that
-    runs side by side cannot steal each other's port."""
+    runs side by side cannot steal each other's port; and never the server's number, for a
+    server there would be the gateway itself."""
     host, family = story.client, socket.AF_INET6
     if not host:
         lane = stories.WAYS.index(way) if way in stories.WAYS else 0
@@ -34,7 +35,8 @@ def free_address(story, way):
     with socket.socket(family, socket.SOCK_STREAM) as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind((host, 0))
-        return host, sock.getsockname()[1]
+        port = sock.getsockname()[1]
+    return (host, port) if port != server_port else free_address(story, way, server_port)
 
 
 def open_server(story):
@@ -105,7 +107,7 @@ def tell(story, gateway, peers):
 def hold(program, story, way, args):
     """Holds one dialog one way.  Returns the complaint, "" if there is none."""
     listener, hoard = open_server(story)
-    address = free_address(story, way)
+    address = free_address(story, way, listener.getsockname()[1])
     gateway = gateways.Gateway(story, address, listener.getsockname())
     peers = Peers(listener, address, "1" if way == "bytes" else way, story.window)
     complaint = ""

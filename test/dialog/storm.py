@@ -351,7 +351,8 @@ class Storm:
             f"relay_buffer = {chance.choice((65536, 262144))}",
             f"buffer_size = {chance.choice((512, 65536))}",
             f"spool_memory_each = {chance.choice((4096, 262144))}"])
-        self.address = dialog.free_address(self.story, "whole")
+        self.address = dialog.free_address(self.story, "whole",
+                                           self.listener.getsockname()[1])
         self.gateway = gateways.Gateway(self.story, self.address,
                                         self.listener.getsockname())
         self.gateway.start(program, self.story)

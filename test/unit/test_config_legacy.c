@@ -164,8 +164,7 @@ static const struct config_row lines[] = {
 	  "note 1: limit_virt_size: 67108864 is not possible any more; -1 is used\n"
 	  "note 2: limit_data_size: 67108864 is not possible any more; -1 is used\n" },
 	{ "limit_virt_size 2G\n", "limit_virt_size = 2147483648\n" },
-	{ "limit_fsize 100M\n",
-	  "limit_fsize = 104857600\n" },
+	{ "limit_fsize 100M\n", "limit_fsize = 104857600\n" },
 	/* the state file */
 	{ "statefile /var/run/smtp-gated/state\n",
 	  "statefile = \"/var/run/smtp-gated/state\"\n" },

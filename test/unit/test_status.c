@@ -21,7 +21,7 @@
 
 /* A real file in a directory of its own; sessions between real sockets, where needed. */
 
-static char directory[64], path[96], why[512];
+static char directory[64], path[128], why[512];
 static struct config *cfg;
 
 static const char *
