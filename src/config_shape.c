@@ -177,13 +177,12 @@ refuse_next(struct statement *found, const struct token *value,
 		      shown(value), value->at, shown(next), next->at);
 	else if (opt && is_string(opt))
 		fault(found, next->line,
-		      "a value with a blank or any of = { } , \" ' in it needs quotes "
-		      "around all of it; %.*s is behind its end",
+		      "\"%.*s\" is not part of the value: one with a blank or any of "
+		      "= { } , \" ' in it needs quotes around all of it",
 		      shown(next), next->at);
 	else
 		fault(found, next->line,
-		      "%.*s is behind the end of the value; a comment begins with "
-		      "\"#\"",
+		      "\"%.*s\" is not part of the value; a comment begins with \"#\"",
 		      shown(next), next->at);
 }
 

@@ -17,10 +17,10 @@
 #define NO_COMMENT \
 	"\"#\" in a value needs quotes around all of it; before a comment there must " \
 	"be a blank\n"
-#define NEEDS_QUOTES \
-	"a value with a blank or any of = { } , \" ' in it needs quotes around all " \
-	"of it; "
-#define PAST_END     " is behind its end\n"
+#define NEEDS_QUOTES(what) \
+	"\"" what \
+	"\" is not part of the value: one with a blank or any of = { } , \" ' " \
+	"in it needs quotes around all of it\n"
 #define NEEDS_BRACES "more than one value needs braces and commas: {a, b}\n"
 #define STAR(line)   #line ": \"*\" needs quotes around its value\n"
 
@@ -273,15 +273,15 @@ static const struct config_row refused[] = {
 	  "1: port: \"mode\" must begin a line: one option in each\n" },
 	{ "port = 25 /* a\n*/ mode = netfilter\nprot = 1\n",
 	  "3: no such option: \"prot\"; did you mean \"port\"?\n" },
-	{ "msg_hello = Hello there\n", "1: msg_hello: " NEEDS_QUOTES "there" PAST_END },
+	{ "msg_hello = Hello there\n", "1: msg_hello: " NEEDS_QUOTES("there") },
 	{ "msg_hello = it's\nport = 1 'x'\n",
 	  "1: a string begins with ' and does not end in this line\n"
-	  "2: port: 'x' is behind the end of the value; a comment begins with "
+	  "2: port: \"'x'\" is not part of the value; a comment begins with "
 	  "\"#\"\n" },
 	{ "msg_hello = \"Hello\" \"there\"\n",
-	  "1: msg_hello: " NEEDS_QUOTES "\"there\"" PAST_END },
-	{ "msg_hello = a=b\n", "1: msg_hello: " NEEDS_QUOTES "=" PAST_END },
-	{ "msg_hello = a, b\n", "1: msg_hello: " NEEDS_QUOTES "," PAST_END },
+	  "1: msg_hello: " NEEDS_QUOTES("\"there\"") },
+	{ "msg_hello = a=b\n", "1: msg_hello: " NEEDS_QUOTES("=") },
+	{ "msg_hello = a, b\n", "1: msg_hello: " NEEDS_QUOTES(",") },
 	{ "msg_hello = a#b\n", "1: " NO_COMMENT },
 	{ "port = 25# the usual\n", "1: " NO_COMMENT },
 	{ "timeout_idle = 5 m\n",
@@ -294,7 +294,7 @@ static const struct config_row refused[] = {
 	  "1: port: a comment behind a value begins with \"#\"; \";\" is one at the "
 	  "beginning of a line only\n" },
 	{ "mode = netfilter really\n",
-	  "1: mode: really is behind the end of the value; a comment begins with "
+	  "1: mode: \"really\" is not part of the value; a comment begins with "
 	  "\"#\"\n" },
 	{ "bind_address = 1.2.3.4 5.6.7.8\n", "1: bind_address: " NEEDS_BRACES },
 	{ "bind_address = a, b\n", "1: bind_address: " NEEDS_BRACES },
