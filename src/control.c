@@ -25,12 +25,13 @@ struct daemon {
 	const struct config *cfg;
 	pid_t pid;
 	int handle;
+	char *state; /* its state file, seen from where we are */
 };
 
 enum {
 	ANSWER_MS = 5000,  /* to write a state file, or to end */
 	RELOAD_MS = 10000, /* names may have to be looked up */
-	BEFORE_MS = 2000,  /* see control_reload() */
+	BEFORE_MS = 2000,  /* see reload() */
 	LOOK_MS = 10,
 };
 
@@ -78,17 +79,15 @@ hold(struct daemon *d, char *why, size_t why_size)
 	still = pidfile_owner(d->cfg->pidfile, why, why_size);
 	if (d->handle >= 0 && still == d->pid)
 		return EXIT_SUCCESS;
-	if (d->handle >= 0)
-		close(d->handle);
 	return still < 0 ? failure(EXIT_FAILURE, "%s", why) : not_running(d->cfg);
 }
 
 static int
-find(struct daemon *d, const struct config *cfg)
+find(struct daemon *d)
 {
+	const struct config *cfg = d->cfg;
 	char why[1024];
 
-	*d = (struct daemon){ .cfg = cfg, .handle = -1 };
 	if (!cfg->pidfile[0])
 		return failure(EXIT_FAILURE,
 		               "pidfile is empty in %s: without it no daemon can be "
@@ -98,6 +97,26 @@ find(struct daemon *d, const struct config *cfg)
 	if (d->pid < 0)
 		return failure(EXIT_FAILURE, "%s", why);
 	return d->pid == 0 ? not_running(cfg) : hold(d, why, sizeof(why));
+}
+
+/* The daemon writes below its root directory. */
+static struct daemon
+daemon_of(const struct config *cfg)
+{
+	return (struct daemon){
+		.cfg = cfg,
+		.handle = -1,
+		.state = xasprintf("%s%s", cfg->chroot_path, cfg->statefile),
+	};
+}
+
+static int
+daemon_release(struct daemon *d, int code)
+{
+	if (d->handle >= 0)
+		close(d->handle);
+	free(d->state);
+	return code;
 }
 
 /* Here and below: EXIT_NOT_RUNNING and EXIT_NO_ANSWER still have to be said, by explain();
@@ -157,7 +176,7 @@ await(const struct daemon *d, const struct before *before, int patience_ms)
 {
 	int64_t until = now_ms() + patience_ms;
 
-	while (!is_fresh(before, d->cfg->statefile)) {
+	while (!is_fresh(before, d->state)) {
 		if (ends_within(d, LOOK_MS))
 			return EXIT_NOT_RUNNING;
 		if (now_ms() > until)
@@ -173,7 +192,7 @@ ask(const struct daemon *d, int patience_ms)
 	struct before before;
 	int code;
 
-	look_before(&before, d->cfg->statefile);
+	look_before(&before, d->state);
 	code = tell(d, SIGUSR1);
 	if (code == EXIT_SUCCESS)
 		code = await(d, &before, patience_ms);
@@ -191,21 +210,21 @@ explain(const struct daemon *d, int code)
 		return failure(code,
 		               "the daemon (pid %d) runs, but has not written "
 		               "statefile = \"%s\" in time; its log says why",
-		               (int)d->pid, d->cfg->statefile);
+		               (int)d->pid, d->state);
 	return code;
 }
 
 /* The whole of it, owned by the caller; NULL: it has been said why. */
 static char *
-read_state(const struct config *cfg)
+read_state(const struct daemon *d)
 {
-	FILE *file = fopen(cfg->statefile, "re");
+	FILE *file = fopen(d->state, "re");
 	char *text = NULL;
 	size_t size = 0;
 
 	/* There is no NUL in it: this reads to its end. */
 	if (!file || (getdelim(&text, &size, '\0', file) < 0 && ferror(file))) {
-		failure(EXIT_FAILURE, "statefile = \"%s\": %s", cfg->statefile,
+		failure(EXIT_FAILURE, "statefile = \"%s\": %s", d->state,
 		        strerror(errno));
 		free(text);
 		text = NULL;
@@ -218,16 +237,17 @@ read_state(const struct config *cfg)
 /* ---- -s and -S ------------------------------------------------------------------------------- */
 
 static int
-refresh(struct daemon *d, const struct config *cfg)
+refresh(struct daemon *d)
 {
+	const char *file = d->cfg->file;
 	int code;
 
-	if (!cfg->statefile[0])
+	if (!d->cfg->statefile[0])
 		return failure(EXIT_FAILURE,
 		               "statefile is empty in %s: the daemon has nowhere to "
 		               "write its state",
-		               cfg->file ? cfg->file : "this configuration");
-	code = find(d, cfg);
+		               file ? file : "this configuration");
+	code = find(d);
 	return code == EXIT_SUCCESS ? explain(d, ask(d, ANSWER_MS)) : code;
 }
 
@@ -239,31 +259,38 @@ print(const char *text)
 	return failure(EXIT_FAILURE, "standard output: %s", strerror(errno));
 }
 
-int
-control_status(const struct config *cfg)
+static int
+print_state(const struct daemon *d)
 {
-	struct daemon d;
-	int code = refresh(&d, cfg);
-	char *text;
+	char *text = read_state(d);
+	int code = text ? print(text) : EXIT_FAILURE;
 
-	if (code != EXIT_SUCCESS)
-		return code;
-	text = read_state(cfg);
-	code = text ? print(text) : EXIT_FAILURE;
 	free(text);
 	return code;
 }
 
 int
+control_status(const struct config *cfg)
+{
+	struct daemon d = daemon_of(cfg);
+	int code = refresh(&d);
+
+	if (code == EXIT_SUCCESS)
+		code = print_state(&d);
+	return daemon_release(&d, code);
+}
+
+int
 control_statefile(const struct config *cfg)
 {
-	struct daemon d;
-	int code = refresh(&d, cfg);
+	struct daemon d = daemon_of(cfg);
+	int code = refresh(&d);
 
-	if (code != EXIT_SUCCESS)
-		return code;
-	code = print(cfg->statefile);
-	return code == EXIT_SUCCESS ? print("\n") : code;
+	if (code == EXIT_SUCCESS)
+		code = print(d.state);
+	if (code == EXIT_SUCCESS)
+		code = print("\n");
+	return daemon_release(&d, code);
 }
 
 /* ---- -r ---------------------------------------------------------------------------------------- */
@@ -280,7 +307,7 @@ count_reloads(const struct daemon *d, struct reloads *reloads, int patience_ms)
 
 	if (code != EXIT_SUCCESS)
 		return code;
-	text = read_state(d->cfg);
+	text = read_state(d);
 	if (!text)
 		return EXIT_FAILURE;
 	reloads->done = status_number(text, "reloads");
@@ -324,27 +351,37 @@ counts_are_written(const struct config *cfg)
 
 /*
  * A daemon that does not answer before may still write to where its old configuration
- * says; the new one, if it takes it, will lead it here.  A failure it would tell there.
+ * says, or no counters; the new one, if it takes it, will make it tell here.  A failure it
+ * would tell there.
  */
-int
-control_reload(const struct config *cfg)
+static int
+reload(struct daemon *d)
 {
-	struct reloads before = { .done = -1, .failed = INT64_MAX };
-	struct daemon d;
-	int code = find(&d, cfg);
+	struct reloads before = { -1, -1 };
+	int code = find(d);
 
 	if (code != EXIT_SUCCESS)
 		return code;
-	if (!counts_are_written(cfg)) {
-		code = tell(&d, SIGHUP);
-		return code != EXIT_SUCCESS
-		               ? explain(&d, code)
-		               : print("told; its log says whether it has reloaded\n");
+	if (!counts_are_written(d->cfg)) {
+		code = explain(d, tell(d, SIGHUP));
+		return code == EXIT_SUCCESS
+		               ? print("told; its log says whether it has reloaded\n")
+		               : code;
 	}
-	code = count_reloads(&d, &before, BEFORE_MS);
+	code = count_reloads(d, &before, BEFORE_MS);
+	if (before.done < 0)
+		before = (struct reloads){ .done = 0, .failed = INT64_MAX };
 	if (code == EXIT_SUCCESS || code == EXIT_NO_ANSWER)
-		code = tell(&d, SIGHUP);
-	return code == EXIT_SUCCESS ? await_reload(&d, &before) : explain(&d, code);
+		code = tell(d, SIGHUP);
+	return code == EXIT_SUCCESS ? await_reload(d, &before) : explain(d, code);
+}
+
+int
+control_reload(const struct config *cfg)
+{
+	struct daemon d = daemon_of(cfg);
+
+	return daemon_release(&d, reload(&d));
 }
 
 /* ---- -K ------------------------------------------------------------------------------------------ */
@@ -353,7 +390,7 @@ static int
 still_serves(const struct daemon *d)
 {
 	int code = d->cfg->statefile[0] ? ask(d, ANSWER_MS) : EXIT_NO_ANSWER;
-	char *text = code == EXIT_SUCCESS ? read_state(d->cfg) : NULL;
+	char *text = code == EXIT_SUCCESS ? read_state(d) : NULL;
 	int64_t sessions = text ? status_number(text, "sessions_now") : -1;
 
 	free(text);
@@ -371,16 +408,23 @@ still_serves(const struct daemon *d)
 	               (int)d->pid, sessions, sessions == 1 ? "" : "s");
 }
 
-int
-control_stop(const struct config *cfg)
+static int
+stop(struct daemon *d)
 {
-	struct daemon d;
-	int code = find(&d, cfg);
+	int code = find(d);
 
 	if (code != EXIT_SUCCESS)
 		return code;
-	code = tell(&d, SIGTERM);
+	code = tell(d, SIGTERM);
 	if (code == EXIT_FAILURE)
 		return code;
-	return ends_within(&d, ANSWER_MS) ? EXIT_SUCCESS : still_serves(&d);
+	return ends_within(d, ANSWER_MS) ? EXIT_SUCCESS : still_serves(d);
+}
+
+int
+control_stop(const struct config *cfg)
+{
+	struct daemon d = daemon_of(cfg);
+
+	return daemon_release(&d, stop(&d));
 }

@@ -72,6 +72,7 @@ raise_descriptors(const struct config *cfg)
 	                           "raise the limit (LimitNOFILE= of the unit, ulimit "
 	                           "-n) or lower max_connections"),
 	          log_number("max_connections", cfg->max_connections),
+	          log_number("needed", (int64_t)want),
 	          log_number("descriptors", (int64_t)limit.rlim_cur));
 }
 

@@ -323,7 +323,8 @@ sessions_each(const struct sessions *all,
 	const struct session *s;
 	struct session_info info;
 
-	TAILQ_FOREACH (s, &all->alive, link) {
+	TAILQ_FOREACH(s, &all->alive, link)
+	{
 		describe(s, &info);
 		each(&info, arg);
 	}

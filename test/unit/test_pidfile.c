@@ -17,7 +17,7 @@
 
 /* Real files, real locks, real processes, in a directory of its own. */
 
-static char directory[64], path[96], why[512];
+static char directory[64], path[128], why[512];
 
 static const char *
 in_directory(const char *name)
