@@ -70,7 +70,8 @@ struct config {
 
 /*
  * Reads FILE, native or of 1.4, or only the defaults when it is NULL.  On failure returns
- * NULL and leaves in WHY what to tell the administrator: "FILE:LINE: option: ...".
+ * NULL and leaves in WHY what to tell the administrator: "FILE:LINE: option: ...", one
+ * line for each of the first faults.
  * NOTED, unless NULL, is called for each thing that is no error but should be known: an
  * old syntax, an option of 1.4 that has no effect (any more, or yet).
  */
@@ -114,6 +115,10 @@ bool config_show(const struct config *cfg, const char *name, FILE *out);
 
 /* The word that an option of the kind "one of" has; NULL if there is none of that name. */
 const char *config_word(const struct config *cfg, const char *name);
+
+/* Puts into WORDS what became of an option of 1.4 that we do not have.  False: 1.4 had
+ * none of that name, or we have it. */
+bool config_old_option(const char *name, size_t size, char *words, size_t words_size);
 
 /* The option's name that is nearest to a misspelt one, or NULL. */
 const char *config_nearest(const char *name);

@@ -83,6 +83,9 @@ bool option_number(const struct option *opt, const char *text,
 bool option_number_of_old(const struct option *opt, const char *text,
 			  int64_t *number) MUST_CHECK;
 
+/* Called with what is wrong with a file, for each thing and in no certain order. */
+typedef void config_fault_cb(int line, const char *words, void *arg);
+
 /*
  * The text of a file, before libconfuse sees it.
  *
@@ -100,19 +103,28 @@ enum {
 char *config_read_text(int directory, const char *file, const char *shown, char *why,
 		       size_t why_size) MUST_CHECK;
 
-/* Tidies TEXT in place.  False: WHY begins with "LINE: ". */
-bool config_tidy(char *text, char *why, size_t why_size) MUST_CHECK;
+/* Tidies TEXT in place.  Lines that are refused become blank. */
+void config_tidy(char *text, config_fault_cb *refused, void *arg);
 
-/* Walks over the "name =" and "name +=" in a tidied text: set AT to the text and LINE to
- * 1, and call until it says that there is no more. */
-struct name_walk {
-	const char *at;
-	int line;	  /* of the name */
-	const char *name; /* not terminated */
-	size_t size;
-	bool adds;	  /* += */
+/*
+ * One option in a tidied text: "NAME = VALUE" or "NAME += VALUE", in a line of its own;
+ * only a list in braces may go on in others.  What libconfuse would read too, but
+ * otherwise than it was meant, is a fault.
+ */
+struct statement {
+	const char *next; /* set it to the text, and NEXT_LINE to 1 */
+	int next_line;
+	int line;		  /* of the name */
+	const char *name;	  /* not terminated; all ends before NEXT */
+	size_t size;		  /* 0: there is none */
+	const struct option *opt; /* NULL: there is none of that name */
+	bool adds;		  /* += */
+	int why_line;
+	char why[256]; /* what is wrong; empty: nothing */
 };
-bool config_next_name(struct name_walk *walk);
+
+/* Call until it says that there is no more. */
+bool config_next_statement(struct statement *found);
 
 /*
  * Files of smtp-gated 1.4: "name value" lines (reference: smtp-gated.conf(5), "Files of
@@ -128,15 +140,14 @@ enum config_syntax {
 };
 enum config_syntax config_syntax_of(const char *text);
 
-/* Returns the native form of TEXT (malloc'd), or NULL with the complaint in WHY.  That
- * and what is noted begin with "LINE: ".  KEEP: with the comments, and with new ones about
- * what is not as it was. */
-char *config_from_legacy(const char *text, bool keep, char *why, size_t why_size,
+/* Returns the native form of TEXT, malloc'd.  What is noted begins with "LINE: ".  A line
+ * that is refused is left empty.  KEEP: with the comments, and with new ones about what is
+ * not as it was. */
+char *config_from_legacy(const char *text, bool keep, config_fault_cb *refused,
 			 config_note_cb *noted, void *arg) MUST_CHECK;
 
-/* Puts into WORDS what became of an option, or of a value of an option, of 1.4 that we
- * do not have.  False: 1.4 had none of that name. */
-bool config_old_option(const char *name, size_t size, char *words, size_t words_size);
+/* Puts into WORDS what became of a value of an option of 1.4 that we do not have.  False:
+ * 1.4 had none of that name. */
 bool config_old_value(const char *name, const char *value, char *words,
 		      size_t words_size);
 

@@ -40,6 +40,15 @@ static cfg_opt_t grammar[] = {
 
 /* ---- words -------------------------------------------------------------------------- */
 
+enum {
+	FAULTS_TOLD = 10,
+};
+
+struct fault {
+	int line;
+	char *words;
+};
+
 /* One call of config_load_at() or config_import(). */
 struct reading {
 	int directory;
@@ -49,6 +58,8 @@ struct reading {
 	bool imports;
 	char *imported; /* native, as a person would write it */
 	struct config *cfg;
+	struct fault faults[FAULTS_TOLD]; /* by their lines */
+	size_t fault_count;
 	char *why;
 	size_t why_size;
 	config_note_cb *noted;
@@ -58,8 +69,27 @@ struct reading {
 /* libconfuse's callbacks have no argument for us: set while it is at work. */
 static struct reading *current;
 
-/* "FILE:LINE: ..."; returns false. */
-static bool PRINTF(3, 4)
+/* Keeps WORDS for tell_faults(); those of the last lines go if there are too many. */
+static void
+add_fault(struct reading *reading, int line, char *words)
+{
+	struct fault *faults = reading->faults;
+	size_t at = reading->fault_count;
+
+	if (at == FAULTS_TOLD && line >= faults[at - 1].line) {
+		free(words);
+		return;
+	}
+	if (at == FAULTS_TOLD)
+		free(faults[--at].words);
+	else
+		reading->fault_count++;
+	for (; at > 0 && faults[at - 1].line > line; at--)
+		faults[at] = faults[at - 1];
+	faults[at] = (struct fault){ line, words };
+}
+
+static void PRINTF(3, 4)
 	complain(struct reading *reading, int line, const char *format, ...)
 {
 	va_list args;
@@ -69,10 +99,35 @@ static bool PRINTF(3, 4)
 	if (vasprintf(&words, format, args) < 0)
 		abort();
 	va_end(args);
-	snprintf(reading->why, reading->why_size, "%s:%d: %s", reading->file, line,
-	         words);
-	free(words);
-	return false;
+	add_fault(reading, line, words);
+}
+
+static void
+refused(int line, const char *words, void *reading)
+{
+	add_fault(reading, line, xstrdup(words));
+}
+
+/* "FILE:LINE: ...", a line for each that there is room for. */
+static void
+tell_faults(struct reading *reading)
+{
+	char *to = reading->why;
+	size_t room = reading->why_size;
+
+	for (size_t i = 0; i < reading->fault_count; i++) {
+		const struct fault *fault = &reading->faults[i];
+		int size = snprintf(to, room, "%s%s:%d: %s", i > 0 ? "\n" : "",
+		                    reading->file, fault->line, fault->words);
+
+		if ((size_t)size >= room) {
+			if (i > 0)
+				*to = '\0';
+			return;
+		}
+		to += size;
+		room -= (size_t)size;
+	}
 }
 
 /* WORDS begin with "LINE: ". */
@@ -109,20 +164,19 @@ static void PRINTF(3, 4)
 static int
 line_of(const struct reading *reading, const char *name)
 {
-	struct name_walk walk = { .at = reading->text, .line = 1 };
+	struct statement walk = { .next = reading->text, .next_line = 1 };
 	int line = 0;
 
-	while (config_next_name(&walk))
-		if (walk.size == strlen(name) &&
-		    memcmp(walk.name, name, walk.size) == 0)
+	while (config_next_statement(&walk))
+		if (walk.opt && strcmp(walk.opt->name, name) == 0)
 			line = walk.line;
 	return line;
 }
 
 /* ---- reading ------------------------------------------------------------------------ */
 
-static bool
-refuse_unknown(struct reading *reading, const struct name_walk *walk)
+static void
+refuse_unknown(struct reading *reading, const struct statement *walk)
 {
 	char *name = xstrndup(walk->name, walk->size);
 	const char *nearest = config_nearest(name);
@@ -139,31 +193,49 @@ refuse_unknown(struct reading *reading, const struct name_walk *walk)
 		         "prints all that there are",
 		         name);
 	free(name);
-	return false;
 }
 
-/* libconfuse would tell of an unknown option as well, but not what to do about it. */
-static bool
-check_names(struct reading *reading)
+/* Notes what is given twice. */
+static void
+see_again(struct reading *reading, const struct statement *walk, int *line)
 {
-	struct name_walk walk = { .at = reading->text, .line = 1 };
+	if (*line && !walk->adds)
+		note_at(reading, walk->line,
+		        "%s: given again; this line counts, line %d does not",
+		        walk->opt->name, *line);
+	*line = walk->line;
+}
+
+/* What is wrong is blanked, so that libconfuse finds only what it can take or what it
+ * alone finds fault with. */
+static void
+blank(struct reading *reading, const struct statement *walk)
+{
+	for (char *at = reading->text + (walk->name - reading->text); at < walk->next;
+	     at++)
+		if (*at != '\n')
+			*at = ' ';
+}
+
+/* libconfuse would tell of most of this as well, but not what to do about it. */
+static void
+check_statements(struct reading *reading)
+{
+	struct statement walk = { .next = reading->text, .next_line = 1 };
 	int seen[OPTION_COUNT] = { 0 };
 
-	while (config_next_name(&walk)) {
-		const struct option *opt = option_find(walk.name, walk.size);
-		int *line;
-
-		if (!opt)
-			return refuse_unknown(reading, &walk);
-		line = &seen[opt - config_options];
-		if (*line && !walk.adds)
-			note_at(reading, walk.line,
-			        "%s: given again; this line counts, "
-			        "line %d does not",
-			        opt->name, *line);
-		*line = walk.line;
+	while (config_next_statement(&walk)) {
+		if (walk.size > 0 && !walk.opt)
+			refuse_unknown(reading, &walk);
+		else if (walk.why[0])
+			complain(reading, walk.why_line, "%s%s%s",
+			         walk.opt ? walk.opt->name : "", walk.opt ? ": " : "",
+			         walk.why);
+		else
+			see_again(reading, &walk, &seen[walk.opt - config_options]);
+		if (!walk.opt || walk.why[0])
+			blank(reading, &walk);
 	}
-	return true;
 }
 
 static void
@@ -171,27 +243,60 @@ confuse_complains(cfg_t *parsed, const char *format, va_list args)
 {
 	char *words;
 
-	if (current->why[0])
-		return; /* the first complaint is the one that matters */
 	if (vasprintf(&words, format, args) < 0)
 		abort();
-	complain(current, parsed->line, "%s", words);
-	free(words);
+	add_fault(current, parsed->line, words);
 }
 
-/* Called by libconfuse after each value, while it still knows the line. */
+/* The last of the values is an address that is there already. */
+static bool
+is_listed_twice(const struct option *opt, cfg_opt_t *given)
+{
+	unsigned last = cfg_opt_size(given) - 1;
+	struct addr a, b;
+
+	if (opt->kind != OPTION_LIST || !(opt->flags & OPT_ADDRESS) ||
+	    !addr_parse(&a, cfg_opt_getnstr(given, last), 0))
+		return false;
+	for (unsigned i = 0; i < last; i++)
+		if (addr_parse(&b, cfg_opt_getnstr(given, i), 0) && addr_equal(&a, &b))
+			return true;
+	return false;
+}
+
+/* Of the last value of a list libconfuse makes us complain once more at the brace. */
+static bool
+is_told(const struct reading *reading, const struct option *opt, const char *words)
+{
+	if (opt->kind != OPTION_LIST && opt->kind != OPTION_MASK)
+		return false;
+	for (size_t i = 0; i < reading->fault_count; i++)
+		if (strcmp(reading->faults[i].words, words) == 0)
+			return true;
+	return false;
+}
+
+/* Called by libconfuse after each value, while it still knows the line.  It is let go on:
+ * there may be more to tell. */
 static int
 confuse_checks(cfg_t *parsed, cfg_opt_t *given)
 {
 	const char *name = cfg_opt_name(given);
 	const struct option *opt = option_find(name, strlen(name));
 	const char *text = cfg_opt_getnstr(given, cfg_opt_size(given) - 1);
-	char words[1500];
+	char why[1500], *words;
 
-	if (option_check(opt, text, words, sizeof(words)))
-		return 0;
-	complain(current, parsed->line, "%s: %s", name, words);
-	return -1;
+	if (option_check(opt, text, why, sizeof(why))) {
+		if (!is_listed_twice(opt, given))
+			return 0;
+		snprintf(why, sizeof(why), "\"%s\" is listed twice", text);
+	}
+	words = xasprintf("%s: %s", name, why);
+	if (is_told(current, opt, words))
+		free(words);
+	else
+		add_fault(current, parsed->line, words);
+	return 0;
 }
 
 static cfg_t *
@@ -207,23 +312,22 @@ parser_new(void)
 	return parser;
 }
 
-static bool
+static void
 parse(struct reading *reading, cfg_t *parser)
 {
 	FILE *in;
 	bool good;
 
 	if (!reading->text[0])
-		return true;
+		return;
 	in = fmemopen(reading->text, strlen(reading->text), "r");
 	assert(in);
 	current = reading;
 	good = cfg_parse_fp(parser, in) == CFG_SUCCESS;
 	current = NULL;
 	fclose(in);
-	if (!good && !reading->why[0])
+	if (!good && reading->fault_count == 0)
 		complain(reading, parser->line, "this line cannot be understood");
-	return good;
 }
 
 static void
@@ -273,32 +377,35 @@ note_doubtful(struct reading *reading)
 		        "scan_max_size: a message larger than scan_max_unpacked is "
 		        "never "
 		        "scanned in full");
+	if (cfg->timeout_judging < cfg->timeout_scanner)
+		note_at(reading,
+		        line_of(reading, "timeout_judging")
+		                ?: line_of(reading, "timeout_scanner"),
+		        "timeout_judging: is over before timeout_scanner; a scan that "
+		        "takes longer counts as failed, not as unscannable");
 }
 
 /* What each option alone does not tell. */
-static bool
+static void
 check_together(struct reading *reading)
 {
 	const struct config *cfg = reading->cfg;
 
 	if (cfg->bind_address.count == 0)
-		return complain(reading, line_of(reading, "bind_address"),
-		                "bind_address: at least one address is needed");
+		complain(reading, line_of(reading, "bind_address"),
+		         "bind_address: at least one address is needed");
 	if (cfg->mode == ROUTE_BY_FIXED && !cfg->fixed_server[0])
-		return complain(
-			reading, line_of(reading, "mode"),
-			"mode: fixed needs fixed_server, an address or a host name");
+		complain(reading, line_of(reading, "mode"),
+		         "mode: fixed needs fixed_server, an address or a host name");
 	if (!cfg->statefile_type)
-		return complain(
-			reading, line_of(reading, "statefile_type"),
-			"statefile_type: at least one word is needed; for no file "
-			"at all let statefile be empty");
-	return true;
+		complain(reading, line_of(reading, "statefile_type"),
+		         "statefile_type: at least one word is needed; for no file "
+		         "at all let statefile be empty");
 }
 
 /* Rewrites a file of 1.4. */
 static void
-rewrite(struct reading *reading, char *words, size_t size)
+rewrite(struct reading *reading)
 {
 	char *text = reading->text;
 
@@ -307,10 +414,10 @@ rewrite(struct reading *reading, char *words, size_t size)
 		        "written in the syntax of smtp-gated 1.4, which is still "
 		        "understood; \"smtp-gated --import %s\" prints it in today's",
 		        reading->file);
-	reading->text = config_from_legacy(text, reading->imports, words, size, note,
+	reading->text = config_from_legacy(text, reading->imports, refused, note,
 	                                   reading);
 	free(text);
-	if (reading->imports && reading->text)
+	if (reading->imports)
 		reading->imported = xstrdup(reading->text);
 }
 
@@ -319,7 +426,6 @@ static bool
 read_text(struct reading *reading)
 {
 	enum config_syntax syntax;
-	char words[512];
 
 	reading->text = config_read_text(reading->directory, reading->path,
 	                                 reading->file, reading->why,
@@ -336,11 +442,9 @@ read_text(struct reading *reading)
 		return false;
 	}
 	if (reading->imports || reading->cfg->legacy)
-		rewrite(reading, words, sizeof(words));
-	if (reading->text && config_tidy(reading->text, words, sizeof(words)))
-		return true;
-	snprintf(reading->why, reading->why_size, "%s:%s", reading->file, words);
-	return false;
+		rewrite(reading);
+	config_tidy(reading->text, refused, reading);
+	return true;
 }
 
 static bool
@@ -350,13 +454,20 @@ read_file(struct reading *reading, cfg_t *parser)
 		take(reading->cfg, parser);
 		return true;
 	}
-	if (!read_text(reading) || !check_names(reading) || !parse(reading, parser))
+	if (!read_text(reading))
 		return false;
-	take(reading->cfg, parser);
-	if (!check_together(reading))
-		return false;
-	note_doubtful(reading);
-	return true;
+	check_statements(reading);
+	parse(reading, parser);
+	if (reading->fault_count == 0) {
+		take(reading->cfg, parser);
+		check_together(reading);
+	}
+	if (reading->fault_count == 0) {
+		note_doubtful(reading);
+		return true;
+	}
+	tell_faults(reading);
+	return false;
 }
 
 static struct config *
@@ -374,6 +485,8 @@ load(struct reading *reading)
 	good = read_file(reading, parser);
 	cfg_free(parser);
 	free(reading->text);
+	for (size_t i = 0; i < reading->fault_count; i++)
+		free(reading->faults[i].words);
 	if (good)
 		return cfg;
 	config_drop(cfg);

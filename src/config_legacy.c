@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 /* ---- what became of it -------------------------------------------------------------- */
 
@@ -281,25 +282,23 @@ config_syntax_of(const char *text)
 
 struct rewriting {
 	int line;
-	bool keep; /* for people to read: with comments */
+	bool keep;      /* for people to read: with comments */
+	bool unscanned; /* it says antivirus_type off */
 	FILE *out;
-	char *why;
-	size_t why_size;
+	config_fault_cb *refused;
 	config_note_cb *noted;
 	void *arg;
 };
 
-static bool PRINTF(2, 3) refuse(struct rewriting *work, const char *format, ...)
+static void PRINTF(2, 3) refuse(struct rewriting *work, const char *format, ...)
 {
-	int used = snprintf(work->why, work->why_size, "%d: ", work->line);
+	char words[512];
 	va_list args;
 
 	va_start(args, format);
-	if (used >= 0 && (size_t)used < work->why_size)
-		vsnprintf(work->why + used, work->why_size - (size_t)used, format,
-		          args);
+	vsnprintf(words, sizeof(words), format, args);
 	va_end(args);
-	return false;
+	work->refused(work->line, words, work->arg);
 }
 
 static void PRINTF(2, 3) note(struct rewriting *work, const char *format, ...)
@@ -474,20 +473,21 @@ write_value(struct rewriting *work, const struct option *opt, const char *value)
 }
 
 /* An option that we have not: said, and left out, or left as a comment. */
-static bool
+static void
 pass_over(struct rewriting *work, const struct old_option *old, const char *value)
 {
 	char words[256];
 
 	fate_words(old, words, sizeof(words));
-	if (old->fate == GONE)
-		return refuse(work, "%s: %s; delete it", old->name, words);
+	if (old->fate == GONE) {
+		refuse(work, "%s: %s; delete it", old->name, words);
+		return;
+	}
 	if (work->keep)
 		fprintf(work->out, "# %s%s%s   # %s", old->name, *value ? " " : "",
 		        value, words);
 	if (*value && strcmp(value, old->off) != 0)
 		note(work, "%s: %s", old->name, words);
-	return true;
 }
 
 /* Without the 0 in front 1.4 took permissions for a decimal number, 660 for 01224. */
@@ -501,7 +501,54 @@ is_misread_octal(const struct option *opt, const char *value)
 	       (number < opt->low || number > opt->high);
 }
 
+/* What has one word as its value cannot hold a comment. */
 static bool
+is_commented(const struct option *opt, const char *value)
+{
+	bool has_blanks = opt->kind == OPTION_TEXT ||
+	                  (opt->kind == OPTION_STR &&
+	                   !(opt->flags & (OPT_ADDRESS | OPT_TOKEN | OPT_HEADER)));
+
+	while (!has_blanks && (value = strpbrk(value, " \t"))) {
+		value += strspn(value, " \t");
+		if (strchr("#;", *value))
+			return true;
+	}
+	return false;
+}
+
+/* True: the line cannot be taken, and it has been said why. */
+static bool
+is_refused(struct rewriting *work, const char *name, const char *value)
+{
+	const struct old_value *was = old_value_find(name, value);
+	const struct option *opt = option_find(name, strlen(name));
+
+	if (*value == '=' || (value[0] == '+' && value[1] == '='))
+		refuse(work,
+		       "%s: there is a \"=\", but the file began in the syntax of 1.4, "
+		       "which has none; write all lines one way",
+		       name);
+	else if (was && was->why)
+		refuse(work, "%s: \"%s\" %s", name, value, was->why);
+	else if (opt && is_commented(opt, value))
+		refuse(work,
+		       "%s: \"%s\" is all value: in files of 1.4 only a number may "
+		       "have "
+		       "a comment behind it; give it a line of its own",
+		       name, value);
+	else if (opt && opt->kind == OPTION_INT && is_misread_octal(opt, value))
+		refuse(work,
+		       "%s: \"%s\" is out of range; in a file of 1.4 a number is "
+		       "decimal "
+		       "unless it begins with 0: allowed are 0000 to 0777",
+		       name, value);
+	else
+		return false;
+	return true;
+}
+
+static void
 rewrite_option(struct rewriting *work, const char *name, char *value)
 {
 	const struct old_option *old = old_option_find(name, strlen(name));
@@ -510,23 +557,13 @@ rewrite_option(struct rewriting *work, const char *name, char *value)
 	const char *comment = has_number ? split_comment(value) : NULL;
 	const struct old_value *was = old_value_find(name, value);
 
-	if (*value == '=' || (value[0] == '+' && value[1] == '='))
-		return refuse(
-			work,
-			"%s: there is a \"=\", but the file began in the syntax of "
-			"1.4, which has none; write all lines one way",
-			name);
-	if (was && was->why)
-		return refuse(work, "%s: \"%s\" %s", name, value, was->why);
-	if (old)
-		return pass_over(work, old, value);
-	if (opt && opt->kind == OPTION_INT && is_misread_octal(opt, value))
-		return refuse(work,
-		              "%s: \"%s\" is out of range; in a file of 1.4 a number "
-		              "is decimal unless it begins with 0: allowed are 0000 "
-		              "to 0777",
-		              name, value);
-	if (opt)
+	if (work->unscanned && was && strcmp(name, "scan_max_size") == 0)
+		fputs("# scan_max_size", work->out); /* and antivirus_type is off */
+	else if (is_refused(work, name, value))
+		return;
+	else if (old)
+		pass_over(work, old, value);
+	else if (opt)
 		write_value(work, opt, was ? was->fresh : value);
 	else
 		fprintf(work->out, "%s = \"\"",
@@ -535,11 +572,10 @@ rewrite_option(struct rewriting *work, const char *name, char *value)
 		fprintf(work->out, "   # was %s", value);
 	if (work->keep && comment)
 		fprintf(work->out, "   #%s", comment);
-	return true;
 }
 
 /* LINE is all of it, without its end. */
-static bool
+static void
 rewrite_line(struct rewriting *work, char *line)
 {
 	size_t size = strlen(line);
@@ -550,54 +586,70 @@ rewrite_line(struct rewriting *work, char *line)
 	line += strspn(line, " \t");
 	if (strchr("#;", *line)) {
 		fputs(work->keep ? whole : "", work->out);
-		return true;
+		return;
 	}
 	size = name_size(line);
 	value = line + size;
-	if (size == 0 || !strchr(" \t", *value))
-		return refuse(work, "there is no name of an option at the beginning of "
-		                    "this line");
+	if (size == 0 || !strchr(" \t", *value)) {
+		refuse(work, "there is no name of an option at the beginning of this "
+		             "line");
+		return;
+	}
 	value += strspn(value, " \t");
 	line[size] = '\0';
-	return rewrite_option(work, line, value);
+	rewrite_option(work, line, value);
 }
 
+/* By its last line, which counts. */
 static bool
+is_unscanned(const char *text)
+{
+	static const char name[] = "antivirus_type";
+	bool is_off = false;
+
+	for (const char *at = text; *at; at = next_line(at)) {
+		at += strspn(at, " \t");
+		if (name_size(at) != strlen(name) ||
+		    memcmp(at, name, strlen(name)) != 0)
+			continue;
+		at += strlen(name);
+		at += strspn(at, " \t");
+		is_off = strncasecmp(at, "off", 3) == 0 &&
+		         strchr("\n", at[3 + strspn(at + 3, " \t\r")]);
+	}
+	return is_off;
+}
+
+static void
 rewrite_all(struct rewriting *work, char *text)
 {
 	char *line;
 
 	for (work->line = 1; (line = strsep(&text, "\n")); work->line++) {
-		if (!rewrite_line(work, line))
-			return false;
+		rewrite_line(work, line);
 		if (text)
 			fputc('\n', work->out);
 	}
-	return true;
 }
 
 char *
-config_from_legacy(const char *text, bool keep, char *why, size_t why_size,
+config_from_legacy(const char *text, bool keep, config_fault_cb *refused,
                    config_note_cb *noted, void *arg)
 {
 	struct rewriting work = { .keep = keep,
-		                  .why = why,
-		                  .why_size = why_size,
+		                  .unscanned = is_unscanned(text),
+		                  .refused = refused,
 		                  .noted = noted,
 		                  .arg = arg };
 	char *copy = xstrdup(text), *native;
 	size_t size;
-	bool good;
 
 	work.out = open_memstream(&native, &size);
 	if (!work.out)
 		abort();
-	good = rewrite_all(&work, copy);
+	rewrite_all(&work, copy);
 	free(copy);
 	if (fclose(work.out) != 0)
 		abort();
-	if (good)
-		return native;
-	free(native);
-	return NULL;
+	return native;
 }

@@ -2,7 +2,6 @@
 
 #include <assert.h>
 #include <ctype.h>
-#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -191,11 +190,11 @@ read_number(const struct option *opt, const char *text, int base, int64_t *numbe
 
 	if (!isdigit((unsigned char)*digits))
 		return false; /* strtoll() would skip blanks and take a '+' */
-	errno = 0;
-	value = strtoll(text, &end, base);
+	value = strtoll(text, &end, base); /* too large a number: the largest */
 	factor = suffix_factor(opt->unit, end);
-	return errno == 0 && factor > 0 &&
-	       !__builtin_mul_overflow(value, factor, number);
+	if (factor > 0 && __builtin_mul_overflow(value, factor, number))
+		*number = value < 0 ? INT64_MIN : INT64_MAX;
+	return factor > 0;
 }
 
 bool
@@ -285,11 +284,32 @@ is_token(const char *text, const char *but)
 }
 
 static bool
+lacks_interface(const struct addr *addr)
+{
+	return addr_family(addr) == AF_INET6 && addr->v6.sin6_scope_id == 0 &&
+	       IN6_IS_ADDR_LINKLOCAL(&addr->v6.sin6_addr);
+}
+
+static const char *
+address_fault(const char *text)
+{
+	struct addr addr;
+
+	if (!addr_parse(&addr, text, 0))
+		return strchr(text, '%') ? "is no IPv6 address, or this host has no "
+		                           "such interface"
+		                         : "is no IPv4 or IPv6 address";
+	if (lacks_interface(&addr))
+		return "is a link-local address and needs its interface, as in "
+		       "fe80::1%eth0";
+	return NULL;
+}
+
+static bool
 check_string(const struct option *opt, const char *text, char *why, size_t why_size)
 {
 	size_t longest = opt->kind == OPTION_TEXT ? LONGEST_TEXT : LONGEST_STRING;
 	const char *fault = NULL;
-	struct addr addr;
 
 	if (strlen(text) > longest) {
 		snprintf(why, why_size, "is longer than %zu bytes", longest);
@@ -299,8 +319,8 @@ check_string(const struct option *opt, const char *text, char *why, size_t why_s
 		fault = "must not be empty";
 	else if (!*text)
 		return true;
-	else if (opt->flags & OPT_ADDRESS && !addr_parse(&addr, text, 0))
-		fault = "is no IPv4 or IPv6 address";
+	else if (opt->flags & OPT_ADDRESS)
+		fault = address_fault(text);
 	else if (opt->flags & OPT_PATH && *text != '/')
 		fault = "is no absolute path: it must begin with \"/\"";
 	else if (opt->flags & OPT_TOKEN && !is_token(text, ""))

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* ---- the file ----------------------------------------------------------------------- */
 
@@ -37,10 +38,20 @@ count_lines(const char *text)
 	return lines;
 }
 
+/* What else there is might block, or do something when it is opened. */
+static bool
+is_file(int directory, const char *file)
+{
+	struct stat is;
+
+	return fstatat(directory, file, &is, 0) != 0 || S_ISREG(is.st_mode) ||
+	       S_ISDIR(is.st_mode);
+}
+
 static FILE *
 open_in(int directory, const char *file)
 {
-	int fd = openat(directory, file, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	int fd = openat(directory, file, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	FILE *in = fd < 0 ? NULL : fdopen(fd, "r");
 
 	if (fd >= 0 && !in)
@@ -52,10 +63,22 @@ char *
 config_read_text(int directory, const char *file, const char *shown, char *why,
                  size_t why_size)
 {
-	FILE *in = open_in(directory, file);
+	FILE *in;
 	char *text;
 	size_t size;
 
+	if (!*file) {
+		snprintf(why, why_size, "the name of the configuration file is empty");
+		return NULL;
+	}
+	if (!is_file(directory, file)) {
+		snprintf(why, why_size,
+		         "%s: is no regular file; a configuration is not read from a "
+		         "pipe, socket or device",
+		         shown);
+		return NULL;
+	}
+	in = open_in(directory, file);
 	if (!in) {
 		snprintf(why, why_size, "%s: cannot be opened: %s", shown,
 		         strerror(errno));
@@ -87,17 +110,18 @@ config_read_text(int directory, const char *file, const char *shown, char *why,
 
 struct tidying {
 	char *at;
+	char *line_start;
 	int line;
 	bool line_begins;  /* only blanks in this line so far */
 	bool token_begins; /* the last character cannot be part of a word */
-	char *why;
-	size_t why_size;
+	config_fault_cb *refused;
+	void *arg;
 };
 
 static bool
 refuse(struct tidying *tidy, int line, const char *words)
 {
-	snprintf(tidy->why, tidy->why_size, "%d: %s", line, words);
+	tidy->refused(line, words, tidy->arg);
 	return false;
 }
 
@@ -114,15 +138,19 @@ blank_block(struct tidying *tidy)
 	char *end = strstr(tidy->at + 2, "*/");
 	int line = tidy->line;
 
-	if (!end)
+	if (!end) {
+		*tidy->at = '\0';
 		return refuse(tidy, line,
 		              "the comment that begins here with /* "
 		              "does not end: */ is missing");
+	}
 	for (; tidy->at < end + 2; tidy->at++) {
-		if (*tidy->at == '\n')
+		if (*tidy->at == '\n') {
 			tidy->line++;
-		else
+			tidy->line_start = tidy->at + 1;
+		} else {
 			*tidy->at = ' ';
+		}
 	}
 	tidy->token_begins = true;
 	return true;
@@ -201,8 +229,10 @@ pass_other(struct tidying *tidy)
 	tidy->token_begins = strchr(" \t\n={},", *tidy->at);
 	tidy->line_begins = *tidy->at == '\n' ||
 	                    (tidy->line_begins && strchr(" \t", *tidy->at));
-	tidy->line += *tidy->at == '\n';
-	tidy->at++;
+	if (*tidy->at++ == '\n') {
+		tidy->line++;
+		tidy->line_start = tidy->at;
+	}
 	return true;
 }
 
@@ -211,6 +241,10 @@ tidy_step(struct tidying *tidy)
 {
 	char *at = tidy->at;
 
+	if (at[0] == '#' && !tidy->token_begins)
+		return refuse(tidy, tidy->line,
+		              "\"#\" in a value needs quotes around all of it; before "
+		              "a comment there must be a blank");
 	if ((at[0] == ';' && tidy->line_begins) || at[0] == '#' ||
 	    (tidy->token_begins && at[0] == '/' && at[1] == '/')) {
 		blank_line(tidy);
@@ -227,61 +261,21 @@ tidy_step(struct tidying *tidy)
 	return pass_other(tidy);
 }
 
-bool
-config_tidy(char *text, char *why, size_t why_size)
+void
+config_tidy(char *text, config_fault_cb *refused, void *arg)
 {
 	struct tidying tidy = { .at = text,
+		                .line_start = text,
 		                .line = 1,
 		                .line_begins = true,
 		                .token_begins = true,
-		                .why = why,
-		                .why_size = why_size };
+		                .refused = refused,
+		                .arg = arg };
 
-	while (*tidy.at)
-		if (!tidy_step(&tidy))
-			return false;
-	return true;
-}
-
-/* ---- the names in it ---------------------------------------------------------------- */
-
-static const char *
-skip_string(const char *at)
-{
-	char quote = *at++;
-
-	for (; *at != quote; at++)
-		if (*at == '\\' && at[1] && at[1] != '\n')
-			at++;
-	return at + 1;
-}
-
-static const char *
-skip_blanks(const char *at, int *line)
-{
-	for (; *at && strchr(" \t\n", *at); at++)
-		*line += *at == '\n';
-	return at;
-}
-
-bool
-config_next_name(struct name_walk *walk)
-{
-	while (*(walk->at = skip_blanks(walk->at, &walk->line))) {
-		int line = walk->line;
-		const char *after;
-
-		if (*walk->at == '"' || *walk->at == '\'') {
-			walk->at = skip_string(walk->at);
+	while (*tidy.at) {
+		if (tidy_step(&tidy))
 			continue;
-		}
-		walk->name = walk->at;
-		walk->size = strcspn(walk->at, " \t\n={},+\"'");
-		walk->at += walk->size > 0 ? walk->size : 1;
-		after = skip_blanks(walk->at, &line);
-		walk->adds = after[0] == '+' && after[1] == '=';
-		if (walk->size > 0 && (walk->adds || *after == '='))
-			return true;
+		tidy.at = tidy.line_start;
+		blank_line(&tidy);
 	}
-	return false;
 }

@@ -99,7 +99,7 @@ note_to_log(const char *words, void *arg)
 static struct config *
 load(const char *file, config_note_cb *noted)
 {
-	char why[1024];
+	char why[4096];
 	struct config *cfg = config_load(file, why, sizeof(why), noted, NULL);
 
 	if (!cfg)
@@ -134,8 +134,9 @@ dump_all(const struct wish *wish)
 static int
 show(const struct wish *wish)
 {
-	struct config *cfg = load(wish->file, note_to_terminal);
+	struct config *cfg = load(wish->file, NULL);
 	const char *nearest = config_nearest(wish->argument);
+	char became[256];
 	bool known;
 
 	if (!cfg)
@@ -144,6 +145,11 @@ show(const struct wish *wish)
 	config_drop(cfg);
 	if (known)
 		return EXIT_SUCCESS;
+	if (config_old_option(wish->argument, strlen(wish->argument), became,
+	                      sizeof(became))) {
+		fprintf(stderr, "smtp-gated: %s: %s\n", wish->argument, became);
+		return EXIT_FAILURE;
+	}
 	fprintf(stderr, "smtp-gated: there is no option %s%s%s%s\n", wish->argument,
 	        nearest ? "; did you mean " : "", nearest ? nearest : "",
 	        nearest ? "?" : "");
@@ -162,7 +168,7 @@ check(const struct wish *wish)
 static int
 import(const struct wish *wish)
 {
-	char why[1024];
+	char why[4096];
 
 	if (config_import(wish->file, stdout, why, sizeof(why), note_to_terminal, NULL))
 		return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;

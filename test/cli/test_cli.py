@@ -231,6 +231,10 @@ class Questions(Case):
         self.check(self.run_program("-C", "qqqqqqqqqqqqqqqq", file), 1, None,
                    r"no option qqqqqqqqqqqqqqqq\n")
         self.check(self.run_program("-C", "port", self.tmp / "none"), 1, None, r"none: ")
+        self.check(self.run_program("-C", "pid_hash_size", file), 1, None,
+                   r"\Asmtp-gated: pid_hash_size: has no effect any more: .*\n\Z")
+        old = self.file("port 2526\npid_hash_size 1\n")
+        self.check(self.run_program("-C", "port", old), 0, r"\Aport = 2526\n\Z")
 
     def test_bad_files(self):
         rows = (
@@ -242,6 +246,7 @@ class Questions(Case):
             ("port = \n", r"conf:\d: "),
             ("proxy_name = 'unclosed\n", r"conf:\d: "),
             ("proxy_name = ''\n", r"conf:1: proxy_name: "),
+            ("port = 0\n\nprot = 1\n", r"conf:1: port: .*\n/.*/conf:3: .*prot.*\n\Z"),
         )
         for text, pattern in rows:
             with self.subTest(text):
@@ -256,6 +261,11 @@ class Questions(Case):
                 with self.subTest(path=path, arguments=arguments):
                     self.check(self.run_program(*arguments, path), 1, None,
                                re.escape(str(path)) + r": .*" + words)
+
+    def test_what_is_no_file(self):
+        os.mkfifo(self.tmp / "fifo")
+        self.check(self.run_program("-t", self.tmp / "fifo"), 1, None, r"/fifo: is no regular")
+        self.check(self.run_program("-f", ""), 1, None, r"\Asmtp-gated: the name .* is empty\n\Z")
 
     def test_output_that_cannot_be_written(self):
         """A full disk must not look like a file that is fine."""

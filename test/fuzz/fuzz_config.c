@@ -97,22 +97,25 @@ import_and_read(const void *data, size_t size, const struct config *cfg)
 	free(text);
 }
 
+static void
+refused(int line, const char *words, void *arg)
+{
+	MUST(line > 0 && words[0] && !arg);
+}
+
 /* The names that stand before a '=' in what was made of TEXT are those of its lines. */
 static void
 rewrite(const char *text)
 {
-	char why[512] = "",
-	     *native = config_from_legacy(text, false, why, sizeof(why), NULL, NULL);
-	struct name_walk walk = { .line = 1 };
+	char *native = config_from_legacy(text, false, refused, NULL, NULL);
+	struct statement walk = { .next_line = 1 };
 	int last = 0;
 
-	MUST(native || why[0]);
-	if (native && config_tidy(native, why, sizeof(why))) {
-		walk.at = native;
-		while (config_next_name(&walk)) {
-			MUST(walk.line > last);
-			last = walk.line;
-		}
+	config_tidy(native, refused, NULL);
+	walk.next = native;
+	while (config_next_statement(&walk)) {
+		MUST(walk.line > last && !walk.why[0]);
+		last = walk.line;
 	}
 	free(native);
 }

@@ -13,8 +13,8 @@
 
 /*
  * What a configuration text leads to, as one string to compare:
- * the notes ("note LINE: ..."), then either the complaint ("LINE: ...") or each option that
- * differs from its default ("name = value"), a line each.
+ * the notes ("note LINE: ..."), then either the complaints ("LINE: ...") or each option
+ * that differs from its default ("name = value"), a line each.
  */
 struct config_row {
 	const char *text;
@@ -58,10 +58,25 @@ config_row_write(const char *text, size_t size)
 	return file;
 }
 
+/* Each line begins with the name of the file. */
+static void
+config_row_complaints(char *why, FILE *out)
+{
+	size_t size = strlen(config_row_file);
+	char *rest;
+
+	for (char *line = strtok_r(why, "\n", &rest); line;
+	     line = strtok_r(NULL, "\n", &rest))
+		if (strncmp(line, config_row_file, size) == 0)
+			fprintf(out, "%s\n", line + size + 1);
+		else
+			fprintf(out, "no file name in: %s\n", line);
+}
+
 __attribute__((unused)) static char *
 config_row_outcome(const char *text)
 {
-	char why[1024], *outcome;
+	char why[4096], *outcome;
 	size_t size;
 	FILE *out = open_memstream(&outcome, &size);
 	struct config *cfg;
@@ -70,10 +85,8 @@ config_row_outcome(const char *text)
 	cfg = config_load(config_row_file, why, sizeof(why), config_row_note, out);
 	if (cfg)
 		config_row_differences(cfg, out);
-	else if (strncmp(why, config_row_file, strlen(config_row_file)) == 0)
-		fprintf(out, "%s\n", why + strlen(config_row_file) + 1);
 	else
-		fprintf(out, "no file name in: %s\n", why);
+		config_row_complaints(why, out);
 	config_drop(cfg);
 	fclose(out);
 	unlink(config_row_file);

@@ -1,10 +1,28 @@
 #include "config_rows.h"
 
 #include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <syslog.h>
 
 #define RANGE_PORT "allowed: 1 to 65535\n"
 #define WORDS_BOOL "allowed: true, false, yes, no, on, off, 1, 0\n"
+
+#define NO_VALUE \
+	"there is no value in this line; write it behind the \"=\", or \"\" for " \
+	"none\n"
+#define NO_NAME \
+	"there should be the name of an option here, and its value behind a \"=\"\n"
+#define NO_COMMENT \
+	"\"#\" in a value needs quotes around all of it; before a comment there must " \
+	"be a blank\n"
+#define NEEDS_QUOTES(what) \
+	"\"" what \
+	"\" is not part of the value: one with a blank or any of = { } , \" ' " \
+	"in it needs quotes around all of it\n"
+#define NEEDS_BRACES "more than one value needs braces and commas: {a, b}\n"
+#define STAR(line)   #line ": \"*\" needs quotes around its value\n"
 
 /* What the grammar takes, and what comes of it. */
 static const struct config_row accepted[] = {
@@ -15,14 +33,12 @@ static const struct config_row accepted[] = {
 	{ "#\n;\n//\n/**/\n", "" },
 	{ "port = 25", "port = 25\n" },
 	{ "port=25\n", "port = 25\n" },
-	{ "port\n=\n25\n", "port = 25\n" },
 	{ "port = \"25\"", "port = 25\n" },
 	{ "port = '25'", "port = 25\n" },
 	{ "port = 25 # the usual\n", "port = 25\n" },
 	{ "port = 25 // the usual\n", "port = 25\n" },
 	{ "/* a */ port = 25 /* b */\n", "port = 25\n" },
 	{ "\xEF\xBB\xBFport = 25\r\n\r\n; x\r\n", "port = 25\n" },
-	{ "port = 25 on_takeover_cmds = 0\n", "port = 25\non_takeover_cmds = 0\n" },
 	/* numbers */
 	{ "on_takeover_cmds = 0\n", "on_takeover_cmds = 0\n" },
 	{ "scan_max_size = 64K\n", "scan_max_size = 65536\n" },
@@ -102,6 +118,9 @@ static const struct config_row accepted[] = {
 	{ "scan_max_size = 500M\n", "note 1: scan_max_size: a message larger than "
 	                            "scan_max_unpacked is never scanned "
 	                            "in full\nscan_max_size = 524288000\n" },
+	{ "\ntimeout_judging = 10\ntimeout_scanner = 30\n",
+	  "note 2: timeout_judging: is over before timeout_scanner; a scan that takes "
+	  "longer counts as failed, not as unscannable\ntimeout_judging = 10\n" },
 };
 
 /* What is refused, in which words. */
@@ -132,7 +151,13 @@ static const struct config_row refused[] = {
 	{ "port = -1\n", "1: port: \"-1\" is out of range; " RANGE_PORT },
 	{ "\nport = 65536\n", "2: port: \"65536\" is out of range; " RANGE_PORT },
 	{ "port = 99999999999999999999\n",
-	  "1: port: \"99999999999999999999\" is no whole number; " RANGE_PORT },
+	  "1: port: \"99999999999999999999\" is out of range; " RANGE_PORT },
+	{ "timeout_idle = 99999999999999999999999\n",
+	  "1: timeout_idle: \"99999999999999999999999\" is out of range; allowed: "
+	  "1 to 86400 s, or with m, h, d\n" },
+	{ "priority = -99999999999999999999\n",
+	  "1: priority: \"-99999999999999999999\" is out of range; allowed: -20 to "
+	  "19\n" },
 	{ "port = 025\n",
 	  "1: port: \"025\" may be taken for octal or hexadecimal; write a "
 	  "plain decimal number\n" },
@@ -149,9 +174,8 @@ static const struct config_row refused[] = {
 	  "1: scan_max_size: \"9G\" is out of range; allowed: 1024 to "
 	  "1073741823 bytes, or with K, M, G\n" },
 	{ "scan_max_size = 9000000000G\n",
-	  "1: scan_max_size: \"9000000000G\" is no whole number or has an unknown "
-	  "unit; "
-	  "allowed: 1024 to 1073741823 bytes, or with K, M, G\n" },
+	  "1: scan_max_size: \"9000000000G\" is out of range; allowed: 1024 to "
+	  "1073741823 bytes, or with K, M, G\n" },
 	{ "statefile_perm = 0680\n",
 	  "1: statefile_perm: \"0680\" is no octal number; allowed: 0000 to 0777 "
 	  "octal\n" },
@@ -207,28 +231,87 @@ static const struct config_row refused[] = {
 	  "no blank, no colon\n" },
 	{ "outgoing_addr = here\n",
 	  "1: outgoing_addr: \"here\" is no IPv4 or IPv6 address\n" },
+	{ "bind_address = fe80::1\n",
+	  "1: bind_address: \"fe80::1\" is a link-local address and needs its "
+	  "interface, as in fe80::1%eth0\n" },
+	{ "outgoing_addr = fe80::1%nowhere\n",
+	  "1: outgoing_addr: \"fe80::1%nowhere\" is no IPv6 address, or this host "
+	  "has no such interface\n" },
+	{ "bind_address = {127.0.0.1, 127.0.0.1}\n",
+	  "1: bind_address: \"127.0.0.1\" is listed twice\n" },
+	{ "bind_address = {::1,\n0:0::1,\n::2\n}\n",
+	  "2: bind_address: \"0:0::1\" is listed twice\n" },
+	{ "bind_address += ::\n", "1: bind_address: \"::\" is listed twice\n" },
 	{ "bind_address = {::1,\n10.0.0.256}\n",
 	  "2: bind_address: \"10.0.0.256\" is no IPv4 or IPv6 address\n" },
 	{ "bind_address = {}\n", "1: bind_address: at least one address is needed\n" },
 	{ "\nbind_address = {\"\"}\n", "2: bind_address: it must not be empty\n" },
 	{ "mode = fixed\n",
 	  "1: mode: fixed needs fixed_server, an address or a host name\n" },
-	/* syntax: what libconfuse says itself */
+	/* syntax: one option in a line, and all of its value */
 	{ "x = 1\nport 25\n",
 	  "1: no such option: \"x\"; \"smtp-gated -t\" prints all that "
-	  "there are\n" },
-	{ "port = 1\nport 25\n", "2: missing equal sign after option 'port'\n" },
-	{ "port = 1\nprot 25\n", "2: no such option 'prot'\n" },
-	{ "port =\n", "2: premature end of file\n" },
-	{ "port == 1\n", "1: unexpected token '='\n" },
-	{ "port = {1}\n", "1: unexpected token '{'\n" },
+	  "there are\n2: port: there is no \"=\" between name and value\n" },
+	{ "port = 1\nport 25\n",
+	  "2: port: there is no \"=\" between name and value\n" },
+	{ "port = 1\nprot 25\n",
+	  "2: no such option: \"prot\"; did you mean \"port\"?\n" },
+	{ "port\n=\n25\n", "1: port: there is no \"=\" between name and value\n"
+	                   "2: " NO_NAME "3: no such option: \"25\"; \"smtp-gated -t\" "
+	                   "prints all that there are\n" },
+	{ "port =\n",
+	  "1: port: there is no value in this line; write it behind the \"=\"\n" },
+	{ "port = 1\nfixed_server =\n", "2: fixed_server: " NO_VALUE },
+	{ "fixed_server =", "1: fixed_server: " NO_VALUE },
+	{ "fixed_server =\nport = 2525\n", "1: fixed_server: " NO_VALUE },
+	{ "fixed_server = # none\n\n\nport = 2525\n", "1: fixed_server: " NO_VALUE },
+	{ "port == 1\n", "1: port: \"=\" needs quotes around its value\n" },
+	{ "port = {1}\n", "1: port: there is only one value, without braces\n" },
+	{ "}\n", "1: " NO_NAME },
+	{ "\"port\" = 1\n", "1: " NO_NAME },
+	{ "port = 25 mode = netfilter\n",
+	  "1: port: \"mode\" must begin a line: one option in each\n" },
+	{ "port = 25 /* a\n*/ mode = netfilter\nprot = 1\n",
+	  "3: no such option: \"prot\"; did you mean \"port\"?\n" },
+	{ "msg_hello = Hello there\n", "1: msg_hello: " NEEDS_QUOTES("there") },
+	{ "msg_hello = it's\nport = 1 'x'\n",
+	  "1: a string begins with ' and does not end in this line\n"
+	  "2: port: \"'x'\" is not part of the value; a comment begins with "
+	  "\"#\"\n" },
+	{ "msg_hello = \"Hello\" \"there\"\n",
+	  "1: msg_hello: " NEEDS_QUOTES("\"there\"") },
+	{ "msg_hello = a=b\n", "1: msg_hello: " NEEDS_QUOTES("=") },
+	{ "msg_hello = a, b\n", "1: msg_hello: " NEEDS_QUOTES(",") },
+	{ "msg_hello = a#b\n", "1: " NO_COMMENT },
+	{ "port = 25# the usual\n", "1: " NO_COMMENT },
+	{ "timeout_idle = 5 m\n",
+	  "1: timeout_idle: there must be no blank in a number: write 5m\n" },
+	{ "scan_max_size = 50 M\n",
+	  "1: scan_max_size: there must be no blank in a number: write 50M\n" },
+	{ "port = 25 26\n",
+	  "1: port: there must be no blank in a number: write 2526\n" },
+	{ "port = 25 ; the usual\n",
+	  "1: port: a comment behind a value begins with \"#\"; \";\" is one at the "
+	  "beginning of a line only\n" },
+	{ "mode = netfilter really\n",
+	  "1: mode: \"really\" is not part of the value; a comment begins with "
+	  "\"#\"\n" },
+	{ "bind_address = 1.2.3.4 5.6.7.8\n", "1: bind_address: " NEEDS_BRACES },
+	{ "bind_address = a, b\n", "1: bind_address: " NEEDS_BRACES },
+	{ "statefile_type = human, flat\n", "1: statefile_type: " NEEDS_BRACES },
+	{ "bind_address = {::1\n::2}\n",
+	  "2: bind_address: \",\" is missing before ::2\n" },
+	{ "\nbind_address = {::1,\n::2\nport = 1\nprot = 1\n",
+	  "2: bind_address: the list that begins here does not end: \"}\" is "
+	  "missing\n5: no such option: \"prot\"; did you mean \"port\"?\n" },
+	/* syntax: what libconfuse says itself */
 	{ "port += 1\n", "1: attempt to append to non-list option 'port'\n" },
-	{ "}\n", "1: unexpected closing brace\n" },
+	{ "bind_address = {,}\n", "1: unexpected token ','\n" },
 	/* syntax: what it would take for something else */
 	{ "proxy_name = *\n", "1: \"*\" needs quotes around its value\n" },
 	{ "msg_hello = a+b\n", "1: \"+\" needs quotes around its value\n" },
 	{ "msg_hello = (a)\n", "1: \"(\" needs quotes around its value\n" },
-	{ "port = 1\nmsg_hello = \"a\nport = 2\n",
+	{ "port = 1\nmsg_hello = \"a\nmode = fixed\n",
 	  "2: a string begins with \" and does not end in this line\n" },
 	{ "msg_hello = 'a\nport = 2\n",
 	  "1: a string begins with ' and does not end in this line\n" },
@@ -250,6 +333,24 @@ static const struct config_row refused[] = {
 	  "2: there is a control character in a string\n" },
 	{ "port = \0012\n", "1: there is a control character\n" },
 	{ "port = 1\rport = 2\n", "1: there is a control character\n" },
+	/* more than one */
+	{ "mode = fixed\nstatefile_type = {}\nbind_address = {}\n",
+	  "1: mode: fixed needs fixed_server, an address or a host name\n"
+	  "2: statefile_type: at least one word is needed; for no file at all let "
+	  "statefile be empty\n"
+	  "3: bind_address: at least one address is needed\n" },
+	{ "port = x\nprot = 1\nmsg_hello = \"\nmode = no\nbind_address = {a,\nb\n}\n"
+	  "max_connections = 0\n",
+	  "1: port: \"x\" is no whole number; " RANGE_PORT
+	  "2: no such option: \"prot\"; did you mean \"port\"?\n"
+	  "3: a string begins with \" and does not end in this line\n"
+	  "4: mode: no such word: \"no\"; allowed: fixed, netfilter\n"
+	  "5: bind_address: \"a\" is no IPv4 or IPv6 address\n"
+	  "6: bind_address: \"b\" is no IPv4 or IPv6 address\n"
+	  "8: max_connections: \"0\" is out of range; allowed: 1 to 1000000\n" },
+	{ "port = 0\n*\n*\n*\n*\n*\n*\n*\n*\n*\n*\n",
+	  "1: port: \"0\" is out of range; " RANGE_PORT STAR(2) STAR(3) STAR(4) STAR(5)
+	          STAR(6) STAR(7) STAR(8) STAR(9) STAR(10) },
 };
 
 #define ROWS(rows) rows, sizeof(rows) / sizeof(rows[0])
@@ -292,6 +393,54 @@ refuses_file(const char *file, const char *expected)
 	assert_string_equal(why, expected);
 }
 
+#define NO_FILE \
+	": is no regular file; a configuration is not read from a pipe, socket or " \
+	"device"
+
+static void
+test_fifo_and_socket(void **state)
+{
+	char directory[] = "/tmp/test_config.XXXXXX", why[256];
+	struct sockaddr_un name = { .sun_family = AF_UNIX };
+	char *fifo, *expected;
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	(void)state;
+	assert_non_null(mkdtemp(directory));
+	fifo = xasprintf("%s/f", directory);
+	expected = xasprintf("%s" NO_FILE, fifo);
+	assert_int_equal(mkfifo(fifo, 0600), 0);
+	assert_null(config_load(fifo, why, sizeof(why), NULL, NULL));
+	assert_string_equal(why, expected);
+	unlink(fifo);
+	memcpy(name.sun_path, fifo, strlen(fifo));
+	assert_int_equal(bind(fd, (struct sockaddr *)&name, sizeof(name)), 0);
+	assert_null(config_load(fifo, why, sizeof(why), NULL, NULL));
+	assert_string_equal(why, expected);
+	unlink(fifo);
+	rmdir(directory);
+	close(fd);
+	free(expected);
+	free(fifo);
+}
+
+static void
+test_too_large(void **state)
+{
+	char *text = xcalloc(1, CONFIG_LARGEST_FILE + 2), *file, *expected;
+
+	(void)state;
+	memset(text, '\n', CONFIG_LARGEST_FILE + 1);
+	file = config_row_write(text, CONFIG_LARGEST_FILE + 1);
+	expected = xasprintf(
+		"%s: is larger than 262144 bytes: this is no configuration file", file);
+	refuses_file(file, expected);
+	unlink(file);
+	free(expected);
+	free(file);
+	free(text);
+}
+
 static void
 test_no_file(void **state)
 {
@@ -301,8 +450,8 @@ test_no_file(void **state)
 	refuses_file("/nowhere/at.all",
 	             "/nowhere/at.all: cannot be opened: No such file or directory");
 	refuses_file("/tmp", "/tmp: cannot be read: Is a directory");
-	refuses_file("/dev/zero", "/dev/zero: is larger than 262144 bytes: this is no "
-	                          "configuration file");
+	refuses_file("", "the name of the configuration file is empty");
+	refuses_file("/dev/zero", "/dev/zero" NO_FILE);
 	snprintf(expected, sizeof(expected),
 	         "%s:2: there is a NUL byte: this is no text file", file);
 	refuses_file(file, expected);
@@ -723,6 +872,8 @@ main(void)
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_broken_then_good),
 		cmocka_unit_test(test_no_file),
+		cmocka_unit_test(test_fifo_and_socket),
+		cmocka_unit_test(test_too_large),
 		cmocka_unit_test(test_load_at),
 		cmocka_unit_test(test_lengths),
 		cmocka_unit_test(test_dump_reads_back),

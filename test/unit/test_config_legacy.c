@@ -6,6 +6,9 @@
 #define UNSCANNED \
 	"note 1: antivirus_type: is not given; 1.4 did not scan then, and this " \
 	"version does\n"
+#define NO_COMMENT \
+	" is all value: in files of 1.4 only a number may have a comment behind it; " \
+	"give it a line of its own\n"
 #define MODES "; allowed: fixed, netfilter\n"
 
 /* What each line of a file of 1.4 leads to.  What is said of every such file comes before
@@ -56,6 +59,14 @@ static const struct config_row lines[] = {
 	{ "scan_max_size 10 M\n",
 	  "1: scan_max_size: \"10 M\" is no whole number or has an unknown unit; "
 	  "allowed: 1024 to 1073741823 bytes, or with K, M, G\n" },
+	{ "antivirus_type off\nscan_max_size 0 # off\n", "antivirus_type = off\n" },
+	{ "scan_max_size 0\nantivirus_type libclamav\nantivirus_type\tOFF \r\n",
+	  "note 3: antivirus_type: given again; this line counts, line 2 does not\n"
+	  "antivirus_type = off\n" },
+	{ "antivirus_type off\nantivirus_type libclamav\nscan_max_size 0\n",
+	  "note 2: antivirus_type: given again; this line counts, line 1 does not\n"
+	  "3: scan_max_size: \"0\" turned scanning off in 1.4; write antivirus_type "
+	  "off in its place\n" },
 	{ "scan_max_size 0 # off\n",
 	  "1: scan_max_size: \"0\" turned scanning off in 1.4; write "
 	  "antivirus_type off in its place\n" },
@@ -123,6 +134,13 @@ static const struct config_row lines[] = {
 	  "1: mode: \"pf\" is for BSD systems, and this one is for Linux" MODES },
 	{ "mode ipfilter\n",
 	  "1: mode: \"ipfilter\" is for BSD systems, and this one is for Linux" MODES },
+	{ "mode netfilter ; comment\n", "1: mode: \"netfilter ; comment\"" NO_COMMENT },
+	{ "bind_address ::1, ::2 # a\n",
+	  "1: bind_address: \"::1, ::2 # a\"" NO_COMMENT },
+	{ "ignore_errors no\t#\n", "1: ignore_errors: \"no\t#\"" NO_COMMENT },
+	{ "proxy_name gate ;a\n", "1: proxy_name: \"gate ;a\"" NO_COMMENT },
+	{ "spool_path /a ; b\nproxy_name gate;a#b\n",
+	  "proxy_name = \"gate;a#b\"\nspool_path = \"/a ; b\"\n" },
 	{ "mode none\n", "1: mode: no such word: \"none\"" MODES },
 	/* scanners */
 	{ "antivirus_type off\n", "antivirus_type = off\n" },
@@ -193,6 +211,15 @@ static const struct config_row lines[] = {
 	{ "auth_require mandatory\n", "note 1: auth_require: has no effect in this "
 	                              "version: all clients may send, as "
 	                              "their server lets them\n" },
+	/* several of them */
+	{ "mode tproxy\nport x\nprot 1\ndspam_storage x\nproxy_name \001\n= 1\n",
+	  "1: mode: \"tproxy\" is not supported in this version" MODES
+	  "2: port: \"x\" is no whole number; allowed: 1 to 65535\n"
+	  "3: no such option: \"prot\"; did you mean \"port\"?\n"
+	  "4: dspam_storage: cannot be used any more: DSPAM is no longer supported; "
+	  "delete it\n"
+	  "5: there is a control character in a string\n"
+	  "6: there is no name of an option at the beginning of this line\n" },
 	/* what is none of it */
 	{ "prot 25\n", "1: no such option: \"prot\"; did you mean \"port\"?\n" },
 	{ "port 25\nprot 25 \"\n",
