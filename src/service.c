@@ -90,11 +90,12 @@ put_in_force(struct service *service, struct config *fresh)
 	config_drop(service->cfg);
 	service->cfg = fresh;
 	service->reloaded = time(NULL);
-	service_name_host(service);
+	service_name_host(fresh);
 	sessions_reconfigure(service->sessions, fresh);
 	spool_budget_set(service->budget, &limits);
 	log_set_level(fresh->log_level);
 	stats_add(STAT_reloads, 1);
+	service_raise_descriptors(fresh);
 }
 
 static void
@@ -169,7 +170,6 @@ make_sessions(struct service *service)
 		.base = service->base,
 		.cfg = service->cfg,
 		.checks = service->checks,
-		.name = service->name,
 	};
 
 	world.budget = service->budget = spool_budget_new(service->base, &limits);

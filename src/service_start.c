@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,13 +34,16 @@ service_fail(const char *format, ...)
 }
 
 void
-service_name_host(struct service *service)
+service_name_host(struct config *cfg)
 {
-	if (strcmp(service->cfg->proxy_name, "*") != 0)
-		snprintf(service->name, sizeof(service->name), "%s",
-		         service->cfg->proxy_name);
-	else if (gethostname(service->name, sizeof(service->name) - 1) != 0)
-		snprintf(service->name, sizeof(service->name), "localhost");
+	char name[HOST_NAME_MAX + 1] = "";
+
+	if (strcmp(cfg->proxy_name, "*") != 0)
+		return;
+	if (gethostname(name, sizeof(name)) != 0 || !name[0])
+		strcpy(name, "localhost");
+	free(cfg->proxy_name);
+	cfg->proxy_name = xstrdup(name);
 }
 
 static bool
@@ -56,8 +60,8 @@ check_route(struct service *service)
 }
 
 /* Two descriptors a session, and some for everything else. */
-static void
-raise_descriptors(const struct config *cfg)
+void
+service_raise_descriptors(const struct config *cfg)
 {
 	rlim_t want = 2 * (rlim_t)cfg->max_connections + 256;
 	struct rlimit limit;
@@ -77,7 +81,8 @@ raise_descriptors(const struct config *cfg)
 
 /* ---- files and directories ----------------------------------------------------- */
 
-/* A reload opens the file again by this descriptor, whatever the root is by then. */
+/* A reload opens the file again by its path; if that will not lead there any more, by a
+ * descriptor of its directory. */
 static bool
 remember_file(struct service *service)
 {
@@ -229,8 +234,8 @@ service_prepare(struct service *service)
 	const struct config *cfg = service->cfg;
 	char why[1024];
 
-	raise_descriptors(cfg);
-	service_name_host(service);
+	service_raise_descriptors(cfg);
+	service_name_host(service->cfg);
 	if (!check_route(service) || !remember_file(service) ||
 	    !take_pidfile(service) || !make_directories(cfg) || !bind_all(service))
 		return false;
