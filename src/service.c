@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static const int signals_wanted[SERVICE_SIGNALS] = { SIGTERM, SIGQUIT, SIGINT, SIGHUP,
@@ -95,6 +96,22 @@ put_in_force(struct service *service, struct config *fresh)
 	spool_budget_set(service->budget, &limits);
 	log_set_level(fresh->log_level);
 	stats_add(STAT_reloads, 1);
+	stats_add(STAT_reloads, 1);
+}
+
+/* NULL: WHY.  All sessions would wait for a pipe that has come in place of the file. */
+static struct config *
+load_again(const struct service *service, char *why, size_t why_size)
+{
+	struct stat info;
+
+	if (fstatat(service->config_directory, service->config_name, &info, 0) == 0 &&
+	    !S_ISREG(info.st_mode)) {
+		snprintf(why, why_size, "%s: is no file", service->cfg->file);
+		return NULL;
+	}
+	return config_load_at(service->config_directory, service->config_name,
+	                      service->cfg->file, why, why_size, note, NULL);
 	service_raise_descriptors(fresh);
 }
 
@@ -108,8 +125,7 @@ reload(struct service *service)
 		note("there is no file to read again", NULL);
 		return;
 	}
-	fresh = config_load_at(service->config_directory, service->config_name,
-	                       service->cfg->file, why, sizeof(why), note, NULL);
+	fresh = load_again(service, why, sizeof(why));
 	if (!fresh) {
 		stats_add(STAT_reloads_failed, 1);
 		log_event(NULL, LOG_TROUBLE_EVENT,

@@ -92,6 +92,10 @@ remember_file(struct service *service)
 	service->null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	if (!file)
 		return true;
+	if (file[0] == '/' && !service->cfg->chroot_path[0]) {
+		service->config_name = xstrdup(file);
+		return true;
+	}
 	copy = xstrdup(file);
 	service->config_directory = open(dirname(copy),
 	                                 O_PATH | O_DIRECTORY | O_CLOEXEC);
