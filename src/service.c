@@ -205,14 +205,33 @@ listen_all(struct service *service)
 		service->sockets[i] = -1;
 	}
 }
+/* At all other times: a reload that is asked for while signatures load waits, being told
+ * to end ends us; at the end nothing does any more. */
+static void
+hold_signals(bool starting)
+{
+	sigset_t held;
+
+	sigemptyset(&held);
+	for (size_t i = 0; i < SERVICE_SIGNALS; i++)
+		if (!starting || signals_wanted[i] == SIGHUP ||
+		    signals_wanted[i] == SIGUSR1)
+			sigaddset(&held, signals_wanted[i]);
+	sigprocmask(SIG_SETMASK, &held, NULL);
+}
+
 
 static void
 hear_signals(struct service *service)
+	sigset_t none;
+
 {
 	for (size_t i = 0; i < SERVICE_SIGNALS; i++) {
 		service->signals[i] = evsignal_new(service->base, signals_wanted[i],
 		                                   on_signal, service);
 		event_add(service->signals[i], NULL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
 	}
 }
 
@@ -255,6 +274,7 @@ log_stop(void)
 /* Each accepts what was never made. */
 static void
 tear_down(struct service *service)
+	hold_signals(false);
 {
 	if (service->listeners)
 		close_listeners(service);
@@ -291,8 +311,7 @@ service_run(struct config *cfg, bool foreground)
 	bool served = false;
 
 	signal(SIGPIPE, SIG_IGN);
-	signal(SIGHUP, SIG_IGN); /* until there is a loop that hears them */
-	signal(SIGUSR1, SIG_IGN);
+	hold_signals(true);
 	if (service_prepare(&service) &&
 	    (foreground || background_begin(&background)) && start(&service)) {
 		background_done(&background, service.null);
