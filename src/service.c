@@ -95,7 +95,7 @@ put_in_force(struct service *service, struct config *fresh)
 	sessions_reconfigure(service->sessions, fresh);
 	spool_budget_set(service->budget, &limits);
 	log_set_level(fresh->log_level);
-	stats_add(STAT_reloads, 1);
+	service_raise_descriptors(fresh);
 	stats_add(STAT_reloads, 1);
 }
 
@@ -112,7 +112,6 @@ load_again(const struct service *service, char *why, size_t why_size)
 	}
 	return config_load_at(service->config_directory, service->config_name,
 	                      service->cfg->file, why, why_size, note, NULL);
-	service_raise_descriptors(fresh);
 }
 
 static void
@@ -205,6 +204,7 @@ listen_all(struct service *service)
 		service->sockets[i] = -1;
 	}
 }
+
 /* At all other times: a reload that is asked for while signatures load waits, being told
  * to end ends us; at the end nothing does any more. */
 static void
@@ -220,19 +220,18 @@ hold_signals(bool starting)
 	sigprocmask(SIG_SETMASK, &held, NULL);
 }
 
-
 static void
 hear_signals(struct service *service)
+{
 	sigset_t none;
 
-{
 	for (size_t i = 0; i < SERVICE_SIGNALS; i++) {
 		service->signals[i] = evsignal_new(service->base, signals_wanted[i],
 		                                   on_signal, service);
 		event_add(service->signals[i], NULL);
+	}
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	}
 }
 
 static bool
@@ -274,8 +273,8 @@ log_stop(void)
 /* Each accepts what was never made. */
 static void
 tear_down(struct service *service)
-	hold_signals(false);
 {
+	hold_signals(false);
 	if (service->listeners)
 		close_listeners(service);
 	sessions_free(service->sessions);

@@ -150,27 +150,40 @@ take_pidfile(struct service *service)
 	return service->pidfile || service_fail("%s", why);
 }
 
+/* Where they will be once chroot_path is the root. */
 static bool
 make_directories(const struct config *cfg)
 {
+	char *state, *spool;
+	bool good = true;
 	char why[512];
 
+	if (cfg->chroot_path[0] && access(cfg->chroot_path, X_OK) != 0)
+		return service_fail("chroot_path = \"%s\": %s", cfg->chroot_path,
+		                    strerror(errno));
+	state = xasprintf("%s%s", cfg->chroot_path, cfg->statefile);
+	spool = xasprintf("%s%s", cfg->chroot_path, cfg->spool_path);
 	if (cfg->statefile[0]) /* if not: it will be said when it is to be written */
-		(void)!parent_is_there(cfg, cfg->statefile, why, sizeof(why));
-	if (check_stages(cfg) == 0)
-		return true;
-	return privilege_make_directory(cfg, cfg->spool_path, why, sizeof(why)) ||
-	       service_fail("spool_path = \"%s\": %s", cfg->spool_path, why);
+		(void)!parent_is_there(cfg, state, why, sizeof(why));
+	if (check_stages(cfg) != 0)
+		good = privilege_make_directory(cfg, spool, why, sizeof(why));
+	free(state);
+	free(spool);
+	return good || service_fail("spool_path = \"%s\": %s", cfg->spool_path, why);
 }
 
-/* As the user that we are by now. */
+/* As the user that we are by now, and from the root that we have. */
 static bool
-check_spool(const struct config *cfg)
+check_directories(const struct service *service)
 {
-	if (check_stages(cfg) == 0 || access(cfg->spool_path, W_OK | X_OK) == 0)
-		return true;
-	return service_fail("spool_path = \"%s\": cannot write there: %s",
-	                    cfg->spool_path, strerror(errno));
+	const struct config *cfg = service->cfg;
+	char why[512];
+
+	if (check_stages(cfg) != 0 && access(cfg->spool_path, W_OK | X_OK) != 0)
+		return service_fail("spool_path = \"%s\": cannot write there: %s",
+		                    cfg->spool_path, strerror(errno));
+	return checks_ready(service->checks, why, sizeof(why)) ||
+	       service_fail("%s", why);
 }
 
 /* ---- sockets --------------------------------------------------------------------- */
@@ -246,7 +259,7 @@ service_prepare(struct service *service)
 	service->checks = checks_new(cfg, why, sizeof(why));
 	if (!service->checks)
 		return service_fail("%s", why);
-	return drop_privileges(cfg) && check_spool(cfg);
+	return drop_privileges(cfg) && check_directories(service);
 }
 
 /* ---- background --------------------------------------------------------------------- */
