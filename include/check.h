@@ -45,6 +45,10 @@ struct checks;
 struct checks *checks_new(const struct config *cfg, char *why,
 			  size_t why_size) MUST_CHECK;
 
+/* To be asked when privileges are gone and the root directory is another: can they work
+ * like that?  False: WHY. */
+bool checks_ready(struct checks *checks, char *why, size_t why_size) MUST_CHECK;
+
 /* Starts threads; after this the process must not fork.  False: errno. */
 bool checks_start(struct checks *checks, struct event_base *base) MUST_CHECK;
 

@@ -28,8 +28,9 @@ struct check_rule {
 	bool (*wanted)(const struct config *cfg);
 
 	/* Once in the process; each may be NULL if nothing is to be done.  load() returns
-	 * NULL with WHY; begin() false with errno. */
+	 * NULL with WHY; ready() false with WHY; begin() false with errno. */
 	void *(*load)(const struct config *cfg, char *why, size_t why_size);
+	bool (*ready)(void *state, char *why, size_t why_size);
 	bool (*begin)(void *state, struct event_base *base);
 	void (*unload)(void *state);
 

@@ -28,9 +28,8 @@ struct service {
 	struct listener **listeners;	/* as many as bind_address has */
 	int *sockets;			/* the same, before they are listeners; else -1 */
 	struct event *signals[SERVICE_SIGNALS];
-	char name[256];			/* of this host, for our replies */
-	char *config_name;		/* of the file, in its directory; NULL: no file */
-	int config_directory;		/* stays reachable when the root changes */
+	char *config_name;		/* of the file; NULL: none */
+	int config_directory;		/* where that begins, unless at the root */
 	int null;			/* /dev/null, for the background */
 	time_t started, reloaded;
 	bool foreground;
@@ -44,8 +43,12 @@ bool service_prepare(struct service *service);
 /* Says what went wrong; returns false. */
 bool service_fail(const char *format, ...) PRINTF(1, 2);
 
-/* The name of this host in our replies, as proxy_name says. */
-void service_name_host(struct service *service);
+/* Sees to it that there can be as many descriptors as max_connections may need, or says
+ * that there cannot. */
+void service_raise_descriptors(const struct config *cfg);
+
+/* Puts the name of this host in place of a proxy_name of "*". */
+void service_name_host(struct config *cfg);
 
 /*
  * Going to the background, in two steps: the parent waits in the first until the child

@@ -22,7 +22,6 @@ struct session_world {
 	struct config *cfg;
 	struct checks *checks;
 	struct spool_budget *budget;
-	const char *name;	/* of this host, in our own replies */
 };
 
 /* EMPTIED is called from the loop whenever the last session has gone. */

@@ -79,6 +79,16 @@ checks_new(const struct config *cfg, char *why, size_t why_size)
 }
 
 bool
+checks_ready(struct checks *checks, char *why, size_t why_size)
+{
+	for (size_t i = 0; i < RULES; i++)
+		if (checks->loaded[i] && rules[i]->ready &&
+		    !rules[i]->ready(checks->state[i], why, why_size))
+			return false;
+	return true;
+}
+
+bool
 checks_start(struct checks *checks, struct event_base *base)
 {
 	assert(!checks->base);

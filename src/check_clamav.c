@@ -248,32 +248,59 @@ clamav_unload(void *state)
 	free(clamav);
 }
 
-static void *
-clamav_load(const struct config *cfg, char *why, size_t why_size)
+static bool
+say_room(const char *directory, char *why, size_t why_size)
 {
-	const char *directory = temporary_directory(cfg);
-	struct clamav *clamav;
+	if (clamav_has_room(directory, CLAMAV_ROOM_LEAST))
+		return true;
+	snprintf(why, why_size,
+	         "scan_path: no temporary files in %s: %s; libclamav needs a "
+	         "directory that it may write to, with some space",
+	         directory, strerror(errno));
+	return false;
+}
 
-	if (!clamav_has_room(directory, CLAMAV_ROOM_LEAST)) {
-		snprintf(why, why_size,
-		         "scan_path: no temporary files in %s: %s; libclamav needs a "
-		         "directory that it may write to, with some space",
-		         directory, strerror(errno));
-		return NULL;
-	}
-	if (!init_library(why, why_size))
-		return NULL;
-	clamav = xcalloc(1, sizeof *clamav);
-	clamav->directory = xstrdup(directory);
+static struct clamav *
+clamav_new(const struct config *cfg)
+{
+	struct clamav *clamav = xcalloc(1, sizeof *clamav);
+
+	clamav->directory = xstrdup(temporary_directory(cfg));
 	clamav->options = options_for(cfg);
 	clamav->timeout_us = (unsigned)cfg->timeout_scanner * 1000000;
 	clamav->threads = cfg->scan_workers > 0 ? (unsigned)cfg->scan_workers
 	                                        : processors();
-	clamav->engine = load_engine(cfg, directory, why, why_size);
+	return clamav;
+}
+
+static void *
+clamav_load(const struct config *cfg, char *why, size_t why_size)
+{
+	struct clamav *clamav = clamav_new(cfg);
+	char *directory = xasprintf("%s%s", cfg->chroot_path, clamav->directory);
+
+	if (say_room(directory, why, why_size) && init_library(why, why_size))
+		clamav->engine = load_engine(cfg, directory, why, why_size);
+	free(directory);
 	if (clamav->engine)
 		return clamav;
 	clamav_unload(clamav);
 	return NULL;
+}
+
+/* The engine is told by which name it finds the directory from now on. */
+static bool
+clamav_ready(void *state, char *why, size_t why_size)
+{
+	struct clamav *clamav = state;
+	cl_error_t code;
+
+	if (!say_room(clamav->directory, why, why_size))
+		return false;
+	code = cl_engine_set_str(clamav->engine, CL_ENGINE_TMPDIR, clamav->directory);
+	if (code != CL_SUCCESS)
+		snprintf(why, why_size, "scan_path: %s", cl_strerror(code));
+	return code == CL_SUCCESS;
 }
 
 static bool
@@ -290,6 +317,7 @@ const struct check_rule check_clamav = {
 	.stages = STAGE_MESSAGE,
 	.wanted = clamav_wanted,
 	.load = clamav_load,
+	.ready = clamav_ready,
 	.begin = clamav_begin,
 	.unload = clamav_unload,
 	.start = clamav_start,

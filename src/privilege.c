@@ -1,6 +1,7 @@
 #include "privilege.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
 #include <stdarg.h>
@@ -154,6 +155,21 @@ identify(const struct config *cfg, struct identity *who, struct words why)
 
 /* ---- directories ---------------------------------------------------------------------- */
 
+/* Only the directory itself: whoever may write to the one it is in could put a link in its
+ * place meanwhile, and would be given what that leads to. */
+static bool
+give_away(const char *path, const struct identity *who)
+{
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	bool given = fd >= 0 && fchown(fd, who->user, who->group) == 0;
+	int error = errno;
+
+	if (fd >= 0)
+		close(fd);
+	errno = error;
+	return given;
+}
+
 /* Makes one directory for WHO; the one it is in is there. */
 static bool
 make_one(const char *path, const struct identity *who, struct words why)
@@ -161,7 +177,7 @@ make_one(const char *path, const struct identity *who, struct words why)
 	if (mkdir(path, 0750) != 0)
 		return errno == EEXIST || fail(why, "cannot make the directory %s: %s",
 		                               path, strerror(errno));
-	if (who->change && chown(path, who->user, who->group) != 0)
+	if (who->change && !give_away(path, who))
 		return fail(why, "cannot give the directory %s to set_user: %s", path,
 		            strerror(errno));
 	return true;

@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static const int signals_wanted[SERVICE_SIGNALS] = { SIGTERM, SIGQUIT, SIGINT, SIGHUP,
@@ -90,11 +91,27 @@ put_in_force(struct service *service, struct config *fresh)
 	config_drop(service->cfg);
 	service->cfg = fresh;
 	service->reloaded = time(NULL);
-	service_name_host(service);
+	service_name_host(fresh);
 	sessions_reconfigure(service->sessions, fresh);
 	spool_budget_set(service->budget, &limits);
 	log_set_level(fresh->log_level);
+	service_raise_descriptors(fresh);
 	stats_add(STAT_reloads, 1);
+}
+
+/* NULL: WHY.  All sessions would wait for a pipe that has come in place of the file. */
+static struct config *
+load_again(const struct service *service, char *why, size_t why_size)
+{
+	struct stat info;
+
+	if (fstatat(service->config_directory, service->config_name, &info, 0) == 0 &&
+	    !S_ISREG(info.st_mode)) {
+		snprintf(why, why_size, "%s: is no file", service->cfg->file);
+		return NULL;
+	}
+	return config_load_at(service->config_directory, service->config_name,
+	                      service->cfg->file, why, why_size, note, NULL);
 }
 
 static void
@@ -107,8 +124,7 @@ reload(struct service *service)
 		note("there is no file to read again", NULL);
 		return;
 	}
-	fresh = config_load_at(service->config_directory, service->config_name,
-	                       service->cfg->file, why, sizeof(why), note, NULL);
+	fresh = load_again(service, why, sizeof(why));
 	if (!fresh) {
 		stats_add(STAT_reloads_failed, 1);
 		log_event(NULL, LOG_TROUBLE_EVENT,
@@ -169,7 +185,6 @@ make_sessions(struct service *service)
 		.base = service->base,
 		.cfg = service->cfg,
 		.checks = service->checks,
-		.name = service->name,
 	};
 
 	world.budget = service->budget = spool_budget_new(service->base, &limits);
@@ -190,14 +205,33 @@ listen_all(struct service *service)
 	}
 }
 
+/* At all other times: a reload that is asked for while signatures load waits, being told
+ * to end ends us; at the end nothing does any more. */
+static void
+hold_signals(bool starting)
+{
+	sigset_t held;
+
+	sigemptyset(&held);
+	for (size_t i = 0; i < SERVICE_SIGNALS; i++)
+		if (!starting || signals_wanted[i] == SIGHUP ||
+		    signals_wanted[i] == SIGUSR1)
+			sigaddset(&held, signals_wanted[i]);
+	sigprocmask(SIG_SETMASK, &held, NULL);
+}
+
 static void
 hear_signals(struct service *service)
 {
+	sigset_t none;
+
 	for (size_t i = 0; i < SERVICE_SIGNALS; i++) {
 		service->signals[i] = evsignal_new(service->base, signals_wanted[i],
 		                                   on_signal, service);
 		event_add(service->signals[i], NULL);
 	}
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
 static void
@@ -267,6 +301,7 @@ log_stop(void)
 static void
 tear_down(struct service *service)
 {
+	hold_signals(false);
 	if (service->listeners)
 		close_listeners(service);
 	sessions_free(service->sessions);
@@ -303,8 +338,7 @@ service_run(struct config *cfg, bool foreground)
 
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN); /* limit_fsize: one message fails, not the daemon */
-	signal(SIGHUP, SIG_IGN);  /* until there is a loop that hears them */
-	signal(SIGUSR1, SIG_IGN);
+	hold_signals(true);
 	if (service_prepare(&service) &&
 	    (foreground || background_begin(&background)) && start(&service)) {
 		background_done(&background, service.null);

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,13 +34,16 @@ service_fail(const char *format, ...)
 }
 
 void
-service_name_host(struct service *service)
+service_name_host(struct config *cfg)
 {
-	if (strcmp(service->cfg->proxy_name, "*") != 0)
-		snprintf(service->name, sizeof(service->name), "%s",
-		         service->cfg->proxy_name);
-	else if (gethostname(service->name, sizeof(service->name) - 1) != 0)
-		snprintf(service->name, sizeof(service->name), "localhost");
+	char name[HOST_NAME_MAX + 1] = "";
+
+	if (strcmp(cfg->proxy_name, "*") != 0)
+		return;
+	if (gethostname(name, sizeof(name)) != 0 || !name[0])
+		strcpy(name, "localhost");
+	free(cfg->proxy_name);
+	cfg->proxy_name = xstrdup(name);
 }
 
 static bool
@@ -56,8 +60,8 @@ check_route(struct service *service)
 }
 
 /* Two descriptors a session, and some for everything else. */
-static void
-raise_descriptors(const struct config *cfg)
+void
+service_raise_descriptors(const struct config *cfg)
 {
 	rlim_t want = 2 * (rlim_t)cfg->max_connections + 256;
 	struct rlimit limit;
@@ -78,7 +82,8 @@ raise_descriptors(const struct config *cfg)
 
 /* ---- files and directories ----------------------------------------------------- */
 
-/* A reload opens the file again by this descriptor, whatever the root is by then. */
+/* A reload opens the file again by its path; if that will not lead there any more, by a
+ * descriptor of its directory. */
 static bool
 remember_file(struct service *service)
 {
@@ -88,6 +93,10 @@ remember_file(struct service *service)
 	service->null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	if (!file)
 		return true;
+	if (file[0] == '/' && !service->cfg->chroot_path[0]) {
+		service->config_name = xstrdup(file);
+		return true;
+	}
 	copy = xstrdup(file);
 	service->config_directory = open(dirname(copy),
 	                                 O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -142,27 +151,40 @@ take_pidfile(struct service *service)
 	return service->pidfile || service_fail("%s", why);
 }
 
+/* Where they will be once chroot_path is the root. */
 static bool
 make_directories(const struct config *cfg)
 {
+	char *state, *spool;
+	bool good = true;
 	char why[512];
 
+	if (cfg->chroot_path[0] && access(cfg->chroot_path, X_OK) != 0)
+		return service_fail("chroot_path = \"%s\": %s", cfg->chroot_path,
+		                    strerror(errno));
+	state = xasprintf("%s%s", cfg->chroot_path, cfg->statefile);
+	spool = xasprintf("%s%s", cfg->chroot_path, cfg->spool_path);
 	if (cfg->statefile[0]) /* if not: it will be said when it is to be written */
-		(void)!parent_is_there(cfg, cfg->statefile, why, sizeof(why));
-	if (check_stages(cfg) == 0)
-		return true;
-	return privilege_make_directory(cfg, cfg->spool_path, why, sizeof(why)) ||
-	       service_fail("spool_path = \"%s\": %s", cfg->spool_path, why);
+		(void)!parent_is_there(cfg, state, why, sizeof(why));
+	if (check_stages(cfg) != 0)
+		good = privilege_make_directory(cfg, spool, why, sizeof(why));
+	free(state);
+	free(spool);
+	return good || service_fail("spool_path = \"%s\": %s", cfg->spool_path, why);
 }
 
-/* As the user that we are by now. */
+/* As the user that we are by now, and from the root that we have. */
 static bool
-check_spool(const struct config *cfg)
+check_directories(const struct service *service)
 {
-	if (check_stages(cfg) == 0 || spool_try(cfg->spool_path))
-		return true;
-	return service_fail("spool_path = \"%s\": cannot make a file there: %s",
-	                    cfg->spool_path, strerror(errno));
+	const struct config *cfg = service->cfg;
+	char why[512];
+
+	if (check_stages(cfg) != 0 && !spool_try(cfg->spool_path))
+		return service_fail("spool_path = \"%s\": cannot make a file there: %s",
+		                    cfg->spool_path, strerror(errno));
+	return checks_ready(service->checks, why, sizeof(why)) ||
+	       service_fail("%s", why);
 }
 
 /* ---- sockets --------------------------------------------------------------------- */
@@ -230,15 +252,15 @@ service_prepare(struct service *service)
 	const struct config *cfg = service->cfg;
 	char why[1024];
 
-	raise_descriptors(cfg);
-	service_name_host(service);
+	service_raise_descriptors(cfg);
+	service_name_host(service->cfg);
 	if (!check_route(service) || !remember_file(service) ||
 	    !take_pidfile(service) || !make_directories(cfg) || !bind_all(service))
 		return false;
 	service->checks = checks_new(cfg, why, sizeof(why));
 	if (!service->checks)
 		return service_fail("%s", why);
-	return drop_privileges(cfg) && check_spool(cfg);
+	return drop_privileges(cfg) && check_directories(service);
 }
 
 /* ---- background --------------------------------------------------------------------- */

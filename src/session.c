@@ -183,7 +183,7 @@ static void
 turn_away(struct sessions *all, int fd, const struct addr *client)
 {
 	struct config *cfg = all->world.cfg;
-	char *line = xasprintf("421 %s %s\r\n", all->world.name, cfg->msg_max_reached);
+	char *line = xasprintf("421 %s %s\r\n", cfg->proxy_name, cfg->msg_max_reached);
 	int64_t now = session_now();
 
 	(void)!send(fd, line, strlen(line), MSG_NOSIGNAL | MSG_DONTWAIT);

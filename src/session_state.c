@@ -257,7 +257,7 @@ session_end(struct session *s, enum session_end why)
 	transaction_free(s->mail);
 	s->mail = NULL;
 	if (ends[why].code != 0 && s->state != SESSION_DIRECT) {
-		words = xasprintf("%s %s", s->world->name, text);
+		words = xasprintf("%s %s", s->cfg->proxy_name, text);
 		session_say(s, ends[why].code, ends[why].enhanced, words);
 		free(words);
 	}

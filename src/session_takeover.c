@@ -24,7 +24,7 @@ session_takeover(struct session *s)
 static void
 say_hello(struct session *s)
 {
-	char *words = xasprintf("%s %s", s->world->name, s->cfg->msg_hello);
+	char *words = xasprintf("%s %s", s->cfg->proxy_name, s->cfg->msg_hello);
 
 	reply_make(conn_output(s->client), 250, NULL, words);
 	free(words);

@@ -187,6 +187,10 @@ class Gateway:
             "log_level": "debug",
         }
         options.update(config)
+        if "set_user" in config:
+            os.chmod(self.directory, 0o755)
+            for name in ("spool", "scan"):
+                os.chmod(os.path.join(self.directory, name), 0o1777)
         with open(self.directory + "/conf", "w", encoding="ascii") as file:
             file.writelines(f"{name} = {value}\n" for name, value in options.items())
         self.log_file = self.directory + "/log"

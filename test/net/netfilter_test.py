@@ -370,6 +370,17 @@ class Conntrack(Case):
         self.turns_away(family.router_out, PORT, "lead back here")
 
 
+class ConntrackAsUser(Conntrack):
+    """Root no more, but with the one capability that this takes."""
+    config = {"set_user": '"nobody"', "allow_root": "no"}
+
+    def test_is_the_user(self):
+        with open(f"/proc/{self.gateway.process.pid}/status", encoding="ascii") as file:
+            status = file.read()
+        self.assertRegex(status, r"(?m)^Uid:(\t[1-9]\d*){4}$")
+        self.assertRegex(status, r"(?m)^CapEff:\t0*1000$")
+
+
 class WithoutCapability(Case):
     """No CAP_NET_ADMIN: REDIRECT works, for the socket tells; nothing else does."""
     under = ("setpriv", "--bounding-set=-net_admin")

@@ -381,7 +381,7 @@ static void
 net_begin(struct net *net)
 {
 	struct addr server, door;
-	struct session_world world = { .name = "gate.example" };
+	struct session_world world = { 0 };
 
 	net->listener = listen_somewhere(&server);
 	net->door = listen_somewhere(&door);
