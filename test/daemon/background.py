@@ -177,7 +177,7 @@ class Failures(Case):
         if IS_ROOT:
             path = self.gated.directory / "closed"
             path.mkdir(mode=0o700)
-            self.fails(rf"spool_path = \"{path}\": cannot write there: Permission denied",
+            self.fails(rf"spool_path = \"{path}\": cannot make a file there: Permission denied",
                        spool_path=f'"{path}"', set_user='"backup"')
 
     @unittest.skipIf(IS_ROOT, "root may use all ports")
