@@ -246,29 +246,12 @@ log_start(const struct config *cfg)
 		note("nothing is scanned: antivirus_type = off", NULL);
 }
 
-/* Changes of what a descriptor waits for go to the kernel once a turn, not one by one:
- * back-pressure makes many that undo each other.  (No descriptor of ours is a duplicate,
- * which is what the flag must not meet.) */
-static struct event_base *
-make_base(void)
-{
-	struct event_config *how = event_config_new();
-	struct event_base *base = NULL;
-
-	if (!how)
-		return NULL;
-	if (event_config_set_flag(how, EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST) == 0)
-		base = event_base_new_with_config(how);
-	event_config_free(how);
-	return base;
-}
-
 static bool
 start(struct service *service)
 {
 	const struct config *cfg = service->cfg;
 
-	service->base = make_base();
+	service->base = event_base_new();
 	if (!service->base || !checks_start(service->checks, service->base))
 		return service_fail("cannot start threads or the event loop: %s",
 		                    strerror(errno));
