@@ -65,7 +65,9 @@ class Storm(Case):
             while self.reloads < wanted:
                 self.reloads += self.lines()
                 self.assertLess(time.monotonic(), self.deadline, f"{self.reloads} reloads")
-                self.assertFalse(is_gone(self.gated.pid))
+                if is_gone(self.gated.pid):
+                    self.gated.check_reports()
+                    self.fail("it died: " + self.gated.log()[-2000:])
                 time.sleep(0.0005)
 
     def run_storm(self, more):
