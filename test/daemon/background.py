@@ -29,6 +29,7 @@ class Background(Case):
                 self.assertTrue(sock.recv(4))
             self.gated.stop()
 
+    @as_root                # others may not look at its descriptors
     def test_no_terminal_is_kept(self):
         """Neither open nor as controlling terminal: logging out does not end it."""
         master, slave = pty.openpty()
@@ -51,6 +52,7 @@ class Background(Case):
         self.assertEqual(self.gated.write_state()["reloads"], "0")
         self.gated.stop()
 
+    @as_root
     def test_started_with_descriptors_closed(self):
         for closed in ((0,), (1, 2), (0, 1, 2)):
             with self.subTest(closed):

@@ -5,6 +5,7 @@
 """
 import os
 import pwd
+import shutil
 import signal
 
 from gated import Case, main
@@ -18,7 +19,9 @@ class Chroot(Case):
     def setUp(self):
         super().setUp()
         self.jail = self.gated.directory / "jail"
-        self.names = self.jail / "of" / self.gated.directory.name
+        self.name = self.gated.directory.name
+        self.names = self.jail / self.name
+        self.addCleanup(shutil.rmtree, f"/{self.name}", ignore_errors=True)
         (self.jail / "scan").mkdir(parents=True)
         (self.jail / "scan").chmod(0o1777)
         reports = self.gated.directory / "reports"      # of sanitizers, from inside as well
@@ -30,11 +33,10 @@ class Chroot(Case):
         environment["ASAN_OPTIONS"] += ":detect_leaks=0"        # that needs a /proc
         self.gated.environment = lambda: environment
         self.gated.statefile = self.names / "run" / "state"
-        inside = f"/of/{self.gated.directory.name}"
         self.gated.configure(
             allow_root=None, set_user='"backup"', chroot_path=f'"{self.jail}"',
-            spool_path=f'"{inside}/spool"', scan_path='"/scan"',
-            statefile=f'"{inside}/run/state"')
+            spool_path=f'"/{self.name}/spool"', scan_path='"/scan"',
+            statefile=f'"/{self.name}/run/state"')
 
     def test_everything_works_inside(self):
         self.gated.start()
@@ -46,7 +48,7 @@ class Chroot(Case):
         self.assertEqual((state["mails"], state["mails_failed"]), ("2", "0"))
         for name in ("spool", "run"):
             self.assertEqual((self.names / name).stat().st_uid, USER.pw_uid)
-        self.assertFalse(os.path.lexists("/of"), "a directory was made outside")
+        self.assertFalse(os.path.lexists(f"/{self.name}"), "a directory was made outside")
         self.gated.reload(msg_virus_found='"Look:"')
         self.assertIn("Look:", self.serves())
         self.gated.stop()

@@ -12,7 +12,7 @@ import resource
 import subprocess
 import unittest
 
-from gated import Case, as_root, can_mount, main, mount_over, read_as, wait_until
+from gated import Case, IS_SHADOWED, as_root, can_mount, main, mount_over, read_as, wait_until
 
 NET_ADMIN = 1 << 12
 USER = pwd.getpwnam("backup")
@@ -25,9 +25,8 @@ class Privileges(Case):
         """Every thread is that user, in those groups, and can do nothing more."""
         groups = [gid] if groups is None else groups
         threads = self.gated.threads()
-        shadowed = self.gated.is_shadowed()
         self.assertGreaterEqual(len(threads), 3)        # the loop and two that scan
-        for thread in threads[:1] if shadowed else threads:
+        for thread in threads[:1] if IS_SHADOWED else threads:
             with self.subTest(thread=thread["Name"]):
                 self.assertEqual(set(thread["Uid"].split()), {str(uid)})
                 self.assertEqual(set(thread["Gid"].split()), {str(gid)})
@@ -131,7 +130,7 @@ class Privileges(Case):
     @as_root
     def test_root_that_is_allowed_has_no_capabilities(self):
         self.gated.start(extra_groups=[])
-        for thread in self.gated.threads()[:1 if self.gated.is_shadowed() else None]:
+        for thread in self.gated.threads()[:1 if IS_SHADOWED else None]:
             self.assertEqual(set(thread["Uid"].split()), {"0"})
             for name in ("CapEff", "CapPrm", "CapInh", "CapAmb", "CapBnd"):
                 self.assertEqual(int(thread[name], 16), 0, name)
@@ -278,7 +277,7 @@ class Limits(Case):
         self.gated.start()
         self.assertEqual(self.limits(), {name: (str(value), str(value))
                                          for name, value in self.LIMITS.values()})
-        if not self.gated.is_shadowed():
+        if not IS_SHADOWED:
             self.assertEqual(self.niceness(), {"7"})
         self.serves()
         self.gated.stop()
