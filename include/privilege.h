@@ -15,6 +15,10 @@
 /* Resource limits and priority.  False: WHY names the option. */
 bool privilege_limit(const struct config *cfg, char *why, size_t why_size) MUST_CHECK;
 
+/* Says whether the configuration names somebody to become, and not root unless it says so:
+ * before anything is made for them.  False: WHY. */
+bool privilege_check(const struct config *cfg, char *why, size_t why_size) MUST_CHECK;
+
 /* Makes a directory and those above it, unless they are there; what is made belongs to
  * set_user.  False: WHY. */
 bool privilege_make_directory(const struct config *cfg, const char *path, char *why,

@@ -66,6 +66,33 @@ not_running(const struct config *cfg)
 	               cfg->pidfile);
 }
 
+/* The name of a process as the kernel has it; false if there is none. */
+static bool
+name_of(pid_t pid, char name[static 32])
+{
+	char path[64];
+	FILE *file;
+	bool got;
+
+	snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
+	file = fopen(path, "re");
+	if (!file)
+		return false;
+	got = fgets(name, 32, file);
+	fclose(file);
+	return got;
+}
+
+/* The pidfile may be in a directory that the daemon's user can write.  Whoever has broken
+ * into that user shall not choose whom root signals: no process of another name. */
+static bool
+is_one_of_us(pid_t pid)
+{
+	char its[32], ours[32];
+
+	return !name_of(pid, its) || !name_of(getpid(), ours) || strcmp(its, ours) == 0;
+}
+
 /* Who holds the pidfile after the descriptor was made is who the descriptor stands for. */
 static int
 hold(struct daemon *d, char *why, size_t why_size)
@@ -76,6 +103,11 @@ hold(struct daemon *d, char *why, size_t why_size)
 	if (d->handle < 0 && errno != ESRCH)
 		return failure(EXIT_FAILURE, "pidfd_open(2) for pid %d: %s",
 		               (int)d->pid, strerror(errno));
+	if (!is_one_of_us(d->pid))
+		return failure(EXIT_FAILURE,
+		               "pidfile = \"%s\": pid %d is another program; look who "
+		               "wrote that file, nothing was signalled",
+		               d->cfg->pidfile, (int)d->pid);
 	still = pidfile_owner(d->cfg->pidfile, why, why_size);
 	if (d->handle >= 0 && still == d->pid)
 		return EXIT_SUCCESS;

@@ -65,7 +65,7 @@ static const struct task tasks[] = {
 	  "check FILE, print the configuration that it gives" },
 	{ 'T', "dump-all", NULL, FILE_MAY, dump_all,
 	  "the same, with the messages to clients" },
-	{ 'C', "show", "NAME", FILE_MUST, show, "print the value of one option" },
+	{ 'C', "show", "NAME", FILE_MUST, show, "print one option with its value" },
 	{ WORD_ONLY, "check", NULL, FILE_MUST, check,
 	  "check FILE, print nothing if it is right" },
 	{ WORD_ONLY + 1, "import", NULL, FILE_MUST, import,
@@ -276,6 +276,8 @@ serve(const struct wish *wish)
 	struct config *cfg;
 	int code;
 
+	if (!wish->foreground) /* no lock or pipe of a script's shall live as long as we */
+		(void)close_range(STDERR_FILENO + 1, ~0U, 0);
 	log_open(sink, LOG_INFO, LOG_DAEMON);
 	cfg = load(wish->file, note_to_log);
 	if (!cfg)

@@ -306,6 +306,24 @@ drop(const struct config *cfg, const struct identity *who, struct words why)
 	return good;
 }
 
+static bool
+may_be(const struct config *cfg, const struct identity *who, struct words why)
+{
+	if (who->user == 0 && !cfg->allow_root)
+		return fail(why, "sessions would be served as root: name an ordinary "
+		                 "user in set_user, or say allow_root = yes");
+	return true;
+}
+
+bool
+privilege_check(const struct config *cfg, char *why, size_t why_size)
+{
+	struct words words = { why, why_size };
+	struct identity who;
+
+	return identify(cfg, &who, words) && may_be(cfg, &who, words);
+}
+
 bool
 privilege_drop(const struct config *cfg, char *why, size_t why_size)
 {
@@ -314,8 +332,5 @@ privilege_drop(const struct config *cfg, char *why, size_t why_size)
 
 	if (!identify(cfg, &who, words))
 		return false;
-	if (who.user == 0 && !cfg->allow_root)
-		return fail(words, "sessions would be served as root: name an ordinary "
-		                   "user in set_user, or say allow_root = yes");
-	return drop(cfg, &who, words);
+	return may_be(cfg, &who, words) && drop(cfg, &who, words);
 }

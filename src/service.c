@@ -110,8 +110,9 @@ load_again(const struct service *service, char *why, size_t why_size)
 		snprintf(why, why_size, "%s: is no file", service->cfg->file);
 		return NULL;
 	}
+	/* What it would note was said at the start, and is by --check. */
 	return config_load_at(service->config_directory, service->config_name,
-	                      service->cfg->file, why, why_size, note, NULL);
+	                      service->cfg->file, why, why_size, NULL, NULL);
 }
 
 static void

@@ -181,8 +181,10 @@ check_directories(const struct service *service)
 	char why[512];
 
 	if (check_stages(cfg) != 0 && !spool_try(cfg->spool_path))
-		return service_fail("spool_path = \"%s\": cannot make a file there: %s",
-		                    cfg->spool_path, strerror(errno));
+		return service_fail(
+			"spool_path = \"%s\": cannot make a file there: %s%s",
+			cfg->spool_path, strerror(errno),
+			errno == EACCES ? "; it must be writable for set_user" : "");
 	return checks_ready(service->checks, why, sizeof(why)) ||
 	       service_fail("%s", why);
 }
@@ -254,6 +256,8 @@ service_prepare(struct service *service)
 
 	service_raise_descriptors(cfg);
 	service_name_host(service->cfg);
+	if (!privilege_check(cfg, why, sizeof(why)))
+		return service_fail("%s", why);
 	if (!check_route(service) || !remember_file(service) ||
 	    !take_pidfile(service) || !make_directories(cfg) || !bind_all(service))
 		return false;

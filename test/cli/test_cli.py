@@ -17,6 +17,9 @@ import threading
 import time
 import unittest
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+import lab  # noqa: E402
+
 PROGRAM = None
 DATA = pathlib.Path(__file__).resolve().parents[1] / "data"
 SAMPLES = pathlib.Path(__file__).resolve().parents[2] / "conf"
@@ -492,5 +495,5 @@ class Daemon(Case):
 if __name__ == "__main__":
     if len(sys.argv) < 2:
         sys.exit(__doc__)
-    PROGRAM = os.path.abspath(sys.argv.pop(1))
+    PROGRAM = lab.reachable(sys.argv.pop(1))
     unittest.main(verbosity=2)

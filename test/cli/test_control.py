@@ -13,6 +13,7 @@ import time
 import unittest
 
 import test_cli
+from test_cli import lab
 from test_cli import Client, PATIENCE, free_port, is_gone, wait_until
 
 NOBODY = 65534
@@ -384,7 +385,7 @@ class Root(Control):
 if __name__ == "__main__":
     if len(sys.argv) < 2:
         sys.exit(__doc__)
-    test_cli.PROGRAM = os.path.abspath(sys.argv.pop(1))
+    test_cli.PROGRAM = lab.reachable(sys.argv.pop(1))
     # What is inherited has tests of its own, in test_cli.py.
     for name in [name for name in vars(test_cli.Daemon) if name.startswith("test_")]:
         delattr(test_cli.Daemon, name)
