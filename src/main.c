@@ -107,6 +107,16 @@ load(const char *file, config_note_cb *noted)
 	return cfg;
 }
 
+/* The end of a task that prints. */
+static int
+printed(void)
+{
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return EXIT_SUCCESS;
+	perror("smtp-gated: standard output");
+	return EXIT_FAILURE;
+}
+
 static int
 dump_with(const struct wish *wish, bool texts)
 {
@@ -116,7 +126,7 @@ dump_with(const struct wish *wish, bool texts)
 		return EXIT_FAILURE;
 	config_dump(cfg, texts, stdout);
 	config_drop(cfg);
-	return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return printed();
 }
 
 static int
@@ -171,7 +181,7 @@ import(const struct wish *wish)
 	char why[4096];
 
 	if (config_import(wish->file, stdout, why, sizeof(why), note_to_terminal, NULL))
-		return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+		return printed();
 	fprintf(stderr, "smtp-gated: %s\n", why);
 	return EXIT_FAILURE;
 }
@@ -239,7 +249,7 @@ help(const struct wish *wish)
 	     "as well.\n"
 	     "A template in which everything is commented out:\n"
 	     "       smtp-gated -t | sed -e 's/^[a-z]/;&/' >/etc/smtp-gated.conf");
-	return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return printed();
 }
 
 static int

@@ -173,6 +173,20 @@ make_directories(const struct config *cfg)
 	return good || service_fail("spool_path = \"%s\": %s", cfg->spool_path, why);
 }
 
+/* Without a state file mail passes all the same: it is said, and we go on. */
+static void
+note_statefile(const struct config *cfg)
+{
+	char *copy = xstrdup(cfg->statefile);
+
+	if (cfg->statefile[0] && access(dirname(copy), W_OK | X_OK) != 0)
+		log_event(NULL, LOG_TROUBLE_EVENT,
+		          log_text("text", "the state file cannot be written there; -s "
+		                           "will not answer"),
+		          log_text("statefile", cfg->statefile), log_error(errno));
+	free(copy);
+}
+
 /* As the user that we are by now, and from the root that we have. */
 static bool
 check_directories(const struct service *service)
@@ -185,6 +199,7 @@ check_directories(const struct service *service)
 			"spool_path = \"%s\": cannot make a file there: %s%s",
 			cfg->spool_path, strerror(errno),
 			errno == EACCES ? "; it must be writable for set_user" : "");
+	note_statefile(cfg);
 	return checks_ready(service->checks, why, sizeof(why)) ||
 	       service_fail("%s", why);
 }

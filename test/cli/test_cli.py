@@ -275,8 +275,9 @@ class Questions(Case):
         with open("/dev/full", "w") as full:
             for option in ("-t", "-T"):
                 done = subprocess.run([PROGRAM, option], timeout=PATIENCE, stdout=full,
-                                      stderr=subprocess.DEVNULL)
+                                      stderr=subprocess.PIPE, text=True)
                 self.assertEqual(done.returncode, 1)
+                self.assertRegex(done.stderr, r"standard output: No space left")
 
 
 class Refusals(Case):
