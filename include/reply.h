@@ -55,6 +55,9 @@ enum reply_step reply_read(struct reply_reader *reader, struct evbuffer *input,
 /* Walks over the lines: AT starts at 0.  False when there are no more. */
 bool reply_next_line(const struct reply *reply, size_t *at, struct reply_line *line);
 
+/* Puts the words of the first line into WORDS, terminated, cut to fit. */
+void reply_first_words(const struct reply *reply, char *words, size_t size);
+
 /* True if the line of an EHLO reply offers KEYWORD (RFC 5321 4.1.1.1), in any case; "AUTH"
  * also if spelled AUTH=... as before RFC 4954. */
 bool reply_offers(const struct reply_line *line, const char *keyword);

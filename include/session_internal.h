@@ -150,6 +150,9 @@ void session_turn(struct session *s);
 /* Closes the connection to the server, at once. */
 void session_drop_server(struct session *s);
 
+/* The mail is over, however it ended: without one is fine. */
+void session_forget_mail(struct session *s);
+
 /* True when the server will send no more than what is in its input. */
 bool session_server_gone(const struct session *s);
 

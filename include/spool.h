@@ -43,6 +43,9 @@ enum spool_result {
 /* Called from the loop when a spool that was told to wait may try again. */
 typedef void spool_space_cb(void *arg);
 
+/* A new file in DIRECTORY that has no name, or soon has none.  -1: errno. */
+int spool_file(const char *directory) MUST_CHECK;
+
 /* True if a file for a message can be made in DIRECTORY; false: errno. */
 bool spool_try(const char *directory) MUST_CHECK;
 

@@ -44,6 +44,9 @@ struct transaction *transaction_new(const struct log_ctx *session, unsigned numb
 /* The server accepted a recipient; PATH may be NULL. */
 void transaction_add_recipient(struct transaction *mail, const char *path);
 
+/* The mail needs its spool no more; without one is fine.  A check may hold on to it. */
+void transaction_drop_spool(struct transaction *mail);
+
 void transaction_free(struct transaction *mail);	/* NULL is fine */
 
 #endif

@@ -268,19 +268,8 @@ static bool
 try_file(const char *directory)
 {
 	static const char block[4096];
-	char *name;
-	int fd, error;
+	int fd = spool_file(directory), error;
 
-	fd = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-	if (fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR)) {
-		name = xasprintf("%s/smtp-gated-XXXXXX", directory);
-		fd = mkostemp(name, O_CLOEXEC);
-		error = errno;
-		if (fd >= 0)
-			unlink(name);
-		free(name);
-		errno = error;
-	}
 	if (fd < 0)
 		return false;
 	error = write(fd, block, sizeof block) == sizeof block ? 0 : errno;

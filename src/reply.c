@@ -176,6 +176,16 @@ reply_next_line(const struct reply *reply, size_t *at, struct reply_line *line)
 	return true;
 }
 
+void
+reply_first_words(const struct reply *reply, char *words, size_t size)
+{
+	struct reply_line line = { "", 0 };
+	size_t at = 0;
+
+	(void)reply_next_line(reply, &at, &line);
+	snprintf(words, size, "%.*s", (int)line.size, line.text);
+}
+
 bool
 reply_offers(const struct reply_line *line, const char *keyword)
 {

@@ -103,8 +103,7 @@ release(struct session *s)
 	body_encode_end(&s->mail->encoder, conn_output(s->server));
 	last = pipeline_push(&s->owed, PLAN_FORWARD);
 	last->subject = SUBJECT_CONTENT;
-	spool_drop(s->mail->spool);
-	s->mail->spool = NULL;
+	transaction_drop_spool(s->mail);
 	session_enter(s, SESSION_DELIVERING);
 }
 
@@ -115,8 +114,7 @@ refuse(struct session *s)
 
 	session_say(s, verdict->code, verdict->enhanced, verdict->text);
 	session_takeover(s);
-	transaction_free(s->mail);
-	s->mail = NULL;
+	session_forget_mail(s);
 }
 
 static void
@@ -184,10 +182,7 @@ doom(struct session *s, int why)
 	mail->doom = why;
 	mail->waits_for_space = false;
 	session_drop_server(s);
-	if (mail->spool)
-		spool_abandon(mail->spool);
-	spool_drop(mail->spool);
-	mail->spool = NULL;
+	transaction_drop_spool(mail);
 }
 
 static void
@@ -206,17 +201,13 @@ static void
 on_early_reply(struct session *s, const struct reply *reply)
 {
 	struct verdict *verdict = &s->mail->verdict;
-	struct reply_line line;
-	size_t at = 0;
 
 	if (reply->code < 400 || reply->code == 421) {
 		doom(s, DOOM_BY_LOSS);
 		return;
 	}
 	verdict->code = reply->code; /* an enhanced code is in the text already */
-	if (reply_next_line(reply, &at, &line))
-		snprintf(verdict->text, sizeof(verdict->text), "%.*s", (int)line.size,
-		         line.text);
+	reply_first_words(reply, verdict->text, sizeof(verdict->text));
 	doom(s, DOOM_BY_REPLY);
 }
 
@@ -265,9 +256,7 @@ on_spool_failed(struct session *s, int error)
 		return;
 	}
 	s->mail->unchecked = true;
-	spool_abandon(s->mail->spool);
-	spool_drop(s->mail->spool);
-	s->mail->spool = NULL;
+	transaction_drop_spool(s->mail);
 }
 
 /* Puts the decoded piece at rest.  False: it waits for room. */

@@ -14,8 +14,7 @@ session_direct(struct session *s)
 {
 	stats_add(STAT_sessions_direct, 1);
 	log_event(&s->log, LOG_DIRECT_EVENT, log_text("why", "starttls"));
-	transaction_free(s->mail);
-	s->mail = NULL;
+	session_forget_mail(s);
 	session_enter(s, SESSION_DIRECT);
 }
 

@@ -2,7 +2,6 @@
 
 #include "stats.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 /*
@@ -47,16 +46,9 @@ ehlo_offers(const struct reply *reply, const char *keyword)
 /* ---- what replies mean ------------------------------------------------------ */
 
 static void
-mail_forget(struct session *s)
-{
-	transaction_free(s->mail);
-	s->mail = NULL;
-}
-
-static void
 mail_accepted(struct session *s, const char *sender)
 {
-	mail_forget(s);
+	session_forget_mail(s);
 	s->mail = transaction_new(&s->log, ++s->mails, sender);
 	log_event(&s->mail->log, LOG_MAIL_EVENT, log_text("from", sender));
 }
@@ -74,7 +66,7 @@ content_answered(struct session *s, int code, const char *words)
 	          log_number("size", (int64_t)s->mail->size));
 	s->delivered += accepted;
 	stats_add(STAT_mails_delivered, accepted);
-	mail_forget(s);
+	session_forget_mail(s);
 	session_enter(s, SESSION_RELAYING);
 }
 
@@ -122,7 +114,7 @@ command_answered(struct session *s, enum verb verb, const char *about, int code)
 	else if (verb == VERB_RCPT && s->mail)
 		transaction_add_recipient(s->mail, about);
 	else if (verb == VERB_RSET || verb == VERB_HELO || verb == VERB_EHLO)
-		mail_forget(s);
+		session_forget_mail(s);
 }
 
 /*
@@ -178,16 +170,6 @@ note_ehlo(struct session *s, const struct expected *due, const struct reply *rep
 		s->enhanced = s->auth_offered = false;
 }
 
-static void
-copy_words(const struct reply *reply, char *words, size_t size)
-{
-	struct reply_line line;
-	size_t at = 0;
-
-	if (reply_next_line(reply, &at, &line))
-		snprintf(words, size, "%.*s", (int)line.size, line.text);
-}
-
 /* The entry leaves the queue before its consequences: they may queue others. */
 static void
 on_due_reply(struct session *s, struct expected *due, const struct reply *reply)
@@ -202,7 +184,8 @@ on_due_reply(struct session *s, struct expected *due, const struct reply *reply)
 	}
 	forward(s, due, reply);
 	note_ehlo(s, due, reply);
-	copy_words(reply, words, sizeof(words));
+	if (due->subject == SUBJECT_CONTENT)
+		reply_first_words(reply, words, sizeof(words));
 	evbuffer_drain(conn_input(s->server), reply->size);
 	due->text = NULL; /* ours now */
 	pipeline_done(&s->owed);

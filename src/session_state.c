@@ -207,6 +207,13 @@ session_state_word(enum session_state state)
 }
 
 void
+session_forget_mail(struct session *s)
+{
+	transaction_free(s->mail);
+	s->mail = NULL;
+}
+
+void
 session_drop_server(struct session *s)
 {
 	if (s->server) {
@@ -254,8 +261,7 @@ session_end(struct session *s, enum session_end why)
 		return;
 	s->end = why;
 	s->phase = s->state;
-	transaction_free(s->mail);
-	s->mail = NULL;
+	session_forget_mail(s);
 	if (ends[why].code != 0 && s->state != SESSION_DIRECT) {
 		words = xasprintf("%s %s", s->cfg->proxy_name, text);
 		session_say(s, ends[why].code, ends[why].enhanced, words);
@@ -292,8 +298,7 @@ session_close(struct session *s, enum session_end why)
 	if (s->mails == 0 && s->phase != SESSION_DIRECT)
 		stats_add(STAT_sessions_empty, 1);
 	stats_add(STAT_bytes_client, (int64_t)conn_received(s->client));
-	transaction_free(s->mail);
-	s->mail = NULL;
+	session_forget_mail(s);
 	pipeline_fini(&s->owed);
 	session_drop_server(s);
 	conn_free(s->client);

@@ -199,10 +199,10 @@ spool_abandon(struct spool *spool)
 
 /* ---- writing ----------------------------------------------------------- */
 
-/* A file that has no name.  Not every file system can make one so (O_TMPFILE); there it
- * has a name for a moment. */
-static int
-file_open(const char *directory)
+/* Not every file system can make a file without a name (O_TMPFILE); there it has one for a
+ * moment. */
+int
+spool_file(const char *directory)
 {
 	int fd = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 	char *name;
@@ -220,7 +220,7 @@ file_open(const char *directory)
 bool
 spool_try(const char *directory)
 {
-	int fd = file_open(directory);
+	int fd = spool_file(directory);
 
 	if (fd < 0)
 		return false;
@@ -248,7 +248,7 @@ write_all(int fd, const char *bytes, size_t size, uint64_t offset)
 static bool
 spill(struct spool *spool)
 {
-	int fd = file_open(spool->budget->limits.path);
+	int fd = spool_file(spool->budget->limits.path);
 
 	if (fd < 0)
 		return false;

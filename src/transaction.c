@@ -21,14 +21,21 @@ transaction_add_recipient(struct transaction *mail, const char *path)
 }
 
 void
+transaction_drop_spool(struct transaction *mail)
+{
+	if (mail->spool)
+		spool_abandon(mail->spool);
+	spool_drop(mail->spool);
+	mail->spool = NULL;
+}
+
+void
 transaction_free(struct transaction *mail)
 {
 	if (!mail)
 		return;
 	check_cancel(mail->round);
-	if (mail->spool)
-		spool_abandon(mail->spool);
-	spool_drop(mail->spool);
+	transaction_drop_spool(mail);
 	if (mail->message)
 		evbuffer_free(mail->message);
 	free(mail->sender);
