@@ -1,5 +1,7 @@
 #include "check_clamav_internal.h"
 
+#include "stats.h"
+
 #include <errno.h>
 #include <sched.h>
 #include <stdlib.h>
@@ -15,6 +17,7 @@ enum {
 static void
 scan_free(struct clamav_scan *scan)
 {
+	stats_add(STAT_scans_now, -1);
 	cl_engine_free(scan->engine);
 	spool_drop(scan->message);
 	free(scan);
@@ -45,6 +48,7 @@ clamav_start(struct check_run *run)
 		check_answer(run);
 		return;
 	}
+	stats_add(STAT_scans_now, 1);
 	scan = xcalloc(1, sizeof *scan);
 	scan->work.run = clamav_scan_run;
 	scan->work.done = scan_done;

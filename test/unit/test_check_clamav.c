@@ -1,4 +1,5 @@
 #include "check.h"
+#include "stats.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -79,6 +80,7 @@ world_end(void)
 {
 	checks_free(checks);
 	checks = NULL;
+	assert_int_equal(stats_get(STAT_scans_now), 0); /* whatever became of them */
 }
 
 static int
@@ -462,6 +464,20 @@ a_scan_ends_when_its_time_is_over(void **state)
 }
 
 /* -- rounds ----------------------------------------------------------------------- */
+
+static void
+scans_are_counted_while_they_last(void **state)
+{
+	struct judged judged;
+
+	(void)state;
+	world_begin();
+	begin(spool_mail("clean", IN_MEMORY), &judged);
+	assert_int_equal(stats_get(STAT_scans_now), 1);
+	finish(&judged);
+	assert_int_equal(stats_get(STAT_scans_now), 0);
+	world_end();
+}
 
 static void
 nothing_is_started_for_a_stage_without_checks(void **state)
@@ -1023,6 +1039,7 @@ main(void)
 		T(a_broken_archive_is_unscannable),
 		T(a_bomb_takes_no_more_than_the_limit),
 		T(a_scan_ends_when_its_time_is_over),
+		T(scans_are_counted_while_they_last),
 		T(nothing_is_started_for_a_stage_without_checks),
 		T(a_check_that_was_not_loaded_fails),
 		T(a_cancelled_round_is_not_heard_of),
