@@ -18,6 +18,13 @@ enum {
 	SERVICE_SIGNALS = 5,
 };
 
+/* One socket that clients come to. */
+struct entrance {
+	char *name;			/* that it was handed over by; else "default" */
+	int fd;				/* listening */
+	struct listener *listener;	/* which owns fd then; NULL: not yet */
+};
+
 struct service {
 	struct config *cfg;		/* in force; held */
 	struct event_base *base;
@@ -25,8 +32,8 @@ struct service {
 	struct spool_budget *budget;
 	struct sessions *sessions;
 	struct pidfile *pidfile;	/* NULL: none is wanted */
-	struct listener **listeners;	/* as many as bind_address has */
-	int *sockets;			/* the same, before they are listeners; else -1 */
+	struct entrance *entrances;
+	size_t entrance_count;
 	struct event *signals[SERVICE_SIGNALS];
 	char *config_name;		/* of the file; NULL: none */
 	int config_directory;		/* where that begins, unless at the root */
@@ -42,6 +49,12 @@ bool service_prepare(struct service *service);
 
 /* Says what went wrong; returns false. */
 bool service_fail(const char *format, ...) PRINTF(1, 2);
+
+/* Opens those that the configuration, or whoever started us, wants; accepts clients on
+ * them; closes them all (that there are none is fine). */
+bool entrances_open(struct service *service) MUST_CHECK;
+void entrances_listen(struct service *service);
+void entrances_close(struct service *service);
 
 /* Sees to it that there can be as many descriptors as max_connections may need, or says
  * that there cannot. */

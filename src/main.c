@@ -2,6 +2,7 @@
 #include "control.h"
 #include "log.h"
 #include "service.h"
+#include "systemd.h"
 
 #include <clamav.h>
 #include <confuse.h>
@@ -287,7 +288,7 @@ serve(const struct wish *wish)
 	int code;
 
 	if (!wish->foreground) /* no lock or pipe of a script's shall live as long as we */
-		(void)close_range(STDERR_FILENO + 1, ~0U, 0);
+		(void)close_range((unsigned)systemd_first_free(), ~0U, 0);
 	log_open(sink, LOG_INFO, LOG_DAEMON);
 	cfg = load(wish->file, note_to_log);
 	if (!cfg)

@@ -18,15 +18,6 @@ static const int signals_wanted[SERVICE_SIGNALS] = { SIGTERM, SIGQUIT, SIGINT, S
 
 /* ---- stopping ---------------------------------------------------------------------- */
 
-static void
-close_listeners(struct service *service)
-{
-	for (size_t i = 0; i < service->cfg->bind_address.count; i++) {
-		listener_free(service->listeners[i]);
-		service->listeners[i] = NULL;
-	}
-}
-
 /* Once: no new sessions, the others may end in peace.  Twice: now. */
 static void
 stop(struct service *service)
@@ -38,7 +29,7 @@ stop(struct service *service)
 		return;
 	}
 	service->stopping = true;
-	close_listeners(service);
+	entrances_close(service);
 	log_event(NULL, LOG_STOP_EVENT,
 	          log_text("text", "no new sessions; waiting for those under way"),
 	          log_number("sessions", left));
@@ -171,14 +162,6 @@ on_signal(evutil_socket_t number, short what, void *arg)
 /* ---- serving --------------------------------------------------------------------------- */
 
 static void
-on_client(int fd, const struct addr *client, void *arg)
-{
-	struct service *service = arg;
-
-	session_begin(service->sessions, fd, client);
-}
-
-static void
 make_sessions(struct service *service)
 {
 	struct spool_limits limits = spool_limits(service->cfg);
@@ -190,20 +173,6 @@ make_sessions(struct service *service)
 
 	world.budget = service->budget = spool_budget_new(service->base, &limits);
 	service->sessions = sessions_new(&world, on_emptied, service);
-}
-
-static void
-listen_all(struct service *service)
-{
-	const struct config *cfg = service->cfg;
-
-	for (size_t i = 0; i < cfg->bind_address.count; i++) {
-		if (service->sockets[i] >= 0)
-			service->listeners[i] = listener_new(
-				service->base, service->sockets[i],
-				(unsigned)cfg->enfile_sleep, on_client, service);
-		service->sockets[i] = -1;
-	}
 }
 
 /* At all other times: a reload that is asked for while signatures load waits, being told
@@ -261,7 +230,7 @@ start(struct service *service)
 		                    strerror(errno));
 	conn_set_read_size((size_t)cfg->buffer_size);
 	make_sessions(service);
-	listen_all(service);
+	entrances_listen(service);
 	hear_signals(service);
 	service->started = time(NULL);
 	log_start(cfg);
@@ -286,18 +255,13 @@ static void
 tear_down(struct service *service)
 {
 	hold_signals(false);
-	if (service->listeners)
-		close_listeners(service);
+	entrances_close(service);
 	sessions_free(service->sessions);
 	checks_free(service->checks);
 	spool_budget_free(service->budget);
 	for (size_t i = 0; i < SERVICE_SIGNALS; i++)
 		if (service->signals[i])
 			event_free(service->signals[i]);
-	for (size_t i = 0; service->sockets && i < service->cfg->bind_address.count;
-	     i++)
-		if (service->sockets[i] >= 0)
-			close(service->sockets[i]);
 	if (service->base)
 		event_base_free(service->base);
 	if (service->config_directory >= 0)
@@ -306,8 +270,6 @@ tear_down(struct service *service)
 		close(service->null);
 	pidfile_drop(service->pidfile);
 	free(service->config_name);
-	free(service->listeners);
-	free(service->sockets);
 	config_drop(service->cfg);
 }
 

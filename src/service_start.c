@@ -204,53 +204,6 @@ check_directories(const struct service *service)
 	       service_fail("%s", why);
 }
 
-/* ---- sockets --------------------------------------------------------------------- */
-
-static bool
-bind_one(struct service *service, size_t i)
-{
-	const struct config *cfg = service->cfg;
-	const char *text = cfg->bind_address.at[i];
-	struct addr addr;
-
-	if (!addr_parse(&addr, text, (uint16_t)cfg->port))
-		return service_fail("bind_address: %s is no IPv4 or IPv6 address",
-		                    text);
-	service->sockets[i] = listener_bind(&addr, (int)cfg->connect_queue);
-	if (service->sockets[i] >= 0)
-		return true;
-	if (errno == EAFNOSUPPORT && cfg->bind_address.count > 1) {
-		log_event(NULL, LOG_TROUBLE_EVENT,
-		          log_text("text",
-		                   "this kernel does not have the address "
-		                   "family of one bind_address; it is left out"),
-		          log_text("bind_address", text));
-		return true;
-	}
-	return service_fail("cannot listen on %s port %d (bind_address, port): %s%s",
-	                    text, (int)cfg->port, strerror(errno),
-	                    errno == EADDRINUSE ? "; is another smtp-gated running?"
-	                                        : "");
-}
-
-static bool
-bind_all(struct service *service)
-{
-	size_t count = service->cfg->bind_address.count;
-
-	if (count == 0)
-		return service_fail(
-			"bind_address is empty: there is nothing to listen on");
-	service->listeners = xcalloc(count, sizeof(struct listener *));
-	service->sockets = xcalloc(count, sizeof(*service->sockets));
-	for (size_t i = 0; i < count; i++)
-		service->sockets[i] = -1;
-	for (size_t i = 0; i < count; i++)
-		if (!bind_one(service, i))
-			return false;
-	return true;
-}
-
 /* ---- all of it, in the order in which it is possible ------------------------------- */
 
 static bool
@@ -274,7 +227,8 @@ service_prepare(struct service *service)
 	if (!privilege_check(cfg, why, sizeof(why)))
 		return service_fail("%s", why);
 	if (!check_route(service) || !remember_file(service) ||
-	    !take_pidfile(service) || !make_directories(cfg) || !bind_all(service))
+	    !take_pidfile(service) || !make_directories(cfg) ||
+	    !entrances_open(service))
 		return false;
 	service->checks = checks_new(cfg, why, sizeof(why));
 	if (!service->checks)

@@ -139,6 +139,8 @@ class Gated:
             "spool_memory_each": 4096,          # larger mails go to a file
         }
         self.process = self.pid = None
+        self.wrapper = []                       # what starts the program, if not we
+        self.extra_environment = {}
         self.configure(**options)
 
     @staticmethod
@@ -160,6 +162,7 @@ class Gated:
             environment[name] = ":".join(filter(None, (environment.get(name), sanitizer)))
         for name in ("JOURNAL_STREAM", "NOTIFY_SOCKET", "LISTEN_FDS", "TMPDIR"):
             environment.pop(name, None)
+        environment.update(self.extra_environment)
         return environment
 
     def spawn(self, *arguments, **more):
@@ -172,7 +175,7 @@ class Gated:
             before()
         with open(self.log_file, "ab") as log:
             self.process = subprocess.Popen(
-                [PROGRAM, *map(str, arguments)], env=self.environment(),
+                [*self.wrapper, PROGRAM, *map(str, arguments)], env=self.environment(),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=prepare, **more)
         self.pid = self.process.pid
 
@@ -201,7 +204,7 @@ class Gated:
         """As an init script does it: the command's exit code and words."""
         more.setdefault("stdin", subprocess.DEVNULL)
         done = subprocess.run(
-            [PROGRAM, *(arguments or [self.file])], env=self.environment(),
+            [*self.wrapper, PROGRAM, *(arguments or [self.file])], env=self.environment(),
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=PATIENCE, text=True,
             check=False, **more)
         if done.returncode == 0:
@@ -313,8 +316,8 @@ class Gated:
 class Client(lab.Client):
     """A lab.Client that is closed with its test."""
 
-    def __init__(self, gated):
-        super().__init__(("127.0.0.1", gated.port), PATIENCE)
+    def __init__(self, gated, address=None):
+        super().__init__(address or ("127.0.0.1", gated.port), PATIENCE)
 
     def is_closed(self):
         try:
