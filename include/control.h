@@ -27,6 +27,10 @@ int control_statefile(const struct config *cfg);
  * and that is said. */
 int control_reload(const struct config *cfg);
 
+/* --upgrade: tells the daemon to start its program anew and to give way to it, and returns
+ * when the new process serves; EXIT_FAILURE: the old one goes on. */
+int control_upgrade(const struct config *cfg);
+
 /* -K: tells the daemon to end, and returns when it is gone; if it still serves sessions
  * after some seconds, says how many and returns EXIT_NO_ANSWER.  A second time ends it at
  * once. */

@@ -23,6 +23,17 @@ struct pidfile;
  * (its pid is named), or the file cannot be made. */
 struct pidfile *pidfile_take(const char *path, char *why, size_t why_size) MUST_CHECK;
 
+/* The open, locked file, for a successor; it stays the pidfile's. */
+int pidfile_fd(const struct pidfile *file);
+
+/* The successor's side: takes over FD, which is locked, as the file at PATH.  Until
+ * pidfile_write() it is still the predecessor's, and pidfile_drop() leaves it alone.  NULL,
+ * and FD is closed: it is not the file at PATH any more. */
+struct pidfile *pidfile_inherit(const char *path, int fd) MUST_CHECK;
+
+/* The predecessor's side: the file is another's from now on.  NULL is fine. */
+void pidfile_leave(struct pidfile *file);
+
 /* Writes the number of the calling process.  False: errno. */
 bool pidfile_write(struct pidfile *file) MUST_CHECK;
 

@@ -24,6 +24,10 @@ bool privilege_check(const struct config *cfg, char *why, size_t why_size) MUST_
 bool privilege_make_directory(const struct config *cfg, const char *path, char *why,
 			      size_t why_size) MUST_CHECK;
 
+/* While it is true, a program that this process starts has the capabilities that this
+ * process kept (ambient, capabilities(7)): it is to do the same work. */
+void privilege_lend(bool lend);
+
 /*
  * Goes to chroot_path, becomes set_user and set_group with their supplementary groups,
  * keeps the capabilities that the mode needs (CAP_NET_ADMIN for netfilter's connection

@@ -15,7 +15,7 @@
  * The inside of the daemon, for service*.c alone.
  */
 enum {
-	SERVICE_SIGNALS = 5,
+	SERVICE_SIGNALS = 6,
 };
 
 /* One socket that clients come to. */
@@ -37,10 +37,13 @@ struct service {
 	struct event *signals[SERVICE_SIGNALS];
 	char *config_name;		/* of the file; NULL: none */
 	int config_directory;		/* where that begins, unless at the root */
+	char *program, *config_path;	/* as a successor is started; NULL: unknown */
+	struct upgrade *upgrade;	/* under way; NULL: none */
 	int null;			/* /dev/null, for the background */
 	time_t started, reloaded;
 	bool foreground;
 	bool stopping;
+	bool gave_way;			/* stopping since a successor serves */
 };
 
 /* What can go wrong before anything is served: it is said on stderr, in one sentence.
@@ -64,12 +67,39 @@ void service_raise_descriptors(const struct config *cfg);
 void service_name_host(struct config *cfg);
 
 /*
+ * Giving way to a new program that takes the sockets over (service_upgrade.c).
+ */
+
+/* Notes what a successor will be started with: before the root or working directory is
+ * another. */
+void upgrade_remember(struct service *service);
+
+/* Starts it; what becomes of that is logged.  Calls service_give_way() when it serves. */
+void upgrade_begin(struct service *service);
+
+/* Nobody waits for it any more: it will end.  That there is none is fine. */
+void upgrade_cancel(struct service *service);
+
+/* Process PID serves in our place: no new sessions, and the end with the last. */
+void service_give_way(struct service *service, pid_t pid);
+
+/* The successor's side.  True if a predecessor waits for us. */
+bool upgrade_waited_for(void);
+
+/* Its pidfile; NULL: none was handed over. */
+struct pidfile *upgrade_pidfile(const struct config *cfg) MUST_CHECK;
+
+/* Tells it that we serve.  False: it does not want that any more. */
+bool upgrade_ready(void) MUST_CHECK;
+
+/*
  * Going to the background, in two steps: the parent waits in the first until the child
  * has done the second, and ends with the code that tells how it went.  So what fails in
  * between is still told on the terminal and by the exit code.
  */
 struct background {
-	int report;	/* -1: in the foreground */
+	bool begun;	/* else in the foreground */
+	int report;	/* -1: nobody waits */
 };
 bool background_begin(struct background *background);
 void background_done(struct background *background, int null);

@@ -29,9 +29,10 @@ struct daemon {
 };
 
 enum {
-	ANSWER_MS = 5000,  /* to write a state file, or to end */
-	RELOAD_MS = 10000, /* names may have to be looked up */
-	BEFORE_MS = 2000,  /* see reload() */
+	ANSWER_MS = 5000,    /* to write a state file, or to end */
+	RELOAD_MS = 10000,   /* names may have to be looked up */
+	UPGRADE_MS = 300000, /* signatures are loaded, beside those of the old one */
+	BEFORE_MS = 2000,    /* see reload() */
 	LOOK_MS = 10,
 };
 
@@ -414,6 +415,69 @@ control_reload(const struct config *cfg)
 	struct daemon d = daemon_of(cfg);
 
 	return daemon_release(&d, reload(&d));
+}
+
+/* ---- --upgrade --------------------------------------------------------------------------- */
+
+/* Between two that have been asked for, since a failure is known by its counter alone. */
+static int64_t
+failed_upgrades(const struct daemon *d)
+{
+	char *text = NULL;
+	int64_t failed;
+
+	if (counts_are_written(d->cfg) && ask(d, BEFORE_MS) == EXIT_SUCCESS)
+		text = read_state(d);
+	failed = text ? status_number(text, "upgrades_failed") : -1;
+	free(text);
+	return failed;
+}
+
+static int
+await_successor(const struct daemon *d, int64_t failed)
+{
+	int64_t until = now_ms() + UPGRADE_MS;
+	char why[1024];
+	pid_t owner;
+
+	do {
+		owner = pidfile_owner(d->cfg->pidfile, why, sizeof(why));
+		if (owner > 0 && owner != d->pid) {
+			printf("process %d has taken over from %d\n", (int)owner,
+			       (int)d->pid);
+			return print("");
+		}
+		if (failed >= 0 && failed_upgrades(d) > failed)
+			return failure(EXIT_FAILURE,
+			               "the daemon (pid %d) goes on, no other program "
+			               "has taken over: its log says why",
+			               (int)d->pid);
+	} while (!ends_within(d, 10 * LOOK_MS) && now_ms() < until);
+	return failure(EXIT_NO_ANSWER,
+	               "the daemon (pid %d) has not been replaced within %d seconds; "
+	               "its log may say why",
+	               (int)d->pid, UPGRADE_MS / 1000);
+}
+
+static int
+upgrade(struct daemon *d)
+{
+	int code = find(d);
+	int64_t failed;
+
+	if (code != EXIT_SUCCESS)
+		return code;
+	failed = failed_upgrades(d);
+	code = tell(d, SIGUSR2);
+	return code == EXIT_SUCCESS ? await_successor(d, failed) : explain(d, code);
+}
+
+int
+control_upgrade(const struct config *cfg)
+{
+	struct daemon d = daemon_of(cfg);
+
+	return daemon_release(&d, upgrade(&d));
 }
 
 /* ---- -K ------------------------------------------------------------------------------------------ */

@@ -2,7 +2,6 @@
 #include "control.h"
 #include "log.h"
 #include "service.h"
-#include "systemd.h"
 
 #include <clamav.h>
 #include <confuse.h>
@@ -44,6 +43,7 @@ static int import(const struct wish *wish);
 static int status(const struct wish *wish);
 static int status_file(const struct wish *wish);
 static int reload(const struct wish *wish);
+static int upgrade(const struct wish *wish);
 static int stop(const struct wish *wish);
 static int help(const struct wish *wish);
 static int version(const struct wish *wish);
@@ -58,6 +58,8 @@ static const struct task tasks[] = {
 	{ 'K', "stop", NULL, FILE_MUST, stop,
 	  "end the daemon when its sessions have ended; twice: at once" },
 	{ 'r', "reload", NULL, FILE_MUST, reload, "let the daemon read FILE again" },
+	{ WORD_ONLY + 2, "upgrade", NULL, FILE_MUST, upgrade,
+	  "let a new process of the program take over; no session is lost" },
 	{ 's', "status", NULL, FILE_MUST, status,
 	  "let the daemon write its state; print it" },
 	{ 'S', "status-file", NULL, FILE_MUST, status_file,
@@ -220,6 +222,12 @@ reload(const struct wish *wish)
 }
 
 static int
+upgrade(const struct wish *wish)
+{
+	return control(wish, control_upgrade);
+}
+
+static int
 stop(const struct wish *wish)
 {
 	return control(wish, control_stop);
@@ -284,11 +292,12 @@ static int
 serve(const struct wish *wish)
 {
 	enum log_sink sink = sink_for(wish->foreground);
+	unsigned first = service_inherit();
 	struct config *cfg;
 	int code;
 
 	if (!wish->foreground) /* no lock or pipe of a script's shall live as long as we */
-		(void)close_range((unsigned)systemd_first_free(), ~0U, 0);
+		(void)close_range(first, ~0U, 0);
 	log_open(sink, LOG_INFO, LOG_DAEMON);
 	cfg = load(wish->file, note_to_log);
 	if (!cfg)

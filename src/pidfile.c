@@ -15,6 +15,7 @@ struct pidfile {
 	int directory; /* stays the same one after chdir(2) and chroot(2) */
 	char *name;    /* in it */
 	int fd;        /* locked */
+	bool others;   /* inherited, and not ours yet */
 };
 
 enum {
@@ -200,12 +201,40 @@ pidfile_take(const char *path, char *why, size_t why_size)
 	return NULL;
 }
 
+int
+pidfile_fd(const struct pidfile *file)
+{
+	return file->fd;
+}
+
+struct pidfile *
+pidfile_inherit(const char *path, int fd)
+{
+	struct pidfile *file = pidfile_new(path);
+
+	file->fd = fd;
+	file->others = true;
+	fcntl(fd, F_SETFD, FD_CLOEXEC);
+	if (file->directory >= 0 && is_in_place(file))
+		return file;
+	pidfile_free(file);
+	return NULL;
+}
+
+void
+pidfile_leave(struct pidfile *file)
+{
+	if (file)
+		pidfile_free(file);
+}
+
 bool
 pidfile_write(struct pidfile *file)
 {
 	char text[PID_TEXT_SIZE];
 	int size = snprintf(text, sizeof(text), "%d\n", (int)getpid());
 
+	file->others = false;
 	return ftruncate(file->fd, 0) == 0 &&
 	       pwrite(file->fd, text, (size_t)size, 0) == size;
 }
@@ -215,7 +244,8 @@ pidfile_drop(struct pidfile *file)
 {
 	if (!file)
 		return;
-	if (is_in_place(file) && unlinkat(file->directory, file->name, 0) != 0)
+	if (!file->others && is_in_place(file) &&
+	    unlinkat(file->directory, file->name, 0) != 0)
 		(void)!ftruncate(file->fd, 0);
 	pidfile_free(file);
 }

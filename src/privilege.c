@@ -223,13 +223,42 @@ capabilities_needed(const struct config *cfg)
 	return need;
 }
 
+static bool
+has(cap_t set, cap_value_t cap, cap_flag_t flag)
+{
+	cap_flag_value_t value = CAP_CLEAR;
+
+	return cap_get_flag(set, cap, flag, &value) == 0 && value == CAP_SET;
+}
+
 /* No program that we might start can have what we gave up.  Needs CAP_SETPCAP; without
  * it no_new_privs does the same. */
 static void
-empty_bounding_set(void)
+bound(cap_t needed)
 {
 	for (cap_value_t cap = 0; cap <= CAP_LAST_CAP; cap++)
-		(void)cap_drop_bound(cap);
+		if (!has(needed, cap, CAP_PERMITTED))
+			(void)cap_drop_bound(cap);
+}
+
+void
+privilege_lend(bool lend)
+{
+	cap_t own = cap_get_proc();
+
+	if (!own)
+		return;
+	if (!lend)
+		(void)cap_reset_ambient();
+	for (cap_value_t cap = 0; cap <= CAP_LAST_CAP; cap++)
+		if (has(own, cap, CAP_PERMITTED))
+			cap_set_flag(own, CAP_INHERITABLE, 1, &cap,
+			             lend ? CAP_SET : CAP_CLEAR);
+	(void)cap_set_proc(own);
+	for (cap_value_t cap = 0; lend && cap <= CAP_LAST_CAP; cap++)
+		if (has(own, cap, CAP_PERMITTED))
+			(void)cap_set_ambient(cap, CAP_SET);
+	cap_free(own);
 }
 
 /* ---- becoming ----------------------------------------------------------------------------- */
@@ -298,7 +327,7 @@ drop(const struct config *cfg, const struct identity *who, struct words why)
 	if (!needed)
 		return fail(why, "cannot ask for capabilities: %s", strerror(errno));
 	if (geteuid() == 0)
-		empty_bounding_set();
+		bound(needed);
 	prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0);
 	good = change_root(cfg, why) && become(who, why) &&
 	       keep_capabilities(needed, why) && seal(why);

@@ -13,8 +13,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static const int signals_wanted[SERVICE_SIGNALS] = { SIGTERM, SIGQUIT, SIGINT, SIGHUP,
-	                                             SIGUSR1 };
+static const int signals_wanted[SERVICE_SIGNALS] = { SIGTERM, SIGQUIT, SIGINT,
+	                                             SIGHUP,  SIGUSR1, SIGUSR2 };
 
 /* ---- stopping ---------------------------------------------------------------------- */
 
@@ -24,6 +24,11 @@ stop(struct service *service)
 {
 	unsigned left = sessions_count(service->sessions);
 
+	upgrade_cancel(service);
+	if (service->gave_way) { /* it stops, but nobody has told it to */
+		service->gave_way = false;
+		return;
+	}
 	if (service->stopping || left == 0) {
 		event_base_loopbreak(service->base);
 		return;
@@ -33,6 +38,24 @@ stop(struct service *service)
 	log_event(NULL, LOG_STOP_EVENT,
 	          log_text("text", "no new sessions; waiting for those under way"),
 	          log_number("sessions", left));
+}
+
+void
+service_give_way(struct service *service, pid_t pid)
+{
+	unsigned left = sessions_count(service->sessions);
+
+	pidfile_leave(service->pidfile);
+	service->pidfile = NULL;
+	entrances_close(service);
+	log_event(NULL, LOG_STOP_EVENT,
+	          log_text("text",
+	                   "another process serves from now on; waiting for the "
+	                   "sessions under way here"),
+	          log_number("pid", pid), log_number("sessions", left));
+	service->stopping = service->gave_way = true;
+	if (left == 0)
+		event_base_loopbreak(service->base);
 }
 
 static void
@@ -155,6 +178,8 @@ on_signal(evutil_socket_t number, short what, void *arg)
 		reload(arg);
 	else if (number == SIGUSR1)
 		write_status(arg);
+	else if (number == SIGUSR2)
+		upgrade_begin(arg);
 	else
 		stop(arg);
 }
@@ -185,7 +210,7 @@ hold_signals(bool starting)
 	sigemptyset(&held);
 	for (size_t i = 0; i < SERVICE_SIGNALS; i++)
 		if (!starting || signals_wanted[i] == SIGHUP ||
-		    signals_wanted[i] == SIGUSR1)
+		    signals_wanted[i] == SIGUSR1 || signals_wanted[i] == SIGUSR2)
 			sigaddset(&held, signals_wanted[i]);
 	sigprocmask(SIG_SETMASK, &held, NULL);
 }
@@ -225,7 +250,8 @@ start(struct service *service)
 	if (!service->base || !checks_start(service->checks, service->base))
 		return service_fail("cannot start threads or the event loop: %s",
 		                    strerror(errno));
-	if (service->pidfile && !pidfile_write(service->pidfile))
+	if (service->pidfile && !upgrade_waited_for() &&
+	    !pidfile_write(service->pidfile))
 		return service_fail("pidfile = \"%s\": %s", cfg->pidfile,
 		                    strerror(errno));
 	conn_set_read_size((size_t)cfg->buffer_size);
@@ -255,6 +281,7 @@ static void
 tear_down(struct service *service)
 {
 	hold_signals(false);
+	upgrade_cancel(service);
 	entrances_close(service);
 	sessions_free(service->sessions);
 	checks_free(service->checks);
@@ -270,7 +297,30 @@ tear_down(struct service *service)
 		close(service->null);
 	pidfile_drop(service->pidfile);
 	free(service->config_name);
+	free(service->config_path);
+	free(service->program);
 	config_drop(service->cfg);
+}
+
+/* From now on we are the daemon: the terminal is told, or the predecessor, if it is still
+ * there to step back. */
+static bool
+take_over(struct service *service, struct background *background)
+{
+	bool succeeds = upgrade_waited_for();
+
+	background_done(background, service->null);
+	if (!upgrade_ready()) {
+		note("the process that was to be replaced has been told to end: so do "
+		     "we",
+		     NULL);
+		return false;
+	}
+	if (succeeds && service->pidfile && !pidfile_write(service->pidfile))
+		log_event(NULL, LOG_TROUBLE_EVENT,
+		          log_text("text", "the pidfile still names our predecessor"),
+		          log_text("pidfile", service->cfg->pidfile), log_error(errno));
+	return true;
 }
 
 int
@@ -286,8 +336,8 @@ service_run(struct config *cfg, bool foreground)
 	signal(SIGXFSZ, SIG_IGN); /* limit_fsize: one message fails, not the daemon */
 	hold_signals(true);
 	if (service_prepare(&service) &&
-	    (foreground || background_begin(&background)) && start(&service)) {
-		background_done(&background, service.null);
+	    (foreground || background_begin(&background)) && start(&service) &&
+	    take_over(&service, &background)) {
 		event_base_dispatch(service.base);
 		sessions_free(service.sessions);
 		service.sessions = NULL;

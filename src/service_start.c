@@ -137,6 +137,9 @@ take_pidfile(struct service *service)
 
 	if (!cfg->pidfile[0])
 		return true;
+	service->pidfile = upgrade_pidfile(cfg);
+	if (service->pidfile)
+		return true;
 	if (!parent_is_there(cfg, cfg->pidfile, why, sizeof(why))) {
 		if (!service->foreground)
 			return service_fail("pidfile = \"%s\": %s", cfg->pidfile, why);
@@ -226,6 +229,7 @@ service_prepare(struct service *service)
 	service_name_host(service->cfg);
 	if (!privilege_check(cfg, why, sizeof(why)))
 		return service_fail("%s", why);
+	upgrade_remember(service);
 	if (!check_route(service) || !remember_file(service) ||
 	    !take_pidfile(service) || !make_directories(cfg) ||
 	    !entrances_open(service))
@@ -238,8 +242,9 @@ service_prepare(struct service *service)
 
 /* ---- background --------------------------------------------------------------------- */
 
-bool
-background_begin(struct background *background)
+/* Returns in the child. */
+static bool
+leave_parent(struct background *background)
 {
 	int pipe[2];
 	char good = 0;
@@ -253,8 +258,18 @@ background_begin(struct background *background)
 		                                           : EXIT_FAILURE);
 	}
 	close(pipe[0]);
-	setsid();
 	background->report = pipe[1];
+	return true;
+}
+
+/* A successor is there already: service_inherit(). */
+bool
+background_begin(struct background *background)
+{
+	if (!upgrade_waited_for() && !leave_parent(background))
+		return false;
+	background->begun = true;
+	setsid();
 	return chdir("/") == 0 || service_fail("cannot go to /: %s", strerror(errno));
 }
 
@@ -263,10 +278,12 @@ background_done(struct background *background, int null)
 {
 	char good = 1;
 
-	if (background->report < 0)
+	if (!background->begun)
 		return;
 	for (int fd = 0; fd <= 2 && null >= 0; fd++)
 		dup2(null, fd);
+	if (background->report < 0)
+		return;
 	(void)!write(background->report, &good, 1);
 	close(background->report);
 	background->report = -1;

@@ -17,7 +17,7 @@ from test_cli import lab
 from test_cli import Client, PATIENCE, free_port, is_gone, wait_until
 
 NOBODY = 65534
-OPTIONS = ("-s", "-S", "-r", "-K")
+OPTIONS = ("-s", "-S", "-r", "--upgrade", "-K")
 
 
 class Control(test_cli.Daemon):
@@ -294,6 +294,33 @@ class Reload(Control):
                 self.says("-r", 0, r"\Areloaded\n\Z")
                 self.assertEqual(self.number("reloads"), 2)
                 self.says("-K", 0)
+
+
+class Upgrade(Control):
+    def test_upgrade(self):
+        self.starts()
+        client = self.begins_session()
+        old = self.pid
+        result = self.run_program("--upgrade", self.conf)
+        self.check(result, 0, rf"\Aprocess \d+ has taken over from {old}\n\Z")
+        self.pid = int(self.pidfile.read_text())
+        self.assertIn(f"process {self.pid} ", result.stdout)
+        self.assertRegex(self.begins_session().asks("QUIT"), r"^221 ")
+        self.assertFalse(is_gone(old))
+        self.assertRegex(client.asks("QUIT"), r"^221 ")
+        self.assertTrue(wait_until(lambda: is_gone(old)))
+        self.says("-K", 0)
+
+    def test_daemon_that_goes_on(self):
+        self.starts()
+        good = self.conf.read_text()
+        other = self.file(good, "other")
+        self.conf.write_text("prot = 26\n")
+        self.says("--upgrade", 1, None, rf"pid {self.pid}\) goes on, .*its log says why",
+                  conf=other)
+        self.conf.write_text(good)
+        self.assertEqual(self.number("upgrades_failed"), 1)
+        self.begins_session()
 
 
 class Stop(Control):

@@ -139,6 +139,7 @@ class Gated:
             "spool_memory_each": 4096,          # larger mails go to a file
         }
         self.process = self.pid = None
+        self.program = PROGRAM
         self.wrapper = []                       # what starts the program, if not we
         self.extra_environment = {}
         self.configure(**options)
@@ -175,7 +176,7 @@ class Gated:
             before()
         with open(self.log_file, "ab") as log:
             self.process = subprocess.Popen(
-                [*self.wrapper, PROGRAM, *map(str, arguments)], env=self.environment(),
+                [*self.wrapper, self.program, *map(str, arguments)], env=self.environment(),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=prepare, **more)
         self.pid = self.process.pid
 
@@ -204,7 +205,7 @@ class Gated:
         """As an init script does it: the command's exit code and words."""
         more.setdefault("stdin", subprocess.DEVNULL)
         done = subprocess.run(
-            [*self.wrapper, PROGRAM, *(arguments or [self.file])], env=self.environment(),
+            [*self.wrapper, self.program, *(arguments or [self.file])], env=self.environment(),
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=PATIENCE, text=True,
             check=False, **more)
         if done.returncode == 0:
