@@ -3,8 +3,33 @@
 
 #include "route.h"
 
+/*
+ * A way to find a destination that takes time.
+ */
+struct route_way {
+	/* Begins to ask; what it needs goes to OWN.  False: the answer is there already,
+	 * or it cannot be asked, and the answer says so; stop() is not called then. */
+	bool (*start)(struct route *route);
+	/* The question is over, answered or not: frees what start() made. */
+	void (*stop)(struct route *route);
+	void (*describe)(const struct route *route, struct route_words *words);
+};
+
+struct route {
+	const struct route_way *way;
+	struct event_base *base;
+	const struct config *cfg;
+	struct route_query query;
+	struct route_answer answer;
+	void *own;		/* the way's */
+	route_done_cb *done;
+	void *arg;
+};
+
+/* The answer is in ROUTE: to be called by a way, from the loop.  ROUTE is gone then. */
+void route_answered(struct route *route);
+
 /* SO_ORIGINAL_DST / IP6T_SO_ORIGINAL_DST, then conntrack itself where they are silent. */
-enum route_result route_netfilter(const struct route_query *query, struct addr *server,
-				  struct route_words *why);
+void route_netfilter(const struct route_query *query, struct route_answer *answer);
 
 #endif

@@ -5,6 +5,7 @@
 #include "log.h"
 #include "pipeline.h"
 #include "reply.h"
+#include "route.h"
 #include "session.h"
 #include "transaction.h"
 
@@ -65,6 +66,10 @@ enum session_state {
 	  "the destination is this gateway") \
 	E(NO_ROUTE, "no-route", 421, "4.3.0", msg_lookup_failed, \
 	  "the destination could not be found out") \
+	E(LOOKUP_TIMEOUT, "lookup-timeout", 421, "4.4.3", msg_lookup_timeout, \
+	  "who knows the destination did not answer in time") \
+	E(LOOKUP_MISMATCH, "lookup-mismatch", 421, "4.4.3", msg_lookup_mismatch, \
+	  "who knows the destination answered what cannot be followed") \
 	E(SPOOL, "spool", 421, "4.3.1", msg_spool_problem, \
 	  "there was no room for the message in time") \
 	E(TAKEOVER_QUIT, "takeover-quit", 221, "2.0.0", msg_sign_off, \
@@ -85,6 +90,7 @@ struct session {
 	struct config *cfg;		/* the snapshot it was born with; held */
 	struct conn *client;		/* NULL only when DEAD */
 	struct conn *server;		/* NULL before CONNECTING, after a takeover */
+	struct route *route;		/* ROUTING: the question under way, if any */
 	struct transaction *mail;	/* NULL between mails */
 	struct pipeline owed;		/* replies, in order */
 	struct command_reader commands;
@@ -96,6 +102,7 @@ struct session {
 	uint64_t chunk_left;		/* of a refused BDAT, to be thrown away */
 	uint64_t server_received;	/* bytes, from a server that was dropped */
 	struct addr client_addr, server_addr;
+	char ident[ROUTE_IDENT_SIZE];	/* of the client, as a helper says; or empty */
 	struct log_ctx log;
 	enum session_state state;
 	enum session_state phase;	/* in which it ended */
@@ -165,6 +172,15 @@ bool session_has_room(const struct session *s);
 /* Says something of our own to the client, now: nothing is owed before it.  ENHANCED only
  * goes out if the server offered it. */
 void session_say(struct session *s, int code, const char *enhanced, const char *text);
+
+/* session_route.c: finds out where the client meant to go, and calls there. */
+void session_route(struct session *s);
+void session_turn_routing(struct session *s);
+void session_routing_expired(struct session *s);
+void session_forget_route(struct session *s);
+
+/* session.c: the destination is known; calls there. */
+void session_connect(struct session *s);
 
 /* session_command.c: takes commands of the client, as far as replies owed allow. */
 void session_take_commands(struct session *s);

@@ -40,7 +40,6 @@ static const struct old_option {
 	  "spooled messages have no name that others could open" },
 	{ "spool_leave_on", LATER, "never", "no message is kept" },
 
-	{ "timeout_lookup", LATER, "", NULL },
 	{ "timeout_spam", LATER, "", NULL },
 
 	{ "auth_require", LATER, "no",
@@ -103,8 +102,6 @@ static const struct old_option {
 	{ "msg_cannot_connect", OBSOLETE, "", "see msg_connect_failed" },
 	{ "msg_spool_open_fail", OBSOLETE, "", "see msg_spool_problem" },
 	{ "msg_pipeline_full", OBSOLETE, "", "a client that is ahead is made to wait" },
-	{ "msg_lookup_timeout", LATER, "", NULL },
-	{ "msg_lookup_mismatch", LATER, "", NULL },
 	{ "msg_lookup_nomem", OBSOLETE, "", "see msg_lookup_failed" },
 	{ "msg_lookup_unknown", OBSOLETE, "", "see msg_lookup_failed" },
 	{ "msg_max_per_host", LATER, "", NULL },

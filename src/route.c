@@ -1,13 +1,7 @@
 #include "route_internal.h"
 
 #include <stdio.h>
-
-static enum route_result
-route_fixed(const struct config *cfg, struct addr *server)
-{
-	*server = cfg->fixed;
-	return ROUTE_FOUND;
-}
+#include <stdlib.h>
 
 /* Any address of this machine with our port: a connection there would come back to us. */
 static bool
@@ -19,24 +13,81 @@ leads_back(const struct config *cfg, const struct route_query *query,
 	return addr_port(server) == cfg->port && addr_is_ours(server);
 }
 
-enum route_result
-route_find(const struct config *cfg, const struct route_query *query,
-           struct addr *server, struct route_words *why)
+static void
+judge(const struct config *cfg, const struct route_query *query,
+      struct route_answer *answer)
 {
-	enum route_result result = ROUTE_UNKNOWN;
+	if (answer->result == ROUTE_FOUND && leads_back(cfg, query, &answer->server))
+		answer->result = ROUTE_LOOP;
+}
 
-	why->text[0] = '\0';
+/* The way that takes time, or NULL: then the answer is there. */
+static const struct route_way *
+way_of(const struct config *cfg, const struct route_query *query,
+       struct route_answer *answer)
+{
 	switch ((enum route_mode)cfg->mode) {
 	case ROUTE_BY_FIXED:
-		result = route_fixed(cfg, server);
-		break;
+		answer->server = cfg->fixed;
+		answer->result = ROUTE_FOUND;
+		return NULL;
 	case ROUTE_BY_NETFILTER:
-		result = route_netfilter(query, server, why);
-		break;
+		route_netfilter(query, answer);
+		return NULL;
 	}
-	if (result == ROUTE_FOUND && leads_back(cfg, query, server))
-		result = ROUTE_LOOP;
-	return result;
+	return NULL;
+}
+
+struct route *
+route_start(struct event_base *base, const struct config *cfg,
+            const struct route_query *query, struct route_answer *answer,
+            route_done_cb *done, void *arg)
+{
+	const struct route_way *way;
+	struct route *route;
+
+	*answer = (struct route_answer){ .result = ROUTE_UNKNOWN };
+	way = way_of(cfg, query, answer);
+	if (!way) {
+		judge(cfg, query, answer);
+		return NULL;
+	}
+	route = xcalloc(1, sizeof(*route));
+	*route = (struct route){ way, base, cfg, *query, *answer, NULL, done, arg };
+	if (way->start(route))
+		return route;
+	*answer = route->answer;
+	judge(cfg, query, answer);
+	free(route);
+	return NULL;
+}
+
+void
+route_answered(struct route *route)
+{
+	struct route_answer answer = route->answer;
+	route_done_cb *done = route->done;
+	void *arg = route->arg;
+
+	judge(route->cfg, &route->query, &answer);
+	route_cancel(route);
+	done(&answer, arg);
+}
+
+void
+route_cancel(struct route *route)
+{
+	if (!route)
+		return;
+	route->way->stop(route);
+	free(route);
+}
+
+void
+route_describe(const struct route *route, struct route_words *words)
+{
+	words->text[0] = '\0';
+	route->way->describe(route, words);
 }
 
 bool

@@ -109,24 +109,26 @@ complain_once(int error)
 	          log_error(error));
 }
 
-enum route_result
-route_netfilter(const struct route_query *query, struct addr *server,
-                struct route_words *why)
+void
+route_netfilter(const struct route_query *query, struct route_answer *answer)
 {
 	int error = 0;
 
-	if (!ask_socket(query, server))
-		error = ask_conntrack(query, server);
-	if (error == EPERM) {
+	if (!ask_socket(query, &answer->server))
+		error = ask_conntrack(query, &answer->server);
+	if (error == EPERM)
 		complain_once(error);
-		return ROUTE_NOT_REDIRECTED;
+	if (error == EPERM || error == ENOENT) {
+		answer->result = ROUTE_NOT_REDIRECTED;
+		return;
 	}
-	if (error == ENOENT)
-		return ROUTE_NOT_REDIRECTED;
 	if (error != 0) {
-		snprintf(why->text, sizeof(why->text), "connection tracking: %s",
-		         strerror(error));
-		return ROUTE_UNKNOWN;
+		snprintf(answer->why.text, sizeof(answer->why.text),
+		         "connection tracking: %s", strerror(error));
+		answer->result = ROUTE_UNKNOWN;
+		return;
 	}
-	return addr_equal(server, &query->local) ? ROUTE_NOT_REDIRECTED : ROUTE_FOUND;
+	answer->result = addr_equal(&answer->server, &query->local)
+	                         ? ROUTE_NOT_REDIRECTED
+	                         : ROUTE_FOUND;
 }

@@ -1,6 +1,5 @@
 #include "session_internal.h"
 
-#include "route.h"
 #include "stats.h"
 
 #include <errno.h>
@@ -128,41 +127,7 @@ session_new(struct sessions *all, int fd, const struct addr *client)
 	return s;
 }
 
-/* The ending that a route leads to; NONE when there is a destination. */
-static enum session_end
-route_end(struct session *s, struct route_words *why)
-{
-	struct route_query query = {
-		.fd = conn_fd(s->client),
-		.client = s->client_addr,
-		.local = addr_local(conn_fd(s->client)),
-	};
-
-	switch (route_find(s->cfg, &query, &s->server_addr, why)) {
-	case ROUTE_FOUND:
-		return END_NONE;
-	case ROUTE_NOT_REDIRECTED:
-		return END_NOT_REDIRECTED;
-	case ROUTE_LOOP:
-		return END_LOOP;
-	case ROUTE_UNKNOWN:
-		return END_NO_ROUTE;
-	}
-	return END_NO_ROUTE;
-}
-
-static void
-session_refuse(struct session *s, enum session_end why, const struct route_words *words)
-{
-	stats_add(STAT_connections_refused, 1);
-	log_event(&s->log, LOG_REFUSE_EVENT, log_text("why", session_end_word(why)),
-	          log_addr("client", &s->client_addr),
-	          log_addr("server", &s->server_addr),
-	          log_text("text", words->text[0] ? words->text : NULL));
-	session_end(s, why);
-}
-
-static void
+void
 session_connect(struct session *s)
 {
 	struct addr from = { 0 };
@@ -202,23 +167,14 @@ turn_away(struct sessions *all, int fd, const struct addr *client)
 void
 session_begin(struct sessions *all, int fd, const struct addr *client)
 {
-	struct route_words why;
 	struct session *s;
-	enum session_end refusal;
 
 	if (all->count >= all->world.cfg->max_connections) {
 		turn_away(all, fd, client);
 		return;
 	}
 	s = session_new(all, fd, client);
-	refusal = route_end(s, &why);
-	if (refusal != END_NONE) {
-		session_refuse(s, refusal, &why);
-	} else {
-		log_event(&s->log, LOG_CONNECT_EVENT, log_addr("client", client),
-		          log_addr("server", &s->server_addr));
-		session_connect(s);
-	}
+	session_route(s);
 	session_turn(s);
 }
 

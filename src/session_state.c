@@ -49,8 +49,8 @@ static const struct session_rule {
 	unsigned next;
 	bool of_silence;
 } rules[] = {
-	[SESSION_ROUTING] = { "routing", LIMIT(timeout_connect), turn_nothing,
-	                      expired_connecting, MAY(CONNECTING) | MAY(CLOSING),
+	[SESSION_ROUTING] = { "routing", LIMIT(timeout_lookup), session_turn_routing,
+	                      session_routing_expired, MAY(CONNECTING) | MAY(CLOSING),
 	                      false },
 	[SESSION_CONNECTING] = { "connecting", LIMIT(timeout_connect), turn_connecting,
 	                         expired_connecting, MAY(RELAYING) | MAY(CLOSING),
@@ -261,6 +261,7 @@ session_end(struct session *s, enum session_end why)
 		return;
 	s->end = why;
 	s->phase = s->state;
+	session_forget_route(s);
 	session_forget_mail(s);
 	if (ends[why].code != 0 && s->state != SESSION_DIRECT) {
 		words = xasprintf("%s %s", s->cfg->proxy_name, text);
@@ -298,6 +299,7 @@ session_close(struct session *s, enum session_end why)
 	if (s->mails == 0 && s->phase != SESSION_DIRECT)
 		stats_add(STAT_sessions_empty, 1);
 	stats_add(STAT_bytes_client, (int64_t)conn_received(s->client));
+	session_forget_route(s);
 	session_forget_mail(s);
 	pipeline_fini(&s->owed);
 	session_drop_server(s);

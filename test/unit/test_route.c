@@ -35,6 +35,25 @@ query(const char *client, const char *local)
 	return query;
 }
 
+static void
+never(const struct route_answer *answer, void *arg)
+{
+	(void)answer;
+	(void)arg;
+	fail_msg("an answer at once was told later, too");
+}
+
+/* Of a mode that knows at once. */
+static struct route_answer
+ask(const struct config *cfg, const struct route_query *from)
+{
+	struct route_answer answer = { .why = { "unset" }, .ident = "unset" };
+
+	assert_null(route_start(NULL, cfg, from, &answer, never, NULL));
+	assert_string_equal(answer.ident, "");
+	return answer;
+}
+
 static const struct {
 	const char *server;
 	uint16_t port;
@@ -65,13 +84,12 @@ mode_fixed_leads_to_the_fixed_server(void **unused)
 		struct config cfg = settings(ROUTE_BY_FIXED, fixed[n].server,
 		                             fixed[n].port);
 		struct route_query from = query("198.51.100.99", fixed[n].local);
-		struct route_words why = { "unset" };
-		struct addr server;
+		struct route_answer answer = ask(&cfg, &from);
 
-		if (route_find(&cfg, &from, &server, &why) != fixed[n].result)
+		if (answer.result != fixed[n].result)
 			fail_msg("%s port %d", fixed[n].server, fixed[n].port);
-		assert_true(addr_equal(&server, &cfg.fixed));
-		assert_string_equal(why.text, "");
+		assert_true(addr_equal(&answer.server, &cfg.fixed));
+		assert_string_equal(answer.why.text, "");
 	}
 }
 
@@ -104,9 +122,9 @@ who_comes_straight_to_us_is_told_apart(void **unused)
 	(void)unused;
 	for (int i = 0; i < 2; i++) {
 		int listening, calling;
-		struct addr at, server;
+		struct addr at;
 		struct route_query from;
-		struct route_words why;
+		struct route_answer answer;
 
 		assert_true(addr_parse(&at, texts[i], 0));
 		listening = socket(addr_family(&at), SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -119,8 +137,9 @@ who_comes_straight_to_us_is_told_apart(void **unused)
 		from.fd = accept(listening, NULL, NULL);
 		from.client = addr_peer(from.fd);
 		from.local = addr_local(from.fd);
-		if (route_find(&cfg, &from, &server, &why) != ROUTE_NOT_REDIRECTED)
-			fail_msg("%s: %s", texts[i], why.text);
+		answer = ask(&cfg, &from);
+		if (answer.result != ROUTE_NOT_REDIRECTED)
+			fail_msg("%s: %s", texts[i], answer.why.text);
 		close(from.fd);
 		close(calling);
 		close(listening);
@@ -133,14 +152,11 @@ a_vanished_connection_is_not_found(void **unused)
 {
 	struct config cfg = settings(ROUTE_BY_NETFILTER, NULL, 0);
 	struct route_query from = query("198.51.100.99", "198.51.100.1");
-	struct route_words why;
-	struct addr server;
-	enum route_result result;
+	struct route_answer answer = ask(&cfg, &from);
 
 	(void)unused;
-	result = route_find(&cfg, &from, &server, &why);
-	assert_true(result == ROUTE_NOT_REDIRECTED ||
-	            (result == ROUTE_UNKNOWN && why.text[0] != '\0'));
+	assert_true(answer.result == ROUTE_NOT_REDIRECTED ||
+	            (answer.result == ROUTE_UNKNOWN && answer.why.text[0] != '\0'));
 }
 
 int

@@ -1,0 +1,105 @@
+#include "session_internal.h"
+
+#include "stats.h"
+
+#include <stdio.h>
+
+/*
+ * Where did the client mean to go?  The answer is there at once, or the session waits for
+ * it; then the question is withdrawn when the session ends.
+ */
+
+/* The ending that a route leads to; NONE when there is a destination. */
+static enum session_end
+route_end(enum route_result result)
+{
+	switch (result) {
+	case ROUTE_FOUND:
+		return END_NONE;
+	case ROUTE_NOT_REDIRECTED:
+		return END_NOT_REDIRECTED;
+	case ROUTE_LOOP:
+		return END_LOOP;
+	case ROUTE_MISMATCH:
+		return END_LOOKUP_MISMATCH;
+	case ROUTE_UNKNOWN:
+		return END_NO_ROUTE;
+	}
+	return END_NO_ROUTE;
+}
+
+static void
+session_refuse(struct session *s, enum session_end why, const struct route_words *words)
+{
+	stats_add(STAT_connections_refused, 1);
+	log_event(&s->log, LOG_REFUSE_EVENT, log_text("why", session_end_word(why)),
+	          log_addr("client", &s->client_addr),
+	          log_addr("server", &s->server_addr),
+	          log_text("text", words->text[0] ? words->text : NULL));
+	session_end(s, why);
+}
+
+static void
+session_routed(struct session *s, const struct route_answer *answer)
+{
+	enum session_end refusal = route_end(answer->result);
+
+	s->server_addr = answer->server;
+	snprintf(s->ident, sizeof(s->ident), "%s", answer->ident);
+	if (refusal != END_NONE) {
+		session_refuse(s, refusal, &answer->why);
+		return;
+	}
+	log_event(&s->log, LOG_CONNECT_EVENT, log_addr("client", &s->client_addr),
+	          log_addr("server", &s->server_addr),
+	          log_text("ident", s->ident[0] ? s->ident : NULL));
+	session_connect(s);
+}
+
+static void
+on_route(const struct route_answer *answer, void *arg)
+{
+	struct session *s = arg;
+
+	s->route = NULL;
+	session_routed(s, answer);
+	session_turn(s);
+}
+
+void
+session_route(struct session *s)
+{
+	struct route_query query = {
+		.fd = conn_fd(s->client),
+		.client = s->client_addr,
+		.local = addr_local(conn_fd(s->client)),
+	};
+	struct route_answer answer;
+
+	s->route = route_start(s->world->base, s->cfg, &query, &answer, on_route, s);
+	if (!s->route)
+		session_routed(s, &answer);
+}
+
+void
+session_turn_routing(struct session *s)
+{
+	if (conn_at_eof(s->client))
+		session_end(s, END_CLIENT_CLOSED);
+}
+
+void
+session_routing_expired(struct session *s)
+{
+	struct route_words words;
+
+	route_describe(s->route, &words);
+	session_refuse(s, END_LOOKUP_TIMEOUT, &words);
+}
+
+void
+session_forget_route(struct session *s)
+{
+	route_cancel(s->route);
+	s->route = NULL;
+}
