@@ -5,11 +5,12 @@
 
 #include <netinet/in.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
 
 /*
- * Socket addresses, IPv4 and IPv6: read, print, compare.
+ * Socket addresses, IPv4 and IPv6: read, print, compare; and networks of them.
  *
  * An IPv4 address that arrived on an IPv6 socket (::ffff:a.b.c.d) is turned into plain
  * IPv4 by every function that makes an addr, so that nobody else has to think of it.
@@ -62,5 +63,45 @@ bool addr_is_ours(const struct addr *addr);
  * [2001:db8::1]:25.  No address prints as "-". */
 const char *addr_text(const struct addr *addr, char text[static ADDR_TEXT_SIZE]);
 const char *addr_full(const struct addr *addr, char text[static ADDR_TEXT_SIZE]);
+
+/*
+ * A network: all addresses that begin with the same bits.  One host is a network, too.
+ *
+ * ::/0 is all of IPv6 and nothing of IPv4, however it arrived: that is 0.0.0.0/0.
+ */
+struct addr_net {
+	struct addr first;	/* the bits behind BITS are 0; no port */
+	unsigned bits;		/* 0 to 32, or 0 to 128 */
+};
+
+/* Any number of them; { 0 } is none. */
+struct addr_nets {
+	size_t count;
+	struct addr_net *at;
+};
+
+/* Reads 192.0.2.0/24, 2001:db8::/32, fe80::%eth0/10, or an address alone.  What is written
+ * as ::ffff:192.0.2.0/120 is IPv4.  False: WHY says of TEXT what is wrong with it ("is no
+ * ..."); an address that is not the first of its network is refused, for nobody can tell
+ * which of the two was meant. */
+bool addr_net_parse(struct addr_net *net, const char *text, char *why,
+		    size_t why_size) MUST_CHECK;
+
+/* True if ADDR is in it.  A link-local network without a scope is that of every link. */
+bool addr_net_contains(const struct addr_net *net, const struct addr *addr);
+
+/* True if they are the same network, and not only overlap. */
+bool addr_net_equal(const struct addr_net *a, const struct addr_net *b);
+
+/* Prints into TEXT as addr_net_parse() reads it, and returns it. */
+const char *addr_net_text(const struct addr_net *net, char text[static ADDR_TEXT_SIZE]);
+
+/* True if ADDR is in one of them. */
+bool addr_nets_contain(const struct addr_nets *nets, const struct addr *addr);
+
+/* The list owns its memory: add copies NET, clear leaves none. */
+void addr_nets_add(struct addr_nets *nets, const struct addr_net *net);
+void addr_nets_clear(struct addr_nets *nets);
+bool addr_nets_equal(const struct addr_nets *a, const struct addr_nets *b);
 
 #endif

@@ -19,6 +19,12 @@ enum route_mode {
 	ROUTE_BY_NETFILTER,
 };
 
+enum send_proxy {
+	SEND_PROXY_NO,
+	SEND_PROXY_V1,
+	SEND_PROXY_V2,
+};
+
 enum newline_policy {
 	NEWLINE_NORMALISE,	/* each becomes CRLF */
 	NEWLINE_REJECT,		/* the message is refused */
@@ -64,6 +70,7 @@ struct config {
 #define OPT_WORD(name, ...)	int name;		/* an enum's value */
 #define OPT_MASK(name, ...)	unsigned name;		/* of an enum's values */
 #define OPT_LIST(name, ...)	struct string_list name;
+#define OPT_NETS(name, ...)	struct addr_nets name;
 #define OPT_TEXT(name, ...)	char *name;		/* never NULL */
 #include "options.def"
 };

@@ -15,6 +15,7 @@ enum option_kind {
 	OPTION_WORD,
 	OPTION_MASK,
 	OPTION_LIST,
+	OPTION_NETS,
 	OPTION_TEXT,
 };
 
@@ -49,15 +50,17 @@ extern const struct option config_options[];
 
 /* The option called NAME (not necessarily terminated), or NULL. */
 const struct option *option_find(const char *name, size_t size);
+/* True if it may have several values, in braces. */
+bool option_is_many(const struct option *opt);
 void *option_field(const struct config *cfg, const struct option *opt);
 
-/* True if TEXT can be a value of it (of a list or mask: one element).  False: WHY says what is
+/* True if TEXT can be a value of it (of a list, nets or mask: one element).  False: WHY says what is
  * wrong with TEXT and what would be right. */
 bool option_check(const struct option *opt, const char *text, char *why,
 		  size_t why_size) MUST_CHECK;
 
-/* Gives the option a value that option_check() has passed; a list or
- * mask grows by an element. */
+/* Gives the option a value that option_check() has passed; a list, nets or
+ * mask grow by an element. */
 void option_set(struct config *cfg, const struct option *opt, const char *text);
 void option_clear(struct config *cfg, const struct option *opt);
 void option_defaults(struct config *cfg); /* lists and masks start empty */

@@ -16,6 +16,7 @@ enum {
 #define OPT_WORD(...)    +1
 #define OPT_MASK(...)    +1
 #define OPT_LIST(...)    +1
+#define OPT_NETS(...)    +1
 #define OPT_TEXT(...)    +1
 #include "options.def"
 };
@@ -33,6 +34,7 @@ static cfg_opt_t grammar[] = {
 #define OPT_WORD(n, ...)      CFG_STR(#n, NULL, CFGF_NONE),
 #define OPT_MASK(n, def, ...) CFG_STR_LIST(#n, (char[]){ def }, CFGF_NONE),
 #define OPT_LIST(n, def, ...) CFG_STR_LIST(#n, (char[]){ def }, CFGF_NONE),
+#define OPT_NETS(n, def, ...) CFG_STR_LIST(#n, (char[]){ def }, CFGF_NONE),
 #define OPT_TEXT(n, ...)      CFG_STR(#n, NULL, CFGF_NONE),
 #include "options.def"
 	CFG_END()
@@ -248,18 +250,27 @@ confuse_complains(cfg_t *parsed, const char *format, va_list args)
 	add_fault(current, parsed->line, words);
 }
 
-/* The last of the values is an address that is there already. */
+/* Both are written rightly, and are the same address or network. */
+static bool
+is_same(const char *a, const char *b)
+{
+	char why[256];
+	struct addr_net x, y;
+
+	return addr_net_parse(&x, a, why, sizeof(why)) &&
+	       addr_net_parse(&y, b, why, sizeof(why)) && addr_net_equal(&x, &y);
+}
+
+/* The last of the values is an address or network that is there already. */
 static bool
 is_listed_twice(const struct option *opt, cfg_opt_t *given)
 {
 	unsigned last = cfg_opt_size(given) - 1;
-	struct addr a, b;
 
-	if (opt->kind != OPTION_LIST || !(opt->flags & OPT_ADDRESS) ||
-	    !addr_parse(&a, cfg_opt_getnstr(given, last), 0))
+	if (opt->kind != OPTION_NETS && !(opt->flags & OPT_ADDRESS))
 		return false;
 	for (unsigned i = 0; i < last; i++)
-		if (addr_parse(&b, cfg_opt_getnstr(given, i), 0) && addr_equal(&a, &b))
+		if (is_same(cfg_opt_getnstr(given, i), cfg_opt_getnstr(given, last)))
 			return true;
 	return false;
 }
@@ -268,7 +279,7 @@ is_listed_twice(const struct option *opt, cfg_opt_t *given)
 static bool
 is_told(const struct reading *reading, const struct option *opt, const char *words)
 {
-	if (opt->kind != OPTION_LIST && opt->kind != OPTION_MASK)
+	if (!option_is_many(opt))
 		return false;
 	for (size_t i = 0; i < reading->fault_count; i++)
 		if (strcmp(reading->faults[i].words, words) == 0)

@@ -457,6 +457,7 @@ write_value(struct rewriting *work, const struct option *opt, const char *value)
 		break;
 	case OPTION_MASK:
 	case OPTION_LIST:
+	case OPTION_NETS:
 		write_list(work, opt, value);
 		break;
 	case OPTION_STR:

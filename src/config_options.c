@@ -21,6 +21,13 @@ static const struct word mode_words[] = {
 	{ 0 },
 };
 
+static const struct word send_proxy_words[] = {
+	{ "no", SEND_PROXY_NO },
+	{ "v1", SEND_PROXY_V1 },
+	{ "v2", SEND_PROXY_V2 },
+	{ 0 },
+};
+
 static const struct word newline_words[] = {
 	{ "normalise", NEWLINE_NORMALISE },
 	{ "reject", NEWLINE_REJECT },
@@ -87,6 +94,7 @@ const struct option config_options[] = {
 #define OPT_WORD(n, def, list, fl, text) { ROW(WORD, n, fl, text), .words = list },
 #define OPT_MASK(n, def, list, fl, text) { ROW(MASK, n, fl, text), .words = list },
 #define OPT_LIST(n, def, fl, text)       { ROW(LIST, n, fl, text) },
+#define OPT_NETS(n, def, fl, text)       { ROW(NETS, n, fl, text) },
 #define OPT_TEXT(n, def, text)           { ROW(TEXT, n, 0, text) },
 #include "options.def"
 	{ .kind = OPTION_NONE },
@@ -100,6 +108,13 @@ option_find(const char *name, size_t size)
 		    memcmp(opt->name, name, size) == 0)
 			return opt;
 	return NULL;
+}
+
+bool
+option_is_many(const struct option *opt)
+{
+	return opt->kind == OPTION_LIST || opt->kind == OPTION_NETS ||
+	       opt->kind == OPTION_MASK;
 }
 
 void *
@@ -333,6 +348,18 @@ check_string(const struct option *opt, const char *text, char *why, size_t why_s
 	return !fault;
 }
 
+static bool
+check_net(const char *text, char *why, size_t why_size)
+{
+	char fault[256];
+	struct addr_net net;
+
+	if (addr_net_parse(&net, text, fault, sizeof(fault)))
+		return true;
+	snprintf(why, why_size, "\"%s\" %s", text, fault);
+	return false;
+}
+
 bool
 option_check(const struct option *opt, const char *text, char *why, size_t why_size)
 {
@@ -356,11 +383,24 @@ option_check(const struct option *opt, const char *text, char *why, size_t why_s
 	case OPTION_LIST:
 	case OPTION_TEXT:
 		return check_string(opt, text, why, why_size);
+	case OPTION_NETS:
+		return check_net(text, why, why_size);
 	case OPTION_NONE:
 	case OPTION_SECTION:
 		break;
 	}
 	abort();
+}
+
+static void
+nets_append(struct addr_nets *nets, const char *text)
+{
+	char why[256];
+	struct addr_net net;
+	bool good = addr_net_parse(&net, text, why, sizeof(why));
+
+	assert(good);
+	addr_nets_add(nets, &net);
 }
 
 static void
@@ -397,6 +437,9 @@ option_set(struct config *cfg, const struct option *opt, const char *text)
 	case OPTION_LIST:
 		list_append(field, text);
 		break;
+	case OPTION_NETS:
+		nets_append(field, text);
+		break;
 	case OPTION_NONE:
 	case OPTION_SECTION:
 		abort();
@@ -432,6 +475,9 @@ option_clear(struct config *cfg, const struct option *opt)
 		free(list->at);
 		*list = (struct string_list){ 0 };
 		break;
+	case OPTION_NETS:
+		addr_nets_clear(option_field(cfg, opt));
+		break;
 	case OPTION_NONE:
 	case OPTION_SECTION:
 	case OPTION_BOOL:
@@ -448,6 +494,7 @@ option_copy(struct config *to, const struct option *opt, const struct config *fr
 	const void *value = option_field(from, opt);
 	void *field = option_field(to, opt);
 	const struct string_list *list = value;
+	const struct addr_nets *nets = value;
 
 	option_clear(to, opt);
 	switch (opt->kind) {
@@ -470,6 +517,10 @@ option_copy(struct config *to, const struct option *opt, const struct config *fr
 	case OPTION_LIST:
 		for (size_t i = 0; i < list->count; i++)
 			list_append(field, list->at[i]);
+		break;
+	case OPTION_NETS:
+		for (size_t i = 0; i < nets->count; i++)
+			addr_nets_add(field, &nets->at[i]);
 		break;
 	case OPTION_NONE:
 	case OPTION_SECTION:
@@ -507,6 +558,8 @@ option_equal(const struct option *opt, const struct config *a, const struct conf
 		return strcmp(*(char *const *)x, *(char *const *)y) == 0;
 	case OPTION_LIST:
 		return list_equal(x, y);
+	case OPTION_NETS:
+		return addr_nets_equal(x, y);
 	case OPTION_NONE:
 	case OPTION_SECTION:
 		break;
@@ -573,6 +626,18 @@ print_list(const struct string_list *list, FILE *out)
 	fputc('}', out);
 }
 
+static void
+print_nets(const struct addr_nets *nets, FILE *out)
+{
+	char text[ADDR_TEXT_SIZE];
+
+	fputc('{', out);
+	for (size_t i = 0; i < nets->count; i++)
+		fprintf(out, "%s\"%s\"", i > 0 ? ", " : "",
+		        addr_net_text(&nets->at[i], text));
+	fputc('}', out);
+}
+
 void
 option_print(const struct config *cfg, const struct option *opt, FILE *out)
 {
@@ -600,6 +665,9 @@ option_print(const struct config *cfg, const struct option *opt, FILE *out)
 		break;
 	case OPTION_LIST:
 		print_list(field, out);
+		break;
+	case OPTION_NETS:
+		print_nets(field, out);
 		break;
 	case OPTION_NONE:
 	case OPTION_SECTION:

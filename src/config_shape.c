@@ -97,12 +97,6 @@ static void PRINTF(3, 4)
 }
 
 static bool
-is_list(const struct option *opt)
-{
-	return opt->kind == OPTION_LIST || opt->kind == OPTION_MASK;
-}
-
-static bool
 is_string(const struct option *opt)
 {
 	return opt->kind == OPTION_STR || opt->kind == OPTION_TEXT;
@@ -115,7 +109,7 @@ read_list(struct statement *found, struct token brace)
 {
 	struct token last = brace, next = token_after(&brace);
 
-	if (found->opt && !is_list(found->opt)) {
+	if (found->opt && !option_is_many(found->opt)) {
 		fault(found, brace.line, "there is only one value, without braces");
 		return brace;
 	}
@@ -168,7 +162,7 @@ refuse_next(struct statement *found, const struct token *value,
 		fault(found, next->line,
 		      "a comment behind a value begins with \"#\"; \";\" is one at "
 		      "the beginning of a line only");
-	else if (opt && is_list(opt) && value->kind != '}')
+	else if (opt && option_is_many(opt) && value->kind != '}')
 		fault(found, next->line,
 		      "more than one value needs braces and commas: {a, b}");
 	else if (opt && is_torn_number(opt, value, next))
