@@ -45,6 +45,20 @@ struct option {
 	unsigned flags;
 };
 
+enum {
+	OPTION_COUNT = 0 /* headings included */
+#define OPT_SECTION(...) +1
+#define OPT_BOOL(...) +1
+#define OPT_INT(...) +1
+#define OPT_STR(...) +1
+#define OPT_WORD(...) +1
+#define OPT_MASK(...) +1
+#define OPT_LIST(...) +1
+#define OPT_NETS(...) +1
+#define OPT_TEXT(...) +1
+#include "options.def"
+};
+
 /* All of them in their order, sections included; ends with kind OPTION_NONE. */
 extern const struct option config_options[];
 
@@ -86,8 +100,55 @@ bool option_number(const struct option *opt, const char *text,
 bool option_number_of_old(const struct option *opt, const char *text,
 			  int64_t *number) MUST_CHECK;
 
+bool option_is_octal(const struct option *opt);
+void string_list_add(struct string_list *list, const char *text);
+
 /* Called with what is wrong with a file, for each thing and in no certain order. */
 typedef void config_fault_cb(int line, const char *words, void *arg);
+
+/*
+ * What there is to be said of one file: faults, told together and in the order of their
+ * lines, and notes, told at once.
+ */
+enum {
+	FAULTS_TOLD = 10, /* those of the first lines */
+};
+
+struct fault {
+	int line;
+	char *words;
+};
+
+struct report {
+	const char *file; /* its name in messages */
+	struct fault faults[FAULTS_TOLD]; /* by their lines */
+	size_t fault_count;
+	config_note_cb *noted; /* NULL: nobody wants to know */
+	void *arg;
+};
+
+void report_fault(struct report *report, int line, const char *format,
+		  ...) PRINTF(3, 4);
+void report_note_at(struct report *report, int line, const char *format,
+		    ...) PRINTF(3, 4);
+/* The same as callbacks whose argument is a report.  The words of a note begin with
+ * "LINE: ". */
+void report_words(int line, const char *words, void *report);
+void report_note(const char *words, void *report);
+bool report_has(const struct report *report, const char *words);
+/* "FILE:LINE: ...", a line for each fault that there is room for. */
+void report_tell(const struct report *report, char *why, size_t why_size);
+void report_clear(struct report *report);
+
+/*
+ * From a tidied text, which is changed, to the values of CFG, whose options have their
+ * defaults and whose lists are empty.  NULL: lists get their defaults.  If there is any
+ * fault, CFG stays as it is.
+ */
+void config_parse(char *text, struct report *report, struct config *cfg);
+
+/* The line in which NAME is given last; 0: it is not given. */
+int config_line_of(const char *text, const char *name);
 
 /*
  * The text of a file, before libconfuse sees it.
@@ -148,6 +209,36 @@ enum config_syntax config_syntax_of(const char *text);
  * not as it was. */
 char *config_from_legacy(const char *text, bool keep, config_fault_cb *refused,
 			 config_note_cb *noted, void *arg) MUST_CHECK;
+
+/* In a file of 1.4: how long the name at TEXT is; the line behind that of AT. */
+size_t legacy_name_size(const char *text);
+const char *legacy_next_line(const char *at);
+
+/* What became of it: rows of config_legacy.c. */
+enum old_fate {
+	OBSOLETE, /* what it was for is no more */
+	LATER,	  /* will have its effect again, but has none yet */
+	GONE,	  /* a file with it is refused */
+};
+
+struct old_option { /* that options.def does not have */
+	const char *name;
+	enum old_fate fate;
+	const char *off;  /* the value which meant that nothing happens; "": only empty */
+	const char *hint; /* what to do instead, or why it is not missed */
+};
+
+/* Values that are written otherwise now, or mean what we cannot do.  Never may one silently
+ * become another. */
+struct old_value {
+	const char *name, *value;
+	const char *fresh; /* what to write instead; NULL: the file is refused */
+	const char *why;
+};
+
+const struct old_option *legacy_old_option(const char *name, size_t size);
+const struct old_value *legacy_old_value(const char *name, const char *value);
+void legacy_fate_words(const struct old_option *old, char *words, size_t size);
 
 /* Puts into WORDS what became of a value of an option of 1.4 that we do not have.  False:
  * 1.4 had none of that name. */

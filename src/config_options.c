@@ -189,8 +189,8 @@ suffix_factor(const char *unit, const char *suffix)
 	return 0;
 }
 
-static bool
-is_octal(const struct option *opt)
+bool
+option_is_octal(const struct option *opt)
 {
 	return strcmp(opt->unit, "octal") == 0;
 }
@@ -215,7 +215,7 @@ read_number(const struct option *opt, const char *text, int base, int64_t *numbe
 bool
 option_number(const struct option *opt, const char *text, int64_t *number)
 {
-	return read_number(opt, text, is_octal(opt) ? 8 : 10, number);
+	return read_number(opt, text, option_is_octal(opt) ? 8 : 10, number);
 }
 
 bool
@@ -246,7 +246,8 @@ check_number(const struct option *opt, const char *text, char *why, size_t why_s
 	int64_t number;
 
 	/* 025 was 21 in files of 1.4, and is 25 for whoever writes it today. */
-	if (!is_octal(opt) && digits[0] == '0' && isalnum((unsigned char)digits[1]) &&
+	if (!option_is_octal(opt) && digits[0] == '0' &&
+	    isalnum((unsigned char)digits[1]) &&
 	    option_number_of_old(opt, text, &number)) {
 		snprintf(why, why_size,
 		         "\"%s\" may be taken for octal or hexadecimal; "
@@ -257,9 +258,9 @@ check_number(const struct option *opt, const char *text, char *why, size_t why_s
 	range_text(opt, range, sizeof(range));
 	if (!option_number(opt, text, &number)) {
 		snprintf(why, why_size, "\"%s\" is no %s; allowed: %s", text,
-		         is_octal(opt)  ? "octal number"
-		         : opt->unit[0] ? "whole number or has an unknown unit"
-		                        : "whole number",
+		         option_is_octal(opt) ? "octal number"
+		         : opt->unit[0]       ? "whole number or has an unknown unit"
+		                              : "whole number",
 		         range);
 		return false;
 	}
@@ -403,13 +404,6 @@ nets_append(struct addr_nets *nets, const char *text)
 	addr_nets_add(nets, &net);
 }
 
-static void
-list_append(struct string_list *list, const char *text)
-{
-	list->at = xrealloc(list->at, (list->count + 1) * sizeof(*list->at));
-	list->at[list->count++] = xstrdup(text);
-}
-
 void
 option_set(struct config *cfg, const struct option *opt, const char *text)
 {
@@ -435,7 +429,7 @@ option_set(struct config *cfg, const struct option *opt, const char *text)
 		*(char **)field = xstrdup(text);
 		break;
 	case OPTION_LIST:
-		list_append(field, text);
+		string_list_add(field, text);
 		break;
 	case OPTION_NETS:
 		nets_append(field, text);
@@ -445,252 +439,6 @@ option_set(struct config *cfg, const struct option *opt, const char *text)
 		abort();
 	}
 	assert(good);
-}
-
-void
-option_defaults(struct config *cfg)
-{
-#define OPT_BOOL(n, def, ...) cfg->n = (def);
-#define OPT_INT(n, def, ...)  cfg->n = (def);
-#define OPT_WORD(n, def, ...) cfg->n = (def);
-#define OPT_STR(n, def, ...)  cfg->n = xstrdup(def);
-#define OPT_TEXT(n, def, ...) cfg->n = xstrdup(def);
-#include "options.def"
-}
-
-void
-option_clear(struct config *cfg, const struct option *opt)
-{
-	struct string_list *list = option_field(cfg, opt);
-
-	switch (opt->kind) {
-	case OPTION_STR:
-	case OPTION_TEXT:
-		free(*(char **)option_field(cfg, opt));
-		*(char **)option_field(cfg, opt) = NULL;
-		break;
-	case OPTION_LIST:
-		for (size_t i = 0; i < list->count; i++)
-			free(list->at[i]);
-		free(list->at);
-		*list = (struct string_list){ 0 };
-		break;
-	case OPTION_NETS:
-		addr_nets_clear(option_field(cfg, opt));
-		break;
-	case OPTION_NONE:
-	case OPTION_SECTION:
-	case OPTION_BOOL:
-	case OPTION_INT:
-	case OPTION_WORD:
-	case OPTION_MASK:
-		break;
-	}
-}
-
-void
-option_copy(struct config *to, const struct option *opt, const struct config *from)
-{
-	const void *value = option_field(from, opt);
-	void *field = option_field(to, opt);
-	const struct string_list *list = value;
-	const struct addr_nets *nets = value;
-
-	option_clear(to, opt);
-	switch (opt->kind) {
-	case OPTION_BOOL:
-		*(bool *)field = *(const bool *)value;
-		break;
-	case OPTION_INT:
-		*(int64_t *)field = *(const int64_t *)value;
-		break;
-	case OPTION_WORD:
-		*(int *)field = *(const int *)value;
-		break;
-	case OPTION_MASK:
-		*(unsigned *)field = *(const unsigned *)value;
-		break;
-	case OPTION_STR:
-	case OPTION_TEXT:
-		*(char **)field = xstrdup(*(char *const *)value);
-		break;
-	case OPTION_LIST:
-		for (size_t i = 0; i < list->count; i++)
-			list_append(field, list->at[i]);
-		break;
-	case OPTION_NETS:
-		for (size_t i = 0; i < nets->count; i++)
-			addr_nets_add(field, &nets->at[i]);
-		break;
-	case OPTION_NONE:
-	case OPTION_SECTION:
-		break;
-	}
-}
-
-static bool
-list_equal(const struct string_list *a, const struct string_list *b)
-{
-	if (a->count != b->count)
-		return false;
-	for (size_t i = 0; i < a->count; i++)
-		if (strcmp(a->at[i], b->at[i]) != 0)
-			return false;
-	return true;
-}
-
-bool
-option_equal(const struct option *opt, const struct config *a, const struct config *b)
-{
-	const void *x = option_field(a, opt), *y = option_field(b, opt);
-
-	switch (opt->kind) {
-	case OPTION_BOOL:
-		return *(const bool *)x == *(const bool *)y;
-	case OPTION_INT:
-		return *(const int64_t *)x == *(const int64_t *)y;
-	case OPTION_WORD:
-		return *(const int *)x == *(const int *)y;
-	case OPTION_MASK:
-		return *(const unsigned *)x == *(const unsigned *)y;
-	case OPTION_STR:
-	case OPTION_TEXT:
-		return strcmp(*(char *const *)x, *(char *const *)y) == 0;
-	case OPTION_LIST:
-		return list_equal(x, y);
-	case OPTION_NETS:
-		return addr_nets_equal(x, y);
-	case OPTION_NONE:
-	case OPTION_SECTION:
-		break;
-	}
-	return true;
-}
-
-/* ---- printing ----------------------------------------------------------------------- */
-
-void
-print_quoted(const char *text, size_t size, FILE *out)
-{
-	fputc('"', out);
-	for (size_t i = 0; i < size; i++) {
-		if (strchr("\"\\$", text[i]))
-			fputc('\\', out);
-		fputc(text[i], out);
-	}
-	fputc('"', out);
-}
-
-void
-option_print_number(const struct option *opt, int64_t number, FILE *out)
-{
-	if (is_octal(opt))
-		fprintf(out, "%04" PRIo64, (uint64_t)number);
-	else
-		fprintf(out, "%" PRId64, number);
-}
-
-static void
-print_word(const struct option *opt, int value, FILE *out)
-{
-	for (const struct word *word = opt->words; word->text; word++)
-		if (word->value == value) {
-			fputs(word->text, out);
-			return;
-		}
-	abort();
-}
-
-static void
-print_mask(const struct option *opt, unsigned mask, FILE *out)
-{
-	const char *comma = "";
-
-	fputc('{', out);
-	for (const struct word *word = opt->words; word->text; word++)
-		if (mask & (unsigned)word->value) {
-			fprintf(out, "%s%s", comma, word->text);
-			comma = ", ";
-		}
-	fputc('}', out);
-}
-
-static void
-print_list(const struct string_list *list, FILE *out)
-{
-	fputc('{', out);
-	for (size_t i = 0; i < list->count; i++) {
-		fputs(i > 0 ? ", " : "", out);
-		print_quoted(list->at[i], strlen(list->at[i]), out);
-	}
-	fputc('}', out);
-}
-
-static void
-print_nets(const struct addr_nets *nets, FILE *out)
-{
-	char text[ADDR_TEXT_SIZE];
-
-	fputc('{', out);
-	for (size_t i = 0; i < nets->count; i++)
-		fprintf(out, "%s\"%s\"", i > 0 ? ", " : "",
-		        addr_net_text(&nets->at[i], text));
-	fputc('}', out);
-}
-
-void
-option_print(const struct config *cfg, const struct option *opt, FILE *out)
-{
-	const void *field = option_field(cfg, opt);
-	const char *text;
-
-	fprintf(out, "%s = ", opt->name);
-	switch (opt->kind) {
-	case OPTION_BOOL:
-		fputs(*(const bool *)field ? "true" : "false", out);
-		break;
-	case OPTION_INT:
-		option_print_number(opt, *(const int64_t *)field, out);
-		break;
-	case OPTION_WORD:
-		print_word(opt, *(const int *)field, out);
-		break;
-	case OPTION_MASK:
-		print_mask(opt, *(const unsigned *)field, out);
-		break;
-	case OPTION_STR:
-	case OPTION_TEXT:
-		text = *(char *const *)field;
-		print_quoted(text, strlen(text), out);
-		break;
-	case OPTION_LIST:
-		print_list(field, out);
-		break;
-	case OPTION_NETS:
-		print_nets(field, out);
-		break;
-	case OPTION_NONE:
-	case OPTION_SECTION:
-		abort();
-	}
-	fputc('\n', out);
-}
-
-void
-option_print_words(const struct option *opt, FILE *out)
-{
-	for (const struct word *word = opt->words; word->text; word++)
-		fprintf(out, "%s%s", word == opt->words ? "" : ", ", word->text);
-}
-
-void
-option_print_range(const struct option *opt, FILE *out)
-{
-	option_print_number(opt, opt->low, out);
-	fputs(" to ", out);
-	option_print_number(opt, opt->high, out);
-	if (opt->unit[0])
-		fprintf(out, " %s", opt->unit);
 }
 
 /* ---- names -------------------------------------------------------------------------- */

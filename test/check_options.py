@@ -65,7 +65,7 @@ def compare(left_name, left, right_name, right):
 def old_options():
     """Names of 1.4: by the table of fates, and on the page."""
     source = (root / "src/config_legacy.c").read_text()
-    table = source[source.index("} old_options[] = {"):]
+    table = source[source.index(" old_options[] = {"):]
     table = table[:table.index("\n};")]
     legacy = page[page.index("\n.Sh FILES OF 1.4\n"):page.index("\n.Sh EXAMPLES\n")]
     fates = {"OBSOLETE": "Without effect any more", "LATER": "Without effect in this version",
