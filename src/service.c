@@ -4,6 +4,7 @@
 #include "log.h"
 #include "stats.h"
 #include "status.h"
+#include "systemd.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -45,6 +46,7 @@ service_give_way(struct service *service, pid_t pid)
 {
 	unsigned left = sessions_count(service->sessions);
 
+	(void)systemd_pass_on(pid);
 	pidfile_leave(service->pidfile);
 	service->pidfile = NULL;
 	entrances_close(service);
