@@ -17,6 +17,9 @@
 enum route_mode {
 	ROUTE_BY_FIXED,
 	ROUTE_BY_NETFILTER,
+	ROUTE_BY_TPROXY,	/* the server sees the client's own address */
+	ROUTE_BY_TPROXY_NETFILTER, /* the one or the other, by the client's address */
+	ROUTE_BY_GETSOCKNAME,	/* as tproxy, from our own address */
 };
 
 enum send_proxy {

@@ -24,6 +24,13 @@ enum conn_end {
 	CONN_UNREACHABLE,	/* it could not be made at all */
 };
 
+/* Where a connection that we make comes from; { 0 } leaves all of it to the kernel. */
+struct conn_source {
+	struct addr addr;	/* no address: one that the kernel chooses */
+	bool is_foreign;	/* ADDR is another host's (IP_TRANSPARENT: CAP_NET_RAW) */
+	unsigned hops;		/* most hops (TTL), where fewer than usual; 0: as usual */
+};
+
 /* Called by the loop, never from within a function of this header.  Each may free the
  * conn, and its owner: nothing of either is touched afterwards. */
 struct conn_events {
@@ -40,10 +47,10 @@ struct conn_events {
 struct conn *conn_accepted(struct event_base *base, int fd,
 			   const struct conn_events *events, void *owner);
 
-/* Starts to connect to TO, from FROM unless that is no address; connected() or lost()
- * follows.  NULL with errno if no descriptor could be had or FROM cannot be used. */
+/* Starts to connect to TO; connected() or lost() follows.  NULL with errno if no descriptor
+ * could be had or FROM cannot be used. */
 struct conn *conn_connect(struct event_base *base, const struct addr *to,
-			  const struct addr *from,
+			  const struct conn_source *from,
 			  const struct conn_events *events, void *owner) MUST_CHECK;
 
 /* Closes at once; what was not flushed is lost.  NULL is fine. */

@@ -20,8 +20,13 @@ typedef void listener_accept_cb(int fd, const struct addr *client, void *arg);
 /* Opens a listening socket on ADDR (IPv6 is not dual-stack: give both).  -1: errno. */
 int listener_bind(const struct addr *addr, int backlog) MUST_CHECK;
 
+/* Lets a listening socket take connections to addresses that are not this machine's, as
+ * TPROXY hands them over.  Takes CAP_NET_RAW unless it is so already.  False: errno. */
+bool listener_make_transparent(int fd) MUST_CHECK;
+
 /* Accepts on FD, which becomes the listener's.  REST is how many seconds it pauses when
- * descriptors or memory for a connection are not to be had. */
+ * descriptors or memory for a connection are not to be had.  The kernel keeps the first
+ * packet of each connection, for who asks (TCP_SAVED_SYN). */
 struct listener *listener_new(struct event_base *base, int fd, unsigned rest,
 			      listener_accept_cb *accepted, void *arg);
 

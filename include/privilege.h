@@ -15,8 +15,8 @@
 /* Resource limits and priority.  False: WHY names the option. */
 bool privilege_limit(const struct config *cfg, char *why, size_t why_size) MUST_CHECK;
 
-/* Says whether the configuration names somebody to become, and not root unless it says so:
- * before anything is made for them.  False: WHY. */
+/* Says whether the configuration names somebody to become, and not root unless it says so,
+ * and whether we have what its mode cannot do without: before anything is made for them.  False: WHY. */
 bool privilege_check(const struct config *cfg, char *why, size_t why_size) MUST_CHECK;
 
 /* Makes a directory and those above it, unless they are there; what is made belongs to
@@ -31,7 +31,7 @@ void privilege_lend(bool lend);
 /*
  * Goes to chroot_path, becomes set_user and set_group with their supplementary groups,
  * keeps the capabilities that the mode needs (CAP_NET_ADMIN for netfilter's connection
- * tracking) and no others, and sees to it that nothing more can be had (no_new_privs) and
+ * tracking, CAP_NET_RAW for tproxy's connections) and no others, and sees to it that nothing more can be had (no_new_privs) and
  * that nobody looks into the process (not dumpable).  Root without set_user is refused
  * unless allow_root says otherwise.  False: WHY.
  */

@@ -37,6 +37,7 @@ enum {
 struct route_answer {
 	enum route_result result;
 	struct addr server;
+	unsigned hops;			/* that are left beyond us; 0: not known */
 	char ident[ROUTE_IDENT_SIZE];	/* of whom, as a helper says; may be empty */
 	struct route_words why;
 };
@@ -62,8 +63,14 @@ void route_cancel(struct route *route);
 /* Says whom a question is waiting for, and what went wrong so far. */
 void route_describe(const struct route *route, struct route_words *words);
 
-/* Says whether the configured way can work at all; called once at the start.  False: WHY
- * says what is missing. */
+/* True if the listening sockets have to take connections to addresses that are not ours. */
+bool route_takes_foreign(const struct config *cfg);
+
+/* True if the server is to see the address of CLIENT, and not one of ours. */
+bool route_as_client(const struct config *cfg, const struct addr *client);
+
+/* Says whether the configured way can work at all; called once at the start, when the
+ * entrances are open (route_loop.h).  False: WHY says what is missing. */
 bool route_check(const struct config *cfg, struct route_words *why);
 
 #endif

@@ -29,7 +29,15 @@ struct route {
 /* The answer is in ROUTE: to be called by a way, from the loop.  ROUTE is gone then. */
 void route_answered(struct route *route);
 
+/* The near end of the client's socket (tproxy, getsockname). */
+void route_local(const struct route_query *query, struct route_answer *answer);
+
+/* The one of these two that the client's address asks for (tproxy,netfilter). */
+void route_by_kind(const struct config *cfg, const struct route_query *query,
+		   struct route_answer *answer);
+
 /* SO_ORIGINAL_DST / IP6T_SO_ORIGINAL_DST, then conntrack itself where they are silent. */
-void route_netfilter(const struct route_query *query, struct route_answer *answer);
+void route_netfilter(const struct config *cfg, const struct route_query *query,
+		     struct route_answer *answer);
 
 #endif

@@ -22,6 +22,7 @@ enum {
 struct entrance {
 	char *name;			/* that it was handed over by; else "default" */
 	int fd;				/* listening */
+	bool is_handed;			/* over, by who started us */
 	struct listener *listener;	/* which owns fd then; NULL: not yet */
 };
 

@@ -6,6 +6,7 @@
 #include "pipeline.h"
 #include "reply.h"
 #include "route.h"
+#include "route_loop.h"
 #include "session.h"
 #include "transaction.h"
 
@@ -66,6 +67,8 @@ enum session_state {
 	  "the destination is this gateway") \
 	E(NO_ROUTE, "no-route", 421, "4.3.0", msg_lookup_failed, \
 	  "the destination could not be found out") \
+	E(TOO_MANY_WAITING, "too-many-waiting", 421, "4.4.5", msg_max_reached, \
+	  "too many sessions wait for the first word of that server") \
 	E(LOOKUP_TIMEOUT, "lookup-timeout", 421, "4.4.3", msg_lookup_timeout, \
 	  "who knows the destination did not answer in time") \
 	E(LOOKUP_MISMATCH, "lookup-mismatch", 421, "4.4.3", msg_lookup_mismatch, \
@@ -91,6 +94,7 @@ struct session {
 	struct conn *client;		/* NULL only when DEAD */
 	struct conn *server;		/* NULL before CONNECTING, after a takeover */
 	struct route *route;		/* ROUTING: the question under way, if any */
+	struct route_call call;		/* what others can tell of that */
 	struct transaction *mail;	/* NULL between mails */
 	struct pipeline owed;		/* replies, in order */
 	struct command_reader commands;
@@ -102,6 +106,7 @@ struct session {
 	uint64_t chunk_left;		/* of a refused BDAT, to be thrown away */
 	uint64_t server_received;	/* bytes, from a server that was dropped */
 	struct addr client_addr, server_addr;
+	unsigned hops;			/* of the client's connection; 0: not known */
 	char ident[ROUTE_IDENT_SIZE];	/* of the client, as a helper says; or empty */
 	struct log_ctx log;
 	enum session_state state;
@@ -181,6 +186,13 @@ void session_forget_route(struct session *s);
 
 /* session.c: the destination is known; calls there. */
 void session_connect(struct session *s);
+
+/* session_source.c: from where; what to say when that fails; and whether servers hear us
+ * at all when we call as our clients do. */
+struct conn_source session_source(const struct session *s);
+const char *session_source_fault(const struct session *s, int error);
+void session_source_heard(const struct session *s);
+void session_source_unheard(const struct session *s);
 
 /* session_command.c: takes commands of the client, as far as replies owed allow. */
 void session_take_commands(struct session *s);

@@ -59,6 +59,10 @@ note_doubtful(struct reading *reading)
 	if (cfg->mode != ROUTE_BY_FIXED && cfg->fixed_server[0])
 		report_note_at(&reading->report, line_of(reading, "fixed_server"),
 		               "fixed_server: has no effect unless mode is fixed");
+	if (cfg->mode == ROUTE_BY_TPROXY && cfg->outgoing_addr[0])
+		report_note_at(&reading->report, line_of(reading, "outgoing_addr"),
+		               "outgoing_addr: has no effect in mode tproxy, in which "
+		               "servers see the client's own address");
 	if (cfg->scan_max_unpacked < cfg->scan_max_size)
 		report_note_at(
 			&reading->report,

@@ -120,16 +120,13 @@ static const struct old_option old_options[] = {
 enum { OLD_OPTIONS = sizeof(old_options) / sizeof(old_options[0]) };
 
 static const struct old_value old_values[] = {
-#define NOT_YET "is not supported in this version; allowed: fixed, netfilter"
+#define MODES_NOW "fixed, netfilter, tproxy, \"tproxy,netfilter\", getsockname"
+#define NOT_YET	  "is not supported in this version; allowed: " MODES_NOW
 #define INSIDE \
 	"libclamav scans inside of the daemon; write libclamav in its place, " \
 	"and delete the line antivirus_path"
-#define BSD_ONLY \
-	"is for BSD systems, and this one is for Linux; allowed: fixed, netfilter"
+#define BSD_ONLY "is for BSD systems, and this one is for Linux; allowed: " MODES_NOW
 	{ "mode", "fixed+xclient", NULL, NOT_YET },
-	{ "mode", "tproxy", NULL, NOT_YET },
-	{ "mode", "tproxy,netfilter", NULL, NOT_YET },
-	{ "mode", "getsockname", NULL, NOT_YET },
 	{ "mode", "remote", NULL, NOT_YET },
 	{ "mode", "remote-udp", NULL, NOT_YET },
 	{ "mode", "ipfw", NULL, BSD_ONLY },

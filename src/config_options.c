@@ -18,6 +18,9 @@ enum {
 static const struct word mode_words[] = {
 	{ "fixed", ROUTE_BY_FIXED },
 	{ "netfilter", ROUTE_BY_NETFILTER },
+	{ "tproxy", ROUTE_BY_TPROXY },
+	{ "tproxy,netfilter", ROUTE_BY_TPROXY_NETFILTER },
+	{ "getsockname", ROUTE_BY_GETSOCKNAME },
 	{ 0 },
 };
 

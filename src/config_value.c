@@ -156,12 +156,22 @@ option_print_number(const struct option *opt, int64_t number, FILE *out)
 		fprintf(out, "%" PRId64, number);
 }
 
+/* With quotes, if it could not be read back without. */
+static void
+print_word_text(const struct word *word, FILE *out)
+{
+	if (strpbrk(word->text, "+,"))
+		print_quoted(word->text, strlen(word->text), out);
+	else
+		fputs(word->text, out);
+}
+
 static void
 print_word(const struct option *opt, int value, FILE *out)
 {
 	for (const struct word *word = opt->words; word->text; word++)
 		if (word->value == value) {
-			fputs(word->text, out);
+			print_word_text(word, out);
 			return;
 		}
 	abort();
@@ -245,8 +255,10 @@ option_print(const struct config *cfg, const struct option *opt, FILE *out)
 void
 option_print_words(const struct option *opt, FILE *out)
 {
-	for (const struct word *word = opt->words; word->text; word++)
-		fprintf(out, "%s%s", word == opt->words ? "" : ", ", word->text);
+	for (const struct word *word = opt->words; word->text; word++) {
+		fputs(word == opt->words ? "" : ", ", out);
+		print_word_text(word, out);
+	}
 }
 
 void

@@ -209,21 +209,42 @@ conn_accepted(struct event_base *base, int fd, const struct conn_events *events,
 	return conn;
 }
 
+/* Never more than usual: the option only takes away. */
+static void
+limit_hops(int fd, int family, unsigned hops)
+{
+	int level = family == AF_INET6 ? IPPROTO_IPV6 : IPPROTO_IP;
+	int option = family == AF_INET6 ? IPV6_UNICAST_HOPS : IP_TTL;
+	int usual = 0, most = (int)hops;
+	socklen_t size = sizeof(usual);
+
+	if (hops > 0 && getsockopt(fd, level, option, &usual, &size) == 0 &&
+	    most < usual)
+		setsockopt(fd, level, option, &most, sizeof(most));
+}
+
 /* The source port is chosen at connect(), when the kernel knows the whole 4-tuple. */
 static bool
-bind_source(int fd, const struct addr *from)
+bind_source(int fd, const struct conn_source *from)
 {
-	int on = 1;
+	int on = 1, family = addr_family(&from->addr);
 
-	if (addr_family(from) == AF_UNSPEC)
+	if (family == AF_UNSPEC)
 		return true;
+	if (from->is_foreign && family == AF_INET6 &&
+	    setsockopt(fd, IPPROTO_IPV6, IPV6_TRANSPARENT, &on, sizeof(on)) != 0)
+		return false;
+	if (from->is_foreign && family == AF_INET &&
+	    setsockopt(fd, IPPROTO_IP, IP_TRANSPARENT, &on, sizeof(on)) != 0)
+		return false;
 	setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
-	return bind(fd, &from->any, addr_size(from)) == 0;
+	return bind(fd, &from->addr.any, addr_size(&from->addr)) == 0;
 }
 
 struct conn *
-conn_connect(struct event_base *base, const struct addr *to, const struct addr *from,
-             const struct conn_events *events, void *owner)
+conn_connect(struct event_base *base, const struct addr *to,
+             const struct conn_source *from, const struct conn_events *events,
+             void *owner)
 {
 	int fd = socket(addr_family(to), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	struct conn *conn;
@@ -231,6 +252,7 @@ conn_connect(struct event_base *base, const struct addr *to, const struct addr *
 
 	if (fd < 0)
 		return NULL;
+	limit_hops(fd, addr_family(to), from->hops);
 	if (!bind_source(fd, from)) {
 		error = errno;
 		close(fd);

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <event2/listener.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -73,12 +74,30 @@ listener_bind(const struct addr *addr, int backlog)
 	return -1;
 }
 
+bool
+listener_make_transparent(int fd)
+{
+	struct addr at = addr_local(fd);
+	bool is_six = addr_family(&at) == AF_INET6;
+	int level = is_six ? IPPROTO_IPV6 : IPPROTO_IP;
+	int option = is_six ? IPV6_TRANSPARENT : IP_TRANSPARENT;
+	int on = 0;
+	socklen_t size = sizeof(on);
+
+	if (getsockopt(fd, level, option, &on, &size) == 0 && on)
+		return true;
+	on = 1;
+	return setsockopt(fd, level, option, &on, sizeof(on)) == 0;
+}
+
 struct listener *
 listener_new(struct event_base *base, int fd, unsigned rest,
              listener_accept_cb *accepted, void *arg)
 {
 	struct listener *listener = xcalloc(1, sizeof(*listener));
+	int on = 1;
 
+	setsockopt(fd, IPPROTO_TCP, TCP_SAVE_SYN, &on, sizeof(on));
 	listener->rest = rest;
 	listener->accepted = accepted;
 	listener->arg = arg;

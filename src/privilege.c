@@ -205,23 +205,20 @@ privilege_make_directory(const struct config *cfg, const char *path, char *why,
 
 /* ---- capabilities ----------------------------------------------------------------------- */
 
-/* Those that this configuration needs, as far as we have them. */
-static cap_t
-capabilities_needed(const struct config *cfg)
-{
-	cap_t have = cap_get_proc(), need = cap_init();
-	cap_value_t admin = CAP_NET_ADMIN;
-	cap_flag_value_t permitted = CAP_CLEAR;
+/* What each mode keeps: to ask connection tracking, to call servers as the client.  One
+ * that is not listed here keeps nothing. */
+static const struct mode_capability {
+	enum route_mode mode;
+	cap_value_t capability;
+	const char *without; /* the mode cannot be: its name then; NULL: it can */
+} mode_capabilities[] = {
+	{ ROUTE_BY_NETFILTER, CAP_NET_ADMIN, NULL },
+	{ ROUTE_BY_TPROXY, CAP_NET_RAW, "CAP_NET_RAW" },
+	{ ROUTE_BY_TPROXY_NETFILTER, CAP_NET_RAW, "CAP_NET_RAW" },
+	{ ROUTE_BY_TPROXY_NETFILTER, CAP_NET_ADMIN, NULL },
+};
 
-	if (have)
-		cap_get_flag(have, admin, CAP_PERMITTED, &permitted);
-	cap_free(have);
-	if (need && cfg->mode == ROUTE_BY_NETFILTER && permitted == CAP_SET) {
-		cap_set_flag(need, CAP_PERMITTED, 1, &admin, CAP_SET);
-		cap_set_flag(need, CAP_EFFECTIVE, 1, &admin, CAP_SET);
-	}
-	return need;
-}
+enum { MODE_CAPABILITIES = sizeof(mode_capabilities) / sizeof(mode_capabilities[0]) };
 
 static bool
 has(cap_t set, cap_value_t cap, cap_flag_t flag)
@@ -229,6 +226,52 @@ has(cap_t set, cap_value_t cap, cap_flag_t flag)
 	cap_flag_value_t value = CAP_CLEAR;
 
 	return cap_get_flag(set, cap, flag, &value) == 0 && value == CAP_SET;
+}
+
+static bool
+is_permitted(cap_value_t capability)
+{
+	cap_t own = cap_get_proc();
+	bool permitted = has(own, capability, CAP_PERMITTED);
+
+	cap_free(own);
+	return permitted;
+}
+
+/* Those that this configuration needs, as far as we have them. */
+static cap_t
+capabilities_needed(const struct config *cfg)
+{
+	cap_t need = cap_init();
+
+	for (size_t i = 0; need && i < MODE_CAPABILITIES; i++) {
+		const struct mode_capability *row = &mode_capabilities[i];
+
+		if ((int)row->mode != cfg->mode || !is_permitted(row->capability))
+			continue;
+		cap_set_flag(need, CAP_PERMITTED, 1, &row->capability, CAP_SET);
+		cap_set_flag(need, CAP_EFFECTIVE, 1, &row->capability, CAP_SET);
+	}
+	return need;
+}
+
+static bool
+can_be(const struct config *cfg, struct words why)
+{
+	for (size_t i = 0; i < MODE_CAPABILITIES; i++) {
+		const struct mode_capability *row = &mode_capabilities[i];
+
+		if ((int)row->mode == cfg->mode && row->without &&
+		    !is_permitted(row->capability))
+			return fail(why,
+			            "mode = %s calls servers with the addresses of "
+			            "clients, which needs %s: add it to "
+			            "AmbientCapabilities= (and "
+			            "CapabilityBoundingSet=) of the unit, or start as "
+			            "root",
+			            config_word(cfg, "mode"), row->without);
+	}
+	return true;
 }
 
 /* No program that we might start can have what we gave up.  Needs CAP_SETPCAP; without
@@ -350,7 +393,8 @@ privilege_check(const struct config *cfg, char *why, size_t why_size)
 	struct words words = { why, why_size };
 	struct identity who;
 
-	return identify(cfg, &who, words) && may_be(cfg, &who, words);
+	return identify(cfg, &who, words) && may_be(cfg, &who, words) &&
+	       can_be(cfg, words);
 }
 
 bool

@@ -1,24 +1,56 @@
 #include "route_internal.h"
 
+#include "route_loop.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Any address of this machine with our port: a connection there would come back to us. */
+/* A connection there would come back to us.  With tproxy the destination is where the
+ * client came in; in all other ways nothing else can be there but ourselves. */
 static bool
 leads_back(const struct config *cfg, const struct route_query *query,
            const struct addr *server)
 {
-	if (addr_equal(server, &query->local))
-		return true;
-	return addr_port(server) == cfg->port && addr_is_ours(server);
+	return route_loop_is_entrance(server) ||
+	       (addr_equal(server, &query->local) && !route_takes_foreign(cfg));
+}
+
+/* What is wrong with the way to the server, or NULL.  Empty: no more need be said. */
+static const char *
+loop_words(const struct config *cfg, const struct route_query *query,
+           const struct route_answer *answer)
+{
+	struct addr peer = addr_peer(query->fd);
+
+	if (leads_back(cfg, query, &answer->server))
+		return "";
+	if (route_loop_is_call(&peer))
+		return "this is our own connection to that server, come back to us: "
+		       "let no rule hand over what this machine sends itself";
+	if (answer->hops == 1)
+		return "it has no hops left: it goes round among gateways that hand "
+		       "over each other's connections";
+	if (route_as_client(cfg, &query->client) && addr_is_ours(&answer->server))
+		return "the destination is this machine, which would reply to the "
+		       "client past us: let the rule hand over nothing that is for it "
+		       "(fib daddr type != local)";
+	return NULL;
 }
 
 static void
 judge(const struct config *cfg, const struct route_query *query,
       struct route_answer *answer)
 {
-	if (answer->result == ROUTE_FOUND && leads_back(cfg, query, &answer->server))
-		answer->result = ROUTE_LOOP;
+	const char *words;
+
+	if (answer->result != ROUTE_FOUND)
+		return;
+	answer->hops = route_loop_hops(query->fd);
+	words = loop_words(cfg, query, answer);
+	if (!words)
+		return;
+	answer->result = ROUTE_LOOP;
+	snprintf(answer->why.text, sizeof(answer->why.text), "%s", words);
 }
 
 /* The way that takes time, or NULL: then the answer is there. */
@@ -32,7 +64,14 @@ way_of(const struct config *cfg, const struct route_query *query,
 		answer->result = ROUTE_FOUND;
 		return NULL;
 	case ROUTE_BY_NETFILTER:
-		route_netfilter(query, answer);
+		route_netfilter(cfg, query, answer);
+		return NULL;
+	case ROUTE_BY_TPROXY:
+	case ROUTE_BY_GETSOCKNAME:
+		route_local(query, answer);
+		return NULL;
+	case ROUTE_BY_TPROXY_NETFILTER:
+		route_by_kind(cfg, query, answer);
 		return NULL;
 	}
 	return NULL;
@@ -97,8 +136,7 @@ route_check(const struct config *cfg, struct route_words *why)
 	if (cfg->mode == ROUTE_BY_FIXED && !cfg->fixed_server[0])
 		snprintf(why->text, sizeof(why->text),
 		         "mode = fixed needs fixed_server = \"address or name\"");
-	else if (cfg->mode == ROUTE_BY_FIXED && addr_port(&cfg->fixed) == cfg->port &&
-	         addr_is_ours(&cfg->fixed))
+	else if (cfg->mode == ROUTE_BY_FIXED && route_loop_is_entrance(&cfg->fixed))
 		snprintf(why->text, sizeof(why->text),
 		         "fixed_server and fixed_server_port are this gateway itself: "
 		         "every session would come back here");

@@ -67,7 +67,8 @@ on_entry(enum nf_conntrack_msg_type type, struct nf_conntrack *entry, void *arg)
  * client's.  The kernel takes the reply tuple in the attributes of the original one.
  */
 static int
-ask_conntrack(const struct route_query *query, struct addr *server)
+ask_conntrack(const struct config *cfg, const struct route_query *query,
+              struct addr *server)
 {
 	struct nfct_handle *handle = nfct_open(CONNTRACK, 0);
 	struct nf_conntrack *tuple;
@@ -81,6 +82,8 @@ ask_conntrack(const struct route_query *query, struct addr *server)
 		return ENOMEM;
 	}
 	tuple_set(tuple, &query->local, &query->client);
+	if (cfg->conntrack_zone != 0) /* of which the socket knows nothing */
+		nfct_set_attr_u16(tuple, ATTR_ZONE, (uint16_t)cfg->conntrack_zone);
 	nfct_callback_register(handle, NFCT_T_ALL, on_entry, server);
 	*server = (struct addr){ 0 };
 	if (nfct_query(handle, NFCT_Q_GET, tuple) != 0)
@@ -110,12 +113,13 @@ complain_once(int error)
 }
 
 void
-route_netfilter(const struct route_query *query, struct route_answer *answer)
+route_netfilter(const struct config *cfg, const struct route_query *query,
+                struct route_answer *answer)
 {
 	int error = 0;
 
 	if (!ask_socket(query, &answer->server))
-		error = ask_conntrack(query, &answer->server);
+		error = ask_conntrack(cfg, query, &answer->server);
 	if (error == EPERM)
 		complain_once(error);
 	if (error == EPERM || error == ENOENT) {

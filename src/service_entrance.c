@@ -1,6 +1,8 @@
 #include "service_internal.h"
 
 #include "log.h"
+#include "route.h"
+#include "route_loop.h"
 #include "systemd.h"
 
 #include <errno.h>
@@ -48,7 +50,7 @@ take_handed(struct service *service)
 	bool good = systemd_take_sockets(&sockets, &count, why, sizeof(why));
 
 	for (size_t i = 0; i < count; i++)
-		add(service, sockets[i].name, sockets[i].fd);
+		add(service, sockets[i].name, sockets[i].fd)->is_handed = true;
 	free(sockets);
 	for (size_t i = 0; good && i < count; i++)
 		tell_of(&service->entrances[i]);
@@ -86,6 +88,41 @@ bind_one(struct service *service, const char *text)
 	                                        : "");
 }
 
+/* ---- all of them ------------------------------------------------------------------ */
+
+static bool
+make_transparent(const struct service *service, const struct entrance *entrance)
+{
+	struct addr at = addr_local(entrance->fd);
+	char text[ADDR_TEXT_SIZE];
+
+	if (!route_takes_foreign(service->cfg) ||
+	    listener_make_transparent(entrance->fd))
+		return true;
+	return service_fail(
+		"mode = %s: the socket \"%s\" (%s) cannot be made transparent, so "
+		"that connections would pass unscanned: %s; %sgive the daemon "
+		"CAP_NET_RAW (AmbientCapabilities= of the unit), or start it as root",
+		config_word(service->cfg, "mode"), entrance->name, addr_full(&at, text),
+		strerror(errno),
+		entrance->is_handed ? "write Transparent=yes into its socket unit, or "
+				    : "");
+}
+
+/* What comes from whom, and what would come back, depends on where we listen. */
+static bool
+announce(const struct service *service)
+{
+	for (size_t i = 0; i < service->entrance_count; i++) {
+		struct addr at = addr_local(service->entrances[i].fd);
+
+		if (!make_transparent(service, &service->entrances[i]))
+			return false;
+		route_loop_add_entrance(&at);
+	}
+	return true;
+}
+
 bool
 entrances_open(struct service *service)
 {
@@ -94,14 +131,14 @@ entrances_open(struct service *service)
 	if (!take_handed(service))
 		return false;
 	if (service->entrance_count > 0)
-		return true;
+		return announce(service);
 	if (wanted->count == 0)
 		return service_fail(
 			"bind_address is empty: there is nothing to listen on");
 	for (size_t i = 0; i < wanted->count; i++)
 		if (!bind_one(service, wanted->at[i]))
 			return false;
-	return true;
+	return announce(service);
 }
 
 /* ---- clients ------------------------------------------------------------------------- */
@@ -142,4 +179,5 @@ entrances_close(struct service *service)
 	free(service->entrances);
 	service->entrances = NULL;
 	service->entrance_count = 0;
+	route_loop_forget_entrances();
 }

@@ -47,16 +47,21 @@ service_name_host(struct config *cfg)
 }
 
 static bool
-check_route(struct service *service)
+resolve(struct service *service)
 {
-	struct route_words why;
 	char words[512];
 
-	if (!config_resolve(service->cfg, words, sizeof(words)))
-		return service_fail("%s", words);
-	if (!route_check(service->cfg, &why))
-		return service_fail("%s", why.text);
-	return true;
+	return config_resolve(service->cfg, words, sizeof(words)) ||
+	       service_fail("%s", words);
+}
+
+/* Once it is known where we listen. */
+static bool
+check_route(const struct service *service)
+{
+	struct route_words why;
+
+	return route_check(service->cfg, &why) || service_fail("%s", why.text);
 }
 
 /* Two descriptors a session, and some for everything else. */
@@ -230,9 +235,8 @@ service_prepare(struct service *service)
 	if (!privilege_check(cfg, why, sizeof(why)))
 		return service_fail("%s", why);
 	upgrade_remember(service);
-	if (!check_route(service) || !remember_file(service) ||
-	    !take_pidfile(service) || !make_directories(cfg) ||
-	    !entrances_open(service))
+	if (!resolve(service) || !remember_file(service) || !take_pidfile(service) ||
+	    !make_directories(cfg) || !entrances_open(service) || !check_route(service))
 		return false;
 	service->checks = checks_new(cfg, why, sizeof(why));
 	if (!service->checks)

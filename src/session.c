@@ -53,6 +53,7 @@ on_server_connected(struct conn *conn, void *owner)
 
 	(void)conn;
 	greeting->subject = SUBJECT_GREETING;
+	session_source_heard(s);
 	session_enter(s, SESSION_RELAYING);
 	session_turn(s);
 }
@@ -60,7 +61,9 @@ on_server_connected(struct conn *conn, void *owner)
 static void
 connect_failed(struct session *s, int error)
 {
-	log_event(&s->log, LOG_TROUBLE_EVENT, log_text("text", "cannot connect"),
+	log_event(&s->log, LOG_TROUBLE_EVENT,
+	          log_text("text", session_source_fault(s, error)),
+	          log_addr("client", &s->client_addr),
 	          log_addr("server", &s->server_addr), log_error(error));
 	session_end(s, error == ETIMEDOUT ? END_CONNECT_TIMEOUT : END_CONNECT_FAILED);
 }
@@ -130,17 +133,15 @@ session_new(struct sessions *all, int fd, const struct addr *client)
 void
 session_connect(struct session *s)
 {
-	struct addr from = { 0 };
+	struct conn_source from = session_source(s);
 
-	if (s->cfg->outgoing_addr[0] && !addr_parse(&from, s->cfg->outgoing_addr, 0))
-		from = (struct addr){ 0 };
-	if (addr_is_any(&from) || addr_family(&from) != addr_family(&s->server_addr))
-		from = (struct addr){ 0 };
 	session_enter(s, SESSION_CONNECTING);
 	s->server = conn_connect(s->world->base, &s->server_addr, &from, &server_events,
 	                         s);
 	if (!s->server)
 		connect_failed(s, errno);
+	else
+		route_call_begin(&s->call, conn_fd(s->server), &s->server_addr);
 }
 
 /* Too many: one line, and the door.  Said at most every ten seconds, with a count. */

@@ -242,6 +242,7 @@ on_reply(struct session *s, const struct reply *reply)
 	if (log_wanted(LOG_REPLY_EVENT))
 		log_event(&s->log, LOG_REPLY_EVENT, log_number("code", reply->code));
 	s->last_code = reply->code;
+	route_call_greeted(&s->call);
 	if (due)
 		on_due_reply(s, due, reply);
 	else

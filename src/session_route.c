@@ -39,12 +39,26 @@ session_refuse(struct session *s, enum session_end why, const struct route_words
 	session_end(s, why);
 }
 
+/* What goes round would take all sessions, and so would all clients of one dead server.
+ * In mode fixed there is no other server that could suffer. */
+static bool
+is_crowded(const struct session *s)
+{
+	int64_t most = s->cfg->max_waiting ?: (s->cfg->max_connections + 1) / 2;
+
+	return s->cfg->mode != ROUTE_BY_FIXED &&
+	       route_loop_waiting(&s->server_addr) >= most;
+}
+
 static void
 session_routed(struct session *s, const struct route_answer *answer)
 {
 	enum session_end refusal = route_end(answer->result);
 
 	s->server_addr = answer->server;
+	s->hops = answer->hops;
+	if (refusal == END_NONE && is_crowded(s))
+		refusal = END_TOO_MANY_WAITING;
 	snprintf(s->ident, sizeof(s->ident), "%s", answer->ident);
 	if (refusal != END_NONE) {
 		session_refuse(s, refusal, &answer->why);

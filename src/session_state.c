@@ -152,6 +152,7 @@ session_stir(struct session *s)
 static void
 expired_connecting(struct session *s)
 {
+	session_source_unheard(s);
 	session_end(s, END_CONNECT_TIMEOUT);
 }
 
@@ -220,6 +221,7 @@ session_drop_server(struct session *s)
 		s->server_received += conn_received(s->server);
 		stats_add(STAT_bytes_server, (int64_t)conn_received(s->server));
 	}
+	route_call_end(&s->call);
 	conn_free(s->server);
 	s->server = NULL;
 }

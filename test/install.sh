@@ -16,7 +16,7 @@ show="$build
 # libnet-ssleay-perl: TLS for swaks.  sasl2-bin, libsasl2-modules: AUTH for Postfix.
 test="$show
 	clang clang-format clang-tidy libclang-rt-14-dev libcmocka-dev
-	haproxy iproute2 libnet-ssleay-perl libsasl2-modules mandoc nftables openssl
+	conntrack haproxy iproute2 libnet-ssleay-perl libsasl2-modules mandoc nftables openssl
 	postfix procps sasl2-bin util-linux zip"
 
 case ${1-} in

@@ -14,7 +14,7 @@ import unittest
 
 from gated import Case, IS_SHADOWED, as_root, can_mount, main, mount_over, read_as, wait_until
 
-NET_ADMIN = 1 << 12
+NET_ADMIN, NET_RAW = 1 << 12, 1 << 13
 USER = pwd.getpwnam("backup")
 OTHER = grp.getgrnam("games")
 NOBODY_AT_ALL = 54321               # a number that has no name
@@ -112,11 +112,14 @@ class Privileges(Case):
                 self.served_by(USER.pw_uid, gid, [gid, 7001, 7002])
 
     @as_root
-    def test_capability_of_mode_netfilter(self):
-        self.start(set_user='"backup"', mode="netfilter")
-        self.check(USER.pw_uid, USER.pw_gid, caps=NET_ADMIN)
-        self.check_sealed(USER.pw_uid)
-        self.gated.stop()
+    def test_capabilities_of_modes(self):
+        for mode, caps in (("netfilter", NET_ADMIN), ("tproxy", NET_RAW), ("getsockname", 0),
+                           ("tproxy,netfilter", NET_RAW | NET_ADMIN)):
+            with self.subTest(mode):
+                self.start(set_user='"backup"', mode=f'"{mode}"')
+                self.check(USER.pw_uid, USER.pw_gid, caps=caps)
+                self.check_sealed(USER.pw_uid)
+                self.gated.stop()
 
     @as_root
     def test_no_capability_where_there_was_none(self):

@@ -6,6 +6,7 @@
 #include <sys/un.h>
 #include <syslog.h>
 
+#define MODES "fixed, netfilter, tproxy, \"tproxy,netfilter\", getsockname"
 #define RANGE_PORT "allowed: 1 to 65535\n"
 #define WORDS_BOOL "allowed: true, false, yes, no, on, off, 1, 0\n"
 
@@ -83,6 +84,9 @@ static const struct config_row accepted[] = {
 	{ "statefile_type = {flat}\nstatefile_type += human\n",
 	  "statefile_type = {human, flat}\n" },
 	/* strings */
+	{ "mode = tproxy\n", "mode = tproxy\n" },
+	{ "mode = \"tproxy,netfilter\"\n", "mode = \"tproxy,netfilter\"\n" },
+	{ "mode = getsockname\n", "mode = getsockname\n" },
 	{ "proxy_name = mx.example.org\n", "proxy_name = \"mx.example.org\"\n" },
 	{ "msg_hello = \"a \\\"b\\\" \\\\ \\${HOME} $5 #;'\"\n",
 	  "msg_hello = \"a \\\"b\\\" \\\\ \\${HOME} \\$5 #;'\"\n" },
@@ -215,11 +219,11 @@ static const struct config_row refused[] = {
 	{ "log_level = 8\n",
 	  "1: log_level: no such word: \"8\"; allowed: emerg, alert, crit, "
 	  "err, warning, notice, info, debug\n" },
-	{ "mode = tproxy\n",
-	  "1: mode: \"tproxy\" is not supported in this version; allowed: "
-	  "fixed, netfilter\n" },
+	{ "mode = remote\n",
+	  "1: mode: \"remote\" is not supported in this version; allowed: " MODES
+	  "\n" },
 	{ "mode = none\n",
-	  "1: mode: no such word: \"none\"; allowed: fixed, netfilter\n" },
+	  "1: mode: no such word: \"none\"; allowed: " MODES "\n" },
 	/* strings */
 	{ "proxy_name = \"\"\n", "1: proxy_name: it must not be empty\n" },
 	{ "proxy_name = \"a b\"\n",
@@ -344,7 +348,7 @@ static const struct config_row refused[] = {
 	  "1: port: \"x\" is no whole number; " RANGE_PORT
 	  "2: no such option: \"prot\"; did you mean \"port\"?\n"
 	  "3: a string begins with \" and does not end in this line\n"
-	  "4: mode: no such word: \"no\"; allowed: fixed, netfilter\n"
+	  "4: mode: no such word: \"no\"; allowed: " MODES "\n"
 	  "5: bind_address: \"a\" is no IPv4 or IPv6 address\n"
 	  "6: bind_address: \"b\" is no IPv4 or IPv6 address\n"
 	  "8: max_connections: \"0\" is out of range; allowed: 1 to 1000000\n" },
@@ -817,6 +821,7 @@ test_samples(void **state)
 		{ SOURCE_DIR "/conf/fixed.conf", ROUTE_BY_FIXED },
 		{ SOURCE_DIR "/conf/nat.conf", ROUTE_BY_NETFILTER },
 		{ SOURCE_DIR "/conf/nat-advanced.conf", ROUTE_BY_NETFILTER },
+		{ SOURCE_DIR "/conf/tproxy.conf", ROUTE_BY_TPROXY },
 	};
 	char why[512];
 

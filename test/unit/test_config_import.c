@@ -231,8 +231,9 @@ static const struct config_row rows[] = {
 	{ "dspam_storage /x\n",
 	  "!:1: dspam_storage: cannot be used any more: DSPAM is no "
 	  "longer supported; delete it" },
-	{ "mode tproxy\n", "!:1: mode: \"tproxy\" is not supported in this version; "
-	                   "allowed: fixed, netfilter" },
+	{ "mode remote\n", "!:1: mode: \"remote\" is not supported in this version; "
+	                   "allowed: fixed, netfilter, tproxy, \"tproxy,netfilter\", getsockname" },
+	{ "mode tproxy,netfilter\n", "mode = \"tproxy,netfilter\"\n" },
 	{ "mode fixed\n",
 	  "!:1: mode: fixed needs fixed_server, an address or a host name" },
 	{ "port 25\nport = 26\n",

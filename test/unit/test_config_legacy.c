@@ -9,7 +9,8 @@
 #define NO_COMMENT \
 	" is all value: in files of 1.4 only a number may have a comment behind it; " \
 	"give it a line of its own\n"
-#define MODES "; allowed: fixed, netfilter\n"
+#define MODES \
+	"; allowed: fixed, netfilter, tproxy, \"tproxy,netfilter\", getsockname\n"
 
 /* What each line of a file of 1.4 leads to.  What is said of every such file comes before
  * it, and is left out here; a complaint begins with its line's number. */
@@ -118,12 +119,12 @@ static const struct config_row lines[] = {
 	  "1: mode: fixed needs fixed_server, an address or a host name\n" },
 	{ "mode fixed+xclient\n",
 	  "1: mode: \"fixed+xclient\" is not supported in this version" MODES },
-	{ "mode tproxy\n",
-	  "1: mode: \"tproxy\" is not supported in this version" MODES },
-	{ "mode tproxy,netfilter\n",
-	  "1: mode: \"tproxy,netfilter\" is not supported in this version" MODES },
-	{ "mode getsockname\n",
-	  "1: mode: \"getsockname\" is not supported in this version" MODES },
+	{ "mode tproxy\n", "mode = tproxy\n" },
+	{ "mode tproxy,netfilter\n", "mode = \"tproxy,netfilter\"\n" },
+	{ "mode getsockname\n", "mode = getsockname\n" },
+	{ "mode tproxy\noutgoing_addr 10.0.0.1\n",
+	  "note 2: outgoing_addr: has no effect in mode tproxy, in which servers see "
+	  "the client's own address\noutgoing_addr = \"10.0.0.1\"\nmode = tproxy\n" },
 	{ "mode remote\n",
 	  "1: mode: \"remote\" is not supported in this version" MODES },
 	{ "mode remote-udp\n",
@@ -212,8 +213,8 @@ static const struct config_row lines[] = {
 	                              "version: all clients may send, as "
 	                              "their server lets them\n" },
 	/* several of them */
-	{ "mode tproxy\nport x\nprot 1\ndspam_storage x\nproxy_name \001\n= 1\n",
-	  "1: mode: \"tproxy\" is not supported in this version" MODES
+	{ "mode remote\nport x\nprot 1\ndspam_storage x\nproxy_name \001\n= 1\n",
+	  "1: mode: \"remote\" is not supported in this version" MODES
 	  "2: port: \"x\" is no whole number; allowed: 1 to 65535\n"
 	  "3: no such option: \"prot\"; did you mean \"port\"?\n"
 	  "4: dspam_storage: cannot be used any more: DSPAM is no longer supported; "

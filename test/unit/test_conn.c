@@ -162,10 +162,10 @@ accepted(struct world *world)
 static struct conn *
 calling(struct world *world, const char *from)
 {
-	struct addr source = { 0 };
+	struct conn_source source = { 0 };
 
 	if (from)
-		assert_true(addr_parse(&source, from, 0));
+		assert_true(addr_parse(&source.addr, from, 0));
 	world->owner.calling = true;
 	world->owner.conn = conn_connect(world->base, &world->at, &source, &events,
 	                                 &world->owner);
