@@ -113,7 +113,7 @@ session_new(struct sessions *all, int fd, const struct addr *client)
 	s->all = all;
 	s->world = &all->world;
 	s->cfg = config_hold(all->world.cfg);
-	s->client_addr = *client;
+	s->peer = s->client_addr = *client;
 	make_id(all->next_id++, s->log.session);
 	pipeline_init(&s->owed);
 	s->client = conn_accepted(all->world.base, fd, &client_events, s);
@@ -123,6 +123,7 @@ session_new(struct sessions *all, int fd, const struct addr *client)
 	stats_set(STAT_sessions_now, all->count);
 	if (all->count > stats_get(STAT_sessions_most))
 		stats_set(STAT_sessions_most, all->count);
+	s->state = session_awaits_header(s) ? SESSION_PROXY : SESSION_ROUTING;
 	session_begin_time(s);
 	return s;
 }
@@ -141,6 +142,8 @@ session_connect(struct session *s)
 	                         s);
 	if (!s->server)
 		connect_failed(s, errno);
+	else
+		session_send_header(s);
 }
 
 /* Too many: one line, and the door.  Said at most every ten seconds, with a count. */
@@ -174,7 +177,8 @@ session_begin(struct sessions *all, int fd, const struct addr *client)
 		return;
 	}
 	s = session_new(all, fd, client);
-	session_route(s);
+	if (s->state == SESSION_ROUTING)
+		session_route(s);
 	session_turn(s);
 }
 
@@ -284,6 +288,21 @@ sessions_each(const struct sessions *all,
 		describe(s, &info);
 		each(&info, arg);
 	}
+}
+
+bool
+sessions_call_from(const struct sessions *all, const struct addr *addr)
+{
+	const struct session *s;
+	struct addr ours;
+
+	TAILQ_FOREACH(s, &all->alive, link)
+	{
+		ours = s->server ? addr_local(conn_fd(s->server)) : (struct addr){ 0 };
+		if (addr_equal(&ours, addr))
+			return true;
+	}
+	return false;
 }
 
 unsigned
