@@ -216,7 +216,8 @@ capabilities_needed(const struct config *cfg)
 	if (have)
 		cap_get_flag(have, admin, CAP_PERMITTED, &permitted);
 	cap_free(have);
-	if (need && cfg->mode == ROUTE_BY_NETFILTER && permitted == CAP_SET) {
+	if (need && (cfg->mode == ROUTE_BY_NETFILTER || cfg->nft_alive) &&
+	    permitted == CAP_SET) {
 		cap_set_flag(need, CAP_PERMITTED, 1, &admin, CAP_SET);
 		cap_set_flag(need, CAP_EFFECTIVE, 1, &admin, CAP_SET);
 	}
