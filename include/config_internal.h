@@ -27,6 +27,8 @@ enum {			      /* flags: */
 	OPT_TOKEN = 1 << 4,   /* printable ASCII without blanks */
 	OPT_HEADER = 1 << 5,  /* name of a header field */
 	OPT_NUMBERS = 1 << 6, /* a word's value may be given in its place */
+	OPT_NAME = 1 << 7,    /* a name that the kernel has for something */
+	OPT_PORT = 1 << 8,    /* number of a TCP port */
 };
 
 struct word {

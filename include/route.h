@@ -24,6 +24,7 @@ struct route_query {
 	int fd;			/* the client's socket; open as long as the question */
 	struct addr client;	/* its far end */
 	struct addr local;	/* its near end */
+	struct addr meant;	/* the destination, if a PROXY header has told it */
 };
 
 struct route_words {		/* what to tell the administrator, if anything */
@@ -48,7 +49,8 @@ struct route;			/* a question under way */
 typedef void route_done_cb(const struct route_answer *answer, void *arg);
 
 /*
- * Finds the destination as the mode of CFG says; does not block.  Returns NULL when it is
+ * Finds the destination as the mode of CFG says; what a PROXY header has told, every mode
+ * but fixed takes for its answer.  Does not block.  Returns NULL when it is
  * known at once, in ANSWER; DONE is not called then.  Else DONE is called from the loop,
  * never from within.  How long that may take the caller decides: there is no time limit
  * here.  CFG must live as long as the question.

@@ -7,6 +7,7 @@
 #include "service.h"
 #include "session.h"
 #include "spool.h"
+#include "wire.h"
 
 #include <event2/event.h>
 #include <time.h>
@@ -39,10 +40,12 @@ struct service {
 	char *config_name;		/* of the file; NULL: none */
 	int config_directory;		/* where that begins, unless at the root */
 	char *program, *config_path;	/* as a successor is started; NULL: unknown */
+	struct wire *wire;		/* NULL: rules outlive us */
 	struct upgrade *upgrade;	/* under way; NULL: none */
 	int null;			/* /dev/null, for the background */
 	time_t started, reloaded;
 	bool foreground;
+	bool handed;			/* the sockets are not our own */
 	bool stopping;
 	bool gave_way;			/* stopping since a successor serves */
 };

@@ -20,6 +20,7 @@
  * which reply belongs to which command (the pipeline) and which of these states we are in.
  */
 enum session_state {
+	SESSION_PROXY,		/* a proxy has called; its PROXY header is awaited */
 	SESSION_ROUTING,	/* finding where the client meant to go */
 	SESSION_CONNECTING,	/* calling there */
 	SESSION_RELAYING,	/* commands and replies pass */
@@ -61,6 +62,8 @@ enum session_state {
 	  "the client sent what we cannot follow") \
 	E(INJECTION, "injection", 421, "4.7.0", msg_client_error, \
 	  "bytes stood behind STARTTLS") \
+	E(PROXY_HEADER, "proxy-header", 0, NULL, msg_sign_off, \
+	  "the PROXY header was wrong, or did not come") \
 	E(NOT_REDIRECTED, "not-redirected", 554, "5.7.1", msg_lookup_notfound, \
 	  "the client came straight to us") \
 	E(LOOP, "loop", 554, "5.4.6", msg_loop_avoidance, \
@@ -105,7 +108,10 @@ struct session {
 	int64_t born;			/* ms, monotonic */
 	uint64_t chunk_left;		/* of a refused BDAT, to be thrown away */
 	uint64_t server_received;	/* bytes, from a server that was dropped */
+	struct addr peer;		/* the far end of CLIENT: itself, or a proxy */
 	struct addr client_addr, server_addr;
+	struct addr meant;		/* the destination in a proxy's header, if any */
+	const char *header;		/* kind of the PROXY header that was read, or NULL */
 	unsigned hops;			/* of the client's connection; 0: not known */
 	char ident[ROUTE_IDENT_SIZE];	/* of the client, as a helper says; or empty */
 	struct log_ctx log;
@@ -177,6 +183,22 @@ bool session_has_room(const struct session *s);
 /* Says something of our own to the client, now: nothing is owed before it.  ENHANCED only
  * goes out if the server offered it. */
 void session_say(struct session *s, int code, const char *enhanced, const char *text);
+
+/* session_proxy.c: true if who has called is a proxy that must name its client. */
+bool session_awaits_header(const struct session *s);
+void session_turn_proxy(struct session *s);
+void session_proxy_expired(struct session *s);
+
+/* session_proxy.c: the address of the proxy as log field "via"; none: nothing is logged. */
+struct log_field session_via(const struct session *s, char text[static ADDR_TEXT_SIZE]);
+
+/* session_proxy.c: puts our own PROXY header in front of all else that the server gets, if
+ * that is wanted. */
+void session_send_header(struct session *s);
+
+/* session_route.c: turns the client away before it is connected with anybody; TEXT, unless
+ * NULL or empty, is for the log. */
+void session_refuse(struct session *s, enum session_end why, const char *text);
 
 /* session_route.c: finds out where the client meant to go, and calls there. */
 void session_route(struct session *s);

@@ -43,6 +43,27 @@ note_memory_limit(struct reading *reading, const char *name, int64_t limit)
 			name);
 }
 
+/* Who is listed may name any client, and mostly any destination. */
+static void
+note_proxies(struct reading *reading)
+{
+	const struct config *cfg = reading->cfg;
+	char text[ADDR_TEXT_SIZE];
+
+	for (size_t i = 0; i < cfg->proxy_protocol_from.count; i++)
+		if (cfg->proxy_protocol_from.at[i].bits == 0)
+			report_note_at(
+				&reading->report,
+				line_of(reading, "proxy_protocol_from"),
+				"proxy_protocol_from: %s lets everybody say who they "
+				"are and where they want to go",
+				addr_net_text(&cfg->proxy_protocol_from.at[i], text));
+	if (cfg->send_proxy != SEND_PROXY_NO && cfg->mode != ROUTE_BY_FIXED)
+		report_note_at(&reading->report, line_of(reading, "send_proxy"),
+		               "send_proxy: unless mode is fixed, every server that "
+		               "clients call must expect the header");
+}
+
 /* What is allowed, but may not do what was meant. */
 static void
 note_doubtful(struct reading *reading)
@@ -63,6 +84,7 @@ note_doubtful(struct reading *reading)
 		report_note_at(&reading->report, line_of(reading, "outgoing_addr"),
 		               "outgoing_addr: has no effect in mode tproxy, in which "
 		               "servers see the client's own address");
+	note_proxies(reading);
 	if (cfg->scan_max_unpacked < cfg->scan_max_size)
 		report_note_at(
 			&reading->report,

@@ -302,6 +302,26 @@ is_token(const char *text, const char *but)
 	return true;
 }
 
+/* Of interfaces and tables: nothing that would say more in a rule of netfilter's. */
+static bool
+is_name(const char *text)
+{
+	size_t size = strspn(text,
+	                     "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	                     "0123456789_-.@");
+
+	return text[size] == '\0' && size <= 15;
+}
+
+static bool
+is_port(const char *text)
+{
+	size_t size = strspn(text, "0123456789");
+	long port = size > 0 && size <= 5 ? strtol(text, NULL, 10) : 0;
+
+	return text[size] == '\0' && text[0] != '0' && port > 0 && port <= UINT16_MAX;
+}
+
 static bool
 lacks_interface(const struct addr *addr)
 {
@@ -344,6 +364,10 @@ check_string(const struct option *opt, const char *text, char *why, size_t why_s
 		fault = "is no absolute path: it must begin with \"/\"";
 	else if (opt->flags & OPT_TOKEN && !is_token(text, ""))
 		fault = "must be one word of plain ASCII, without blanks";
+	else if (opt->flags & OPT_NAME && !is_name(text))
+		fault = "is no name: up to 15 letters, digits, or any of _-.@";
+	else if (opt->flags & OPT_PORT && !is_port(text))
+		fault = "is no port: a number from 1 to 65535";
 	else if (opt->flags & OPT_HEADER && !is_token(text, ":"))
 		fault = "is no name of a header: plain ASCII, no blank, no colon";
 	if (fault)

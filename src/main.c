@@ -2,6 +2,7 @@
 #include "control.h"
 #include "log.h"
 #include "service.h"
+#include "wire.h"
 
 #include <clamav.h>
 #include <confuse.h>
@@ -45,6 +46,7 @@ static int status_file(const struct wish *wish);
 static int reload(const struct wish *wish);
 static int upgrade(const struct wish *wish);
 static int stop(const struct wish *wish);
+static int nft(const struct wish *wish);
 static int help(const struct wish *wish);
 static int version(const struct wish *wish);
 static int versions(const struct wish *wish);
@@ -73,6 +75,8 @@ static const struct task tasks[] = {
 	  "check FILE, print nothing if it is right" },
 	{ WORD_ONLY + 1, "import", NULL, FILE_MUST, import,
 	  "print a FILE of smtp-gated 1.4 in native syntax" },
+	{ WORD_ONLY + 3, "nft", "FAIL", FILE_MUST, nft,
+	  "print rules for nft(8); FAIL: open, closed" },
 	{ 'h', "help", NULL, FILE_NONE, help, "this" },
 	{ 'v', "version", NULL, FILE_NONE, version, "print the version" },
 	{ 'V', "versions", NULL, FILE_NONE, versions,
@@ -82,6 +86,8 @@ static const struct task tasks[] = {
 enum {
 	TASKS = sizeof(tasks) / sizeof(tasks[0]),
 };
+
+static int misused(const char *why);
 
 /* ---- tasks ------------------------------------------------------------------------ */
 
@@ -186,6 +192,30 @@ import(const struct wish *wish)
 	if (config_import(wish->file, stdout, why, sizeof(why), note_to_terminal, NULL))
 		return printed();
 	fprintf(stderr, "smtp-gated: %s\n", why);
+	return EXIT_FAILURE;
+}
+
+static int
+nft(const struct wish *wish)
+{
+	enum wire_fail fail = WIRE_OPEN;
+	struct config *cfg;
+	char why[256];
+	bool good;
+
+	if (strcmp(wish->argument, "closed") == 0)
+		fail = WIRE_CLOSED;
+	else if (strcmp(wish->argument, "open") != 0)
+		return misused("--nft open, or --nft closed: what becomes of mail when "
+		               "the daemon does not serve?");
+	cfg = load(wish->file, note_to_terminal);
+	if (!cfg)
+		return EXIT_FAILURE;
+	good = wire_print(cfg, fail, stdout, why, sizeof(why));
+	config_drop(cfg);
+	if (good)
+		return printed();
+	fprintf(stderr, "smtp-gated: %s: %s\n", wish->file, why);
 	return EXIT_FAILURE;
 }
 

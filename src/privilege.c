@@ -238,20 +238,26 @@ is_permitted(cap_value_t capability)
 	return permitted;
 }
 
+static void
+keep(cap_t set, cap_value_t capability)
+{
+	if (!is_permitted(capability))
+		return;
+	cap_set_flag(set, CAP_PERMITTED, 1, &capability, CAP_SET);
+	cap_set_flag(set, CAP_EFFECTIVE, 1, &capability, CAP_SET);
+}
+
 /* Those that this configuration needs, as far as we have them. */
 static cap_t
 capabilities_needed(const struct config *cfg)
 {
 	cap_t need = cap_init();
 
-	for (size_t i = 0; need && i < MODE_CAPABILITIES; i++) {
-		const struct mode_capability *row = &mode_capabilities[i];
-
-		if ((int)row->mode != cfg->mode || !is_permitted(row->capability))
-			continue;
-		cap_set_flag(need, CAP_PERMITTED, 1, &row->capability, CAP_SET);
-		cap_set_flag(need, CAP_EFFECTIVE, 1, &row->capability, CAP_SET);
-	}
+	for (size_t i = 0; need && i < MODE_CAPABILITIES; i++)
+		if ((int)mode_capabilities[i].mode == cfg->mode)
+			keep(need, mode_capabilities[i].capability);
+	if (need && cfg->nft_alive)
+		keep(need, CAP_NET_ADMIN);
 	return need;
 }
 

@@ -53,11 +53,28 @@ judge(const struct config *cfg, const struct route_query *query,
 	snprintf(answer->why.text, sizeof(answer->why.text), "%s", words);
 }
 
+/* A proxy has told.  To 0.0.0.0 or port 0 nobody can have been connected. */
+static void
+route_meant(const struct addr *meant, struct route_answer *answer)
+{
+	answer->server = *meant;
+	answer->result = ROUTE_FOUND;
+	if (!addr_is_any(meant) && addr_port(meant) != 0)
+		return;
+	answer->result = ROUTE_UNKNOWN;
+	snprintf(answer->why.text, sizeof(answer->why.text),
+	         "the PROXY header names no destination that can be called");
+}
+
 /* The way that takes time, or NULL: then the answer is there. */
 static const struct route_way *
 way_of(const struct config *cfg, const struct route_query *query,
        struct route_answer *answer)
 {
+	if (cfg->mode != ROUTE_BY_FIXED && addr_family(&query->meant) != AF_UNSPEC) {
+		route_meant(&query->meant, answer);
+		return NULL;
+	}
 	switch ((enum route_mode)cfg->mode) {
 	case ROUTE_BY_FIXED:
 		answer->server = cfg->fixed;

@@ -19,6 +19,15 @@ static const int signals_wanted[SERVICE_SIGNALS] = { SIGTERM, SIGQUIT, SIGINT,
 
 /* ---- stopping ---------------------------------------------------------------------- */
 
+/* Nobody is handed to us any more: at once where nobody would answer, but in good time for
+ * others who have the same sockets. */
+static void
+leave_wire(struct service *service)
+{
+	wire_free(service->wire, service->handed || service->gave_way);
+	service->wire = NULL;
+}
+
 /* Once: no new sessions, the others may end in peace.  Twice: now. */
 static void
 stop(struct service *service)
@@ -35,6 +44,7 @@ stop(struct service *service)
 		return;
 	}
 	service->stopping = true;
+	leave_wire(service);
 	entrances_close(service);
 	log_event(NULL, LOG_STOP_EVENT,
 	          log_text("text", "no new sessions; waiting for those under way"),
@@ -56,6 +66,7 @@ service_give_way(struct service *service, pid_t pid)
 	                   "sessions under way here"),
 	          log_number("pid", pid), log_number("sessions", left));
 	service->stopping = service->gave_way = true;
+	leave_wire(service);
 	if (left == 0)
 		event_base_loopbreak(service->base);
 }
@@ -260,6 +271,8 @@ start(struct service *service)
 	make_sessions(service);
 	entrances_listen(service);
 	hear_signals(service);
+	if (cfg->nft_alive && !(service->wire = wire_new(service->base, cfg)))
+		return service_fail("nft_alive: %s", strerror(errno));
 	service->started = time(NULL);
 	log_start(cfg);
 	return true;
@@ -284,6 +297,7 @@ tear_down(struct service *service)
 {
 	hold_signals(false);
 	upgrade_cancel(service);
+	leave_wire(service);
 	entrances_close(service);
 	sessions_free(service->sessions);
 	checks_free(service->checks);

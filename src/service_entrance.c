@@ -54,6 +54,7 @@ take_handed(struct service *service)
 	free(sockets);
 	for (size_t i = 0; good && i < count; i++)
 		tell_of(&service->entrances[i]);
+	service->handed = count > 0;
 	return good || service_fail("%s", why);
 }
 

@@ -116,7 +116,7 @@ session_new(struct sessions *all, int fd, const struct addr *client)
 	s->all = all;
 	s->world = &all->world;
 	s->cfg = config_hold(all->world.cfg);
-	s->client_addr = *client;
+	s->peer = s->client_addr = *client;
 	make_id(all->next_id++, s->log.session);
 	pipeline_init(&s->owed);
 	s->client = conn_accepted(all->world.base, fd, &client_events, s);
@@ -126,6 +126,7 @@ session_new(struct sessions *all, int fd, const struct addr *client)
 	stats_set(STAT_sessions_now, all->count);
 	if (all->count > stats_get(STAT_sessions_most))
 		stats_set(STAT_sessions_most, all->count);
+	s->state = session_awaits_header(s) ? SESSION_PROXY : SESSION_ROUTING;
 	session_begin_time(s);
 	return s;
 }
@@ -138,10 +139,12 @@ session_connect(struct session *s)
 	session_enter(s, SESSION_CONNECTING);
 	s->server = conn_connect(s->world->base, &s->server_addr, &from, &server_events,
 	                         s);
-	if (!s->server)
+	if (!s->server) {
 		connect_failed(s, errno);
-	else
-		route_call_begin(&s->call, conn_fd(s->server), &s->server_addr);
+		return;
+	}
+	route_call_begin(&s->call, conn_fd(s->server), &s->server_addr);
+	session_send_header(s);
 }
 
 /* Too many: one line, and the door.  Said at most every ten seconds, with a count. */
@@ -175,7 +178,8 @@ session_begin(struct sessions *all, int fd, const struct addr *client)
 		return;
 	}
 	s = session_new(all, fd, client);
-	session_route(s);
+	if (s->state == SESSION_ROUTING)
+		session_route(s);
 	session_turn(s);
 }
 

@@ -28,14 +28,16 @@ route_end(enum route_result result)
 	return END_NO_ROUTE;
 }
 
-static void
-session_refuse(struct session *s, enum session_end why, const struct route_words *words)
+void
+session_refuse(struct session *s, enum session_end why, const char *text)
 {
+	char via[ADDR_TEXT_SIZE];
+
 	stats_add(STAT_connections_refused, 1);
 	log_event(&s->log, LOG_REFUSE_EVENT, log_text("why", session_end_word(why)),
 	          log_addr("client", &s->client_addr),
 	          log_addr("server", &s->server_addr),
-	          log_text("text", words->text[0] ? words->text : NULL));
+	          log_text("text", text && text[0] ? text : NULL), session_via(s, via));
 	session_end(s, why);
 }
 
@@ -54,6 +56,7 @@ static void
 session_routed(struct session *s, const struct route_answer *answer)
 {
 	enum session_end refusal = route_end(answer->result);
+	char via[ADDR_TEXT_SIZE];
 
 	s->server_addr = answer->server;
 	s->hops = answer->hops;
@@ -61,12 +64,13 @@ session_routed(struct session *s, const struct route_answer *answer)
 		refusal = END_TOO_MANY_WAITING;
 	snprintf(s->ident, sizeof(s->ident), "%s", answer->ident);
 	if (refusal != END_NONE) {
-		session_refuse(s, refusal, &answer->why);
+		session_refuse(s, refusal, answer->why.text);
 		return;
 	}
 	log_event(&s->log, LOG_CONNECT_EVENT, log_addr("client", &s->client_addr),
 	          log_addr("server", &s->server_addr),
-	          log_text("ident", s->ident[0] ? s->ident : NULL));
+	          log_text("ident", s->ident[0] ? s->ident : NULL), session_via(s, via),
+	          log_text("header", s->header));
 	session_connect(s);
 }
 
@@ -85,8 +89,9 @@ session_route(struct session *s)
 {
 	struct route_query query = {
 		.fd = conn_fd(s->client),
-		.client = s->client_addr,
+		.client = s->peer,
 		.local = addr_local(conn_fd(s->client)),
+		.meant = s->meant,
 	};
 	struct route_answer answer;
 
@@ -108,7 +113,7 @@ session_routing_expired(struct session *s)
 	struct route_words words;
 
 	route_describe(s->route, &words);
-	session_refuse(s, END_LOOKUP_TIMEOUT, &words);
+	session_refuse(s, END_LOOKUP_TIMEOUT, words.text);
 }
 
 void

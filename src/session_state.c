@@ -49,6 +49,8 @@ static const struct session_rule {
 	unsigned next;
 	bool of_silence;
 } rules[] = {
+	[SESSION_PROXY] = { "proxy", LIMIT(timeout_proxy), session_turn_proxy,
+	                    session_proxy_expired, MAY(ROUTING) | MAY(CLOSING), false },
 	[SESSION_ROUTING] = { "routing", LIMIT(timeout_lookup), session_turn_routing,
 	                      session_routing_expired, MAY(CONNECTING) | MAY(CLOSING),
 	                      false },
@@ -265,7 +267,8 @@ session_end(struct session *s, enum session_end why)
 	s->phase = s->state;
 	session_forget_route(s);
 	session_forget_mail(s);
-	if (ends[why].code != 0 && s->state != SESSION_DIRECT) {
+	if (ends[why].code != 0 && s->state != SESSION_DIRECT &&
+	    s->state != SESSION_PROXY) {
 		words = xasprintf("%s %s", s->cfg->proxy_name, text);
 		session_say(s, ends[why].code, ends[why].enhanced, words);
 		free(words);

@@ -120,8 +120,8 @@ def dotted(message):
 # -- a client that says exactly what it is told to
 
 class Client:
-    def __init__(self, where, seconds=60):
-        self.socket = socket.create_connection(where, timeout=seconds)
+    def __init__(self, where, seconds=60, source=None):
+        self.socket = socket.create_connection(where, seconds, source and (source, 0))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.input = self.socket.makefile("rb")
 

@@ -91,8 +91,10 @@ STEPS = {
 def tell(story, gateway, peers):
     """Takes the steps and checks what every dialog promises.  A complaint is raised."""
     step = None
+    steps = stories.settle(story.steps, {"$SERVER_PORT": peers.listener.getsockname()[1],
+                                         "$GATEWAY_PORT": peers.gateway_address[1]})
     try:
-        for step in stories.glue(story.steps) if peers.way == "glued" else story.steps:
+        for step in stories.glue(steps) if peers.way == "glued" else steps:
             STEPS[step.does](gateway, peers, step)
             assert gateway.alive() or story.ends, "the gateway has died"
         step = None

@@ -194,6 +194,18 @@ def read(path):
     return story
 
 
+def settle(steps, ports):
+    """The steps with port numbers in place of their names."""
+    settled = []
+    for step in steps:
+        data, argument = step.data, step.argument
+        for name, port in ports.items():
+            data = data.replace(name.encode(), str(port).encode())
+            argument = argument.replace(name, str(port))
+        settled.append(dataclasses.replace(step, data=data, argument=argument))
+    return settled
+
+
 def glue(steps):
     """Neighbouring sends of one side become one, the half-close behind them included."""
     glued = []

@@ -1,4 +1,5 @@
-"""A Postfix of our own: private configuration, queue and mailboxes, on one loopback port.
+"""A Postfix of our own: private configuration, queue and mailboxes, on loopback ports; one
+of them wants a PROXY header from whoever comes.
 
 It delivers what comes for box1@example.test (to box99, and box1-a to box99-a) to the
 Maildir of that name, so that every byte of what was delivered can be looked at.  AUTH and STARTTLS are offered.
@@ -23,8 +24,8 @@ maillog_file = {tmp}/maillog
 maillog_file_prefixes = {tmp}
 myhostname = server.example
 inet_interfaces = 127.0.0.1
-inet_protocols = ipv4
-mynetworks = 127.0.0.0/8
+inet_protocols = all
+mynetworks = 127.0.0.0/8 [::1]/128
 mydestination =
 alias_maps =
 alias_database =
@@ -49,6 +50,8 @@ cyrus_sasl_config_path = {tmp}/etc/sasl
 # Daemons are not chrooted ("n" in the fifth column): there is nothing in our queue.
 MASTER = """\
 127.0.0.1:{port} inet n - n - 100 smtpd
+127.0.0.1:{proxied_port} inet n - n - 100 smtpd
+    -o smtpd_upstream_proxy_protocol=haproxy
 postlog unix-dgram n - n - 1 postlogd
 cleanup unix n - n - 0 cleanup
 qmgr unix n - n 300 1 qmgr
@@ -78,6 +81,7 @@ class Postfix:
     def __init__(self):
         self.master = None
         self.port = lab.free_port()
+        self.proxied_port = lab.free_port()
         self.tmp = tempfile.mkdtemp(prefix="gated-postfix-")
         try:
             self.write_files()
@@ -110,7 +114,8 @@ class Postfix:
             strict = "smtpd_forbid_bare_newline = yes\nsmtpd_forbid_bare_newline_exclusions =\n"
         self.write("main.cf", MAIN.format(tmp=self.tmp, uid=nobody.pw_uid,
                                           gid=nobody.pw_gid, more=strict))
-        self.write("master.cf", MASTER.format(port=self.port))
+        self.write("master.cf", MASTER.format(port=self.port,
+                                              proxied_port=self.proxied_port))
         self.write("mailboxes", "".join(f"{name}@example.test {name}/\n" for name in BOXES))
         self.write("sasl/smtpd.conf", "pwcheck_method: auxprop\nauxprop_plugin: sasldb\n"
                    f"mech_list: PLAIN LOGIN\nsasldb_path: {self.tmp}/etc/sasldb2\n")

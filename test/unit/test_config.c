@@ -103,7 +103,23 @@ static const struct config_row accepted[] = {
 	  "bind_address = {\"127.0.0.1\", \"::1\"}\n" },
 	{ "bind_address += 127.0.0.1\n",
 	  "bind_address = {\"0.0.0.0\", \"::\", \"127.0.0.1\"}\n" },
+	/* networks, as they are understood */
+	{ "proxy_protocol_from = {}\n", "" },
+	{ "proxy_protocol_from = 10.0.0.0/8\n",
+	  "proxy_protocol_from = {\"10.0.0.0/8\"}\n" },
+	{ "proxy_protocol_from = {2001:DB8::/32, \"::ffff:192.0.2.0/120\",\n"
+	  "192.0.2.1/32}\nproxy_protocol_from += '::1'\n",
+	  "proxy_protocol_from = {\"2001:db8::/32\", \"192.0.2.0/24\", "
+	  "\"192.0.2.1\", \"::1\"}\n" },
+	{ "mode = fixed\nfixed_server = a\nsend_proxy = V2\n",
+	  "mode = fixed\nfixed_server = \"a\"\nsend_proxy = v2\n" },
 	/* what should be known */
+	{ "\nproxy_protocol_from = ::/0\n",
+	  "note 2: proxy_protocol_from: ::/0 lets everybody say who they are and "
+	  "where they want to go\nproxy_protocol_from = {\"::/0\"}\n" },
+	{ "send_proxy = v1\n",
+	  "note 1: send_proxy: unless mode is fixed, every server that clients call "
+	  "must expect the header\nsend_proxy = v1\n" },
 	{ "port = 1\nport = 2\n",
 	  "note 2: port: given again; this line counts, line 1 does not\nport = 2\n" },
 	{ "bind_address = ::1\nbind_address = {127.0.0.1}\n",
@@ -145,6 +161,26 @@ static const struct config_row refused[] = {
 	{ "dspam_storage = x\n",
 	  "1: dspam_storage: cannot be used any more: DSPAM is no "
 	  "longer supported; delete it\n" },
+	/* networks */
+	{ "\nproxy_protocol_from = {192.0.2.1,\n192.0.2.0/42, mx.example,\n "
+	  "192.0.2.7/24}\n",
+	  "3: proxy_protocol_from: \"192.0.2.0/42\" needs a number of bits behind "
+	  "the \"/\", 0 to 32\n"
+	  "3: proxy_protocol_from: \"mx.example\" is no network; allowed: an IPv4 or "
+	  "IPv6 address, alone or as in 192.0.2.0/24\n"
+	  "4: proxy_protocol_from: \"192.0.2.7/24\" has bits set behind its first "
+	  "24; write 192.0.2.0/24 for the network, or 192.0.2.7 for the one "
+	  "address\n" },
+	{ "proxy_protocol_from = {192.0.2.0/24,\n::ffff:192.0.2.0/120}\n",
+	  "2: proxy_protocol_from: \"::ffff:192.0.2.0/120\" is listed twice\n" },
+	{ "proxy_protocol_from = \"\"\n",
+	  "1: proxy_protocol_from: \"\" is no network; allowed: an IPv4 or IPv6 "
+	  "address, alone or as in 192.0.2.0/24\n" },
+	{ "proxy_protocol_from = ::1 127.0.0.1\n",
+	  "1: proxy_protocol_from: more than one value needs braces and commas: {a, "
+	  "b}\n" },
+	{ "send_proxy = yes\n",
+	  "1: send_proxy: no such word: \"yes\"; allowed: no, v1, v2\n" },
 	/* numbers */
 	{ "port = x\n", "1: port: \"x\" is no whole number; " RANGE_PORT },
 	{ "port = \"\"\n", "1: port: \"\" is no whole number; " RANGE_PORT },
@@ -620,6 +656,8 @@ test_each_option_reads_back(void **state)
 			           *(bool *)option_field(cfg, opt) ? "0" : "1");
 		if (opt->kind == OPTION_WORD || opt->kind == OPTION_MASK)
 			option_set(cfg, opt, opt->words[1].text);
+		if (opt->kind == OPTION_NETS)
+			option_set(cfg, opt, "192.0.2.0/24");
 		snprintf(number, sizeof(number),
 		         strcmp(opt->unit ?: "", "octal") == 0 ? "%jo" : "%jd",
 		         (intmax_t)opt->high);

@@ -115,6 +115,48 @@ mode_fixed_leads_to_the_fixed_server(void **unused)
 	}
 }
 
+static const struct {
+	const char *meant; /* as a PROXY header says */
+	uint16_t port;
+	enum route_result result;
+} meant[] = {
+	{ "198.51.100.25", 25, ROUTE_FOUND },
+	{ "2001:db8::25", 587, ROUTE_FOUND },
+	/* A server on this machine is fine, ourselves are not, nor is nowhere. */
+	{ "127.0.0.1", 25, ROUTE_FOUND },
+	{ "127.0.0.1", 9199, ROUTE_LOOP },
+	{ "::1", 9199, ROUTE_LOOP },
+	{ "198.51.100.1", 9199, ROUTE_LOOP },
+	{ "198.51.100.2", 9199, ROUTE_FOUND },
+	{ "0.0.0.0", 25, ROUTE_UNKNOWN },
+	{ "::", 25, ROUTE_UNKNOWN },
+	{ "198.51.100.25", 0, ROUTE_UNKNOWN },
+};
+
+static void
+a_header_tells_what_else_is_asked_for(void **unused)
+{
+	struct config netfilter = settings(ROUTE_BY_NETFILTER, NULL, 0);
+	struct config always = settings(ROUTE_BY_FIXED, "203.0.113.25", 25);
+
+	(void)unused;
+	for (size_t n = 0; n < sizeof(meant) / sizeof(meant[0]); n++) {
+		struct route_query from = query("198.51.100.99", "198.51.100.1");
+		struct route_answer answer;
+
+		assert_true(addr_parse(&from.meant, meant[n].meant, meant[n].port));
+		answer = ask(&netfilter, &from);
+		if (answer.result != meant[n].result)
+			fail_msg("%s port %d", meant[n].meant, meant[n].port);
+		assert_true(addr_equal(&answer.server, &from.meant));
+		assert_int_equal(answer.why.text[0] != '\0',
+		                 meant[n].result == ROUTE_UNKNOWN);
+		answer = ask(&always, &from);
+		assert_int_equal(answer.result, ROUTE_FOUND);
+		assert_true(addr_equal(&answer.server, &always.fixed));
+	}
+}
+
 static void
 the_start_refuses_what_cannot_work(void **unused)
 {
@@ -145,7 +187,7 @@ who_comes_straight_to_us_is_told_apart(void **unused)
 	for (int i = 0; i < 2; i++) {
 		int listening, calling;
 		struct addr at;
-		struct route_query from;
+		struct route_query from = { 0 };
 		struct route_answer answer;
 
 		assert_true(addr_parse(&at, texts[i], 0));
@@ -427,6 +469,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		LISTENING(mode_fixed_leads_to_the_fixed_server),
+		LISTENING(a_header_tells_what_else_is_asked_for),
 		LISTENING(the_start_refuses_what_cannot_work),
 		LISTENING(any_port_that_we_listen_on_leads_back),
 		LISTENING(the_name_of_the_socket_is_the_destination),
