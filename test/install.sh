@@ -10,8 +10,8 @@
 set -eu
 
 build='cmake gcc libc6-dev make pkg-config
-	libcap-dev libclamav-dev libconfuse-dev libevent-dev libnetfilter-conntrack-dev
-	libnftables-dev'
+	libc-ares-dev libcap-dev libclamav-dev libconfuse-dev libevent-dev
+	libnetfilter-conntrack-dev libnftables-dev'
 show="$build
 	python3 swaks"
 # libnet-ssleay-perl: TLS for swaks.  sasl2-bin, libsasl2-modules: AUTH for Postfix.
