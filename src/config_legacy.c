@@ -99,7 +99,6 @@ static const struct old_option old_options[] = {
 	{ "msg_unknown_scanner", OBSOLETE, "", "this cannot happen any more" },
 	{ "msg_auth_required", LATER, "", NULL },
 	{ "msg_size_limit", LATER, "", NULL },
-	{ "msg_fixed_xclient_fail", LATER, "", NULL },
 	{ "msg_dnsdb_reject", LATER, "", NULL },
 	{ "msg_spf_reject", LATER, "", NULL },
 	{ "msg_rate_reject", LATER, "", NULL },
@@ -120,13 +119,14 @@ static const struct old_option old_options[] = {
 enum { OLD_OPTIONS = sizeof(old_options) / sizeof(old_options[0]) };
 
 static const struct old_value old_values[] = {
-#define NOT_YET "is not supported in this version; allowed: fixed, netfilter"
+#define NOT_YET \
+	"is not supported in this version; allowed: fixed, fixed+xclient, netfilter"
 #define INSIDE \
 	"libclamav scans inside of the daemon; write libclamav in its place, " \
 	"and delete the line antivirus_path"
 #define BSD_ONLY \
-	"is for BSD systems, and this one is for Linux; allowed: fixed, netfilter"
-	{ "mode", "fixed+xclient", NULL, NOT_YET },
+	"is for BSD systems, and this one is for Linux; allowed: fixed, " \
+	"fixed+xclient, netfilter"
 	{ "mode", "tproxy", NULL, NOT_YET },
 	{ "mode", "tproxy,netfilter", NULL, NOT_YET },
 	{ "mode", "getsockname", NULL, NOT_YET },

@@ -156,15 +156,20 @@ option_print_number(const struct option *opt, int64_t number, FILE *out)
 		fprintf(out, "%" PRId64, number);
 }
 
+/* With quotes, if it could not be read back without. */
 static void
 print_word(const struct option *opt, int value, FILE *out)
 {
-	for (const struct word *word = opt->words; word->text; word++)
-		if (word->value == value) {
-			fputs(word->text, out);
-			return;
-		}
-	abort();
+	const struct word *word = opt->words;
+
+	while (word->text && word->value != value)
+		word++;
+	if (!word->text)
+		abort();
+	if (strpbrk(word->text, "+,"))
+		print_quoted(word->text, strlen(word->text), out);
+	else
+		fputs(word->text, out);
 }
 
 static void

@@ -305,7 +305,7 @@ versions(const struct wish *wish)
 {
 	version(wish);
 	printf("libevent %s\nlibconfuse %s\nlibclamav %s\nc-ares %s\n"
-	       "modes: fixed, netfilter\nscanners: libclamav\n",
+	       "modes: fixed, fixed+xclient, netfilter\nscanners: libclamav\n",
 	       event_get_version(), confuse_version, cl_retver(), ares_version(NULL));
 	return EXIT_SUCCESS;
 }

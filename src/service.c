@@ -207,6 +207,7 @@ make_sessions(struct service *service)
 		.base = service->base,
 		.cfg = service->cfg,
 		.checks = service->checks,
+		.resolver = service->resolver,
 	};
 
 	world.budget = service->budget = spool_budget_new(service->base, &limits);

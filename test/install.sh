@@ -18,7 +18,7 @@ show="$build
 test="$show
 	clang clang-format clang-tidy libclang-rt-14-dev libcmocka-dev
 	haproxy iproute2 libnet-ssleay-perl libsasl2-modules mandoc nftables openssl
-	postfix procps sasl2-bin util-linux zip"
+	postfix procps sasl2-bin unbound util-linux zip"
 
 case ${1-} in
 build) wanted=$build ;;

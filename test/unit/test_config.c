@@ -253,9 +253,9 @@ static const struct config_row refused[] = {
 	  "err, warning, notice, info, debug\n" },
 	{ "mode = tproxy\n",
 	  "1: mode: \"tproxy\" is not supported in this version; allowed: "
-	  "fixed, netfilter\n" },
-	{ "mode = none\n",
-	  "1: mode: no such word: \"none\"; allowed: fixed, netfilter\n" },
+	  "fixed, fixed+xclient, netfilter\n" },
+	{ "mode = none\n", "1: mode: no such word: \"none\"; allowed: fixed, "
+	                   "fixed+xclient, netfilter\n" },
 	/* strings */
 	{ "proxy_name = \"\"\n", "1: proxy_name: it must not be empty\n" },
 	{ "proxy_name = \"a b\"\n",
@@ -380,7 +380,7 @@ static const struct config_row refused[] = {
 	  "1: port: \"x\" is no whole number; " RANGE_PORT
 	  "2: no such option: \"prot\"; did you mean \"port\"?\n"
 	  "3: a string begins with \" and does not end in this line\n"
-	  "4: mode: no such word: \"no\"; allowed: fixed, netfilter\n"
+	  "4: mode: no such word: \"no\"; allowed: fixed, fixed+xclient, netfilter\n"
 	  "5: bind_address: \"a\" is no IPv4 or IPv6 address\n"
 	  "6: bind_address: \"b\" is no IPv4 or IPv6 address\n"
 	  "8: max_connections: \"0\" is out of range; allowed: 1 to 1000000\n" },
@@ -853,6 +853,7 @@ test_samples(void **state)
 		int mode;
 	} rows[] = {
 		{ SOURCE_DIR "/conf/fixed.conf", ROUTE_BY_FIXED },
+		{ SOURCE_DIR "/conf/fixed-xclient.conf", ROUTE_BY_FIXED_XCLIENT },
 		{ SOURCE_DIR "/conf/nat.conf", ROUTE_BY_NETFILTER },
 		{ SOURCE_DIR "/conf/nat-advanced.conf", ROUTE_BY_NETFILTER },
 	};

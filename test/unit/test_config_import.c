@@ -232,7 +232,7 @@ static const struct config_row rows[] = {
 	  "!:1: dspam_storage: cannot be used any more: DSPAM is no "
 	  "longer supported; delete it" },
 	{ "mode tproxy\n", "!:1: mode: \"tproxy\" is not supported in this version; "
-	                   "allowed: fixed, netfilter" },
+	                   "allowed: fixed, fixed+xclient, netfilter" },
 	{ "mode fixed\n",
 	  "!:1: mode: fixed needs fixed_server, an address or a host name" },
 	{ "port 25\nport = 26\n",

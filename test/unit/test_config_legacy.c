@@ -9,7 +9,7 @@
 #define NO_COMMENT \
 	" is all value: in files of 1.4 only a number may have a comment behind it; " \
 	"give it a line of its own\n"
-#define MODES "; allowed: fixed, netfilter\n"
+#define MODES "; allowed: fixed, fixed+xclient, netfilter\n"
 
 /* What each line of a file of 1.4 leads to.  What is said of every such file comes before
  * it, and is left out here; a complaint begins with its line's number. */
@@ -116,8 +116,11 @@ static const struct config_row lines[] = {
 	  "mode = fixed\nfixed_server = \"10.0.0.1\"\n" },
 	{ "mode fixed\nfixed_server\n",
 	  "1: mode: fixed needs fixed_server, an address or a host name\n" },
+	{ "mode fixed+xclient\nfixed_server 10.0.0.1\n",
+	  "mode = \"fixed+xclient\"\nfixed_server = \"10.0.0.1\"\n" },
 	{ "mode fixed+xclient\n",
-	  "1: mode: \"fixed+xclient\" is not supported in this version" MODES },
+	  "1: mode: fixed+xclient needs fixed_server, an address "
+	  "or a host name\n" },
 	{ "mode tproxy\n",
 	  "1: mode: \"tproxy\" is not supported in this version" MODES },
 	{ "mode tproxy,netfilter\n",
