@@ -16,6 +16,7 @@
  */
 enum route_mode {
 	ROUTE_BY_FIXED,
+	ROUTE_BY_FIXED_XCLIENT,	/* and the server is told who the client is */
 	ROUTE_BY_NETFILTER,
 	ROUTE_BY_TPROXY,	/* the server sees the client's own address */
 	ROUTE_BY_TPROXY_NETFILTER, /* the one or the other, by the client's address */
@@ -108,6 +109,13 @@ void config_keep(struct config *fresh, const struct config *running,
  * the same words, or it is not in the syntax of 1.4. */
 bool config_import(const char *file, FILE *out, char *why, size_t why_size,
 		   config_note_cb *noted, void *arg) MUST_CHECK;
+
+/* True if every session goes to fixed_server. */
+static inline bool
+config_is_fixed(const struct config *cfg)
+{
+	return cfg->mode == ROUTE_BY_FIXED || cfg->mode == ROUTE_BY_FIXED_XCLIENT;
+}
 
 /* Looks up the names in it (fixed_server).  Blocks; at start and reload only. */
 bool config_resolve(struct config *cfg, char *why, size_t why_size) MUST_CHECK;

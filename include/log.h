@@ -29,6 +29,7 @@
 	E(FATAL,     "fatal",     LOG_ERR,     "the daemon cannot go on") \
 	E(SCANNER,   "scanner",   LOG_INFO,    "words of a scanner, about itself") \
 	E(CONNECT,   "connect",   LOG_INFO,    "a client came; where it wants to go") \
+	E(INTRODUCED, "introduced", LOG_INFO,  "the server was told who the client is") \
 	E(REFUSE,    "refuse",    LOG_NOTICE,  "a client or a command was turned away") \
 	E(MAIL,      "mail",      LOG_INFO,    "a mail has begun") \
 	E(VERDICT,   "verdict",   LOG_INFO,    "a mail was judged, nothing was found") \

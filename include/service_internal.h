@@ -4,6 +4,7 @@
 #include "check.h"
 #include "listener.h"
 #include "pidfile.h"
+#include "resolver.h"
 #include "service.h"
 #include "session.h"
 #include "spool.h"
@@ -32,6 +33,7 @@ struct service {
 	struct event_base *base;
 	struct checks *checks;
 	struct spool_budget *budget;
+	struct resolver *resolver;
 	struct sessions *sessions;
 	struct pidfile *pidfile;	/* NULL: none is wanted */
 	struct entrance *entrances;

@@ -4,6 +4,7 @@
 #include "addr.h"
 #include "check.h"
 #include "config.h"
+#include "resolver.h"
 #include "spool.h"
 
 #include <event2/event.h>
@@ -22,6 +23,7 @@ struct session_world {
 	struct config *cfg;
 	struct checks *checks;
 	struct spool_budget *budget;
+	struct resolver *resolver;
 };
 
 /* EMPTIED is called from the loop whenever the last session has gone. */

@@ -23,6 +23,8 @@ enum session_state {
 	SESSION_PROXY,		/* a proxy has called; its PROXY header is awaited */
 	SESSION_ROUTING,	/* finding where the client meant to go */
 	SESSION_CONNECTING,	/* calling there */
+	SESSION_INTRODUCING,	/* telling the server who the client is */
+	SESSION_NAMING,		/* waiting for its name, to tell that as well */
 	SESSION_RELAYING,	/* commands and replies pass */
 	SESSION_BODY,		/* message content passes */
 	SESSION_JUDGING,	/* it is complete, its dot is held */
@@ -56,6 +58,10 @@ enum session_state {
 	  "the server could not be reached") \
 	E(CONNECT_TIMEOUT, "connect-timeout", 421, "4.4.1", msg_connect_timeout, \
 	  "the server did not answer the call") \
+	E(XCLIENT, "xclient-refused", 421, "4.3.5", msg_fixed_xclient_fail, \
+	  "the server did not let us say who the client is") \
+	E(TURNED_AWAY, "turned-away", 0, NULL, msg_sign_off, \
+	  "the server would not serve the client") \
 	E(PROTOCOL, "protocol", 421, "4.5.0", msg_proto_error, \
 	  "the server said what SMTP does not know") \
 	E(CLIENT_PROTOCOL, "client-protocol", 421, "4.5.0", msg_client_error, \
@@ -99,6 +105,7 @@ struct session {
 	struct route *route;		/* ROUTING: the question under way, if any */
 	struct route_call call;		/* what others can tell of that */
 	struct transaction *mail;	/* NULL between mails */
+	struct introduction *intro;	/* NULL unless the mode is fixed+xclient */
 	struct pipeline owed;		/* replies, in order */
 	struct command_reader commands;
 	struct reply_reader replies;
@@ -125,6 +132,8 @@ struct session {
 	bool enhanced;			/* the server offered ENHANCEDSTATUSCODES */
 	bool opaque;			/* the next line answers an AUTH challenge */
 	bool auth_offered;		/* by the server */
+	bool extended;			/* the server accepted EHLO, and not HELO since */
+	bool trusted;			/* by the server: it would take XCLIENT from us */
 	bool authenticated;
 	bool direct_begun;		/* DIRECT: the client has sent its first byte */
 	bool refusal_logged;
@@ -196,6 +205,10 @@ struct log_field session_via(const struct session *s, char text[static ADDR_TEXT
  * that is wanted. */
 void session_send_header(struct session *s);
 
+/* session_proxy.c: where the client meant to go: as its proxy says, or as we have found
+ * out, or to us. */
+struct addr session_dialled(const struct session *s);
+
 /* session_route.c: turns the client away before it is connected with anybody; TEXT, unless
  * NULL or empty, is for the log. */
 void session_refuse(struct session *s, enum session_end why, const char *text);
@@ -238,6 +251,27 @@ void session_body_expired(struct session *s);
 /* session_takeover.c: the server is dropped, we answer from now on. */
 void session_takeover(struct session *s);
 void session_turn_takeover(struct session *s);
+
+/* session_xclient.c: the server is told who the client is; relaying begins with that. */
+void session_introduction_begin(struct session *s);
+void session_introduction_end(struct session *s);	/* without one is fine */
+void session_turn_introducing(struct session *s);
+void session_naming_expired(struct session *s);
+
+/* session_xclient.c: a reply that the client never asked for; takes it from the input. */
+void session_introduction_reply(struct session *s, const struct expected *due,
+				const struct reply *reply);
+
+/* session_xclient.c: the server accepted HELO or EHLO. */
+void session_note_hello(struct session *s, enum verb verb, const char *name);
+
+/* session_xclient.c: true if the server must be told something before this MAIL; it will
+ * come again. */
+bool session_xforward_first(struct session *s, const struct command *mail);
+
+/* session_xclient.c: true if STARTTLS is hidden and refused: by the configuration, or
+ * because a client that nobody reads could send XCLIENT itself. */
+bool session_hides_starttls(const struct session *s);
 
 /* session_direct.c: bytes pass unread. */
 void session_direct(struct session *s);

@@ -58,7 +58,7 @@ note_proxies(struct reading *reading)
 				"proxy_protocol_from: %s lets everybody say who they "
 				"are and where they want to go",
 				addr_net_text(&cfg->proxy_protocol_from.at[i], text));
-	if (cfg->send_proxy != SEND_PROXY_NO && cfg->mode != ROUTE_BY_FIXED)
+	if (cfg->send_proxy != SEND_PROXY_NO && !config_is_fixed(cfg))
 		report_note_at(&reading->report, line_of(reading, "send_proxy"),
 		               "send_proxy: unless mode is fixed, every server that "
 		               "clients call must expect the header");
@@ -77,7 +77,7 @@ note_doubtful(struct reading *reading)
 			"this version does");
 	note_memory_limit(reading, "limit_virt_size", cfg->limit_virt_size);
 	note_memory_limit(reading, "limit_data_size", cfg->limit_data_size);
-	if (cfg->mode != ROUTE_BY_FIXED && cfg->fixed_server[0])
+	if (!config_is_fixed(cfg) && cfg->fixed_server[0])
 		report_note_at(&reading->report, line_of(reading, "fixed_server"),
 		               "fixed_server: has no effect unless mode is fixed");
 	if (cfg->mode == ROUTE_BY_TPROXY && cfg->outgoing_addr[0])
@@ -111,10 +111,10 @@ check_together(struct reading *reading)
 	if (cfg->bind_address.count == 0)
 		report_fault(&reading->report, line_of(reading, "bind_address"),
 		             "bind_address: at least one address is needed");
-	if (cfg->mode == ROUTE_BY_FIXED && !cfg->fixed_server[0])
-		report_fault(
-			&reading->report, line_of(reading, "mode"),
-			"mode: fixed needs fixed_server, an address or a host name");
+	if (config_is_fixed(cfg) && !cfg->fixed_server[0])
+		report_fault(&reading->report, line_of(reading, "mode"),
+		             "mode: %s needs fixed_server, an address or a host name",
+		             config_word(cfg, "mode"));
 	if (!cfg->statefile_type)
 		report_fault(&reading->report, line_of(reading, "statefile_type"),
 		             "statefile_type: at least one word is needed; for no file "
@@ -264,8 +264,8 @@ config_resolve(struct config *cfg, char *why, size_t why_size)
 {
 	const char *words;
 
-	if (cfg->mode != ROUTE_BY_FIXED || addr_resolve(&cfg->fixed, cfg->fixed_server,
-	                                                cfg->fixed_server_port, &words))
+	if (!config_is_fixed(cfg) || addr_resolve(&cfg->fixed, cfg->fixed_server,
+	                                          cfg->fixed_server_port, &words))
 		return true;
 	snprintf(why, why_size, "%s: fixed_server: \"%s\" cannot be looked up: %s",
 	         cfg->file ? cfg->file : "defaults", cfg->fixed_server, words);

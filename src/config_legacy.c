@@ -99,7 +99,6 @@ static const struct old_option old_options[] = {
 	{ "msg_unknown_scanner", OBSOLETE, "", "this cannot happen any more" },
 	{ "msg_auth_required", LATER, "", NULL },
 	{ "msg_size_limit", LATER, "", NULL },
-	{ "msg_fixed_xclient_fail", LATER, "", NULL },
 	{ "msg_dnsdb_reject", LATER, "", NULL },
 	{ "msg_spf_reject", LATER, "", NULL },
 	{ "msg_rate_reject", LATER, "", NULL },
@@ -120,13 +119,14 @@ static const struct old_option old_options[] = {
 enum { OLD_OPTIONS = sizeof(old_options) / sizeof(old_options[0]) };
 
 static const struct old_value old_values[] = {
-#define MODES_NOW "fixed, netfilter, tproxy, \"tproxy,netfilter\", getsockname"
-#define NOT_YET	  "is not supported in this version; allowed: " MODES_NOW
+#define MODES_NOW \
+	"fixed, \"fixed+xclient\", netfilter, tproxy, \"tproxy,netfilter\", " \
+	"getsockname"
+#define NOT_YET "is not supported in this version; allowed: " MODES_NOW
 #define INSIDE \
 	"libclamav scans inside of the daemon; write libclamav in its place, " \
 	"and delete the line antivirus_path"
 #define BSD_ONLY "is for BSD systems, and this one is for Linux; allowed: " MODES_NOW
-	{ "mode", "fixed+xclient", NULL, NOT_YET },
 	{ "mode", "remote", NULL, NOT_YET },
 	{ "mode", "remote-udp", NULL, NOT_YET },
 	{ "mode", "ipfw", NULL, BSD_ONLY },

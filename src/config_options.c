@@ -17,6 +17,7 @@ enum {
 
 static const struct word mode_words[] = {
 	{ "fixed", ROUTE_BY_FIXED },
+	{ "fixed+xclient", ROUTE_BY_FIXED_XCLIENT },
 	{ "netfilter", ROUTE_BY_NETFILTER },
 	{ "tproxy", ROUTE_BY_TPROXY },
 	{ "tproxy,netfilter", ROUTE_BY_TPROXY_NETFILTER },

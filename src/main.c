@@ -4,6 +4,7 @@
 #include "service.h"
 #include "wire.h"
 
+#include <ares.h>
 #include <clamav.h>
 #include <confuse.h>
 #include <event2/event.h>
@@ -303,9 +304,9 @@ static int
 versions(const struct wish *wish)
 {
 	version(wish);
-	printf("libevent %s\nlibconfuse %s\nlibclamav %s\n"
-	       "modes: fixed, netfilter\nscanners: libclamav\n",
-	       event_get_version(), confuse_version, cl_retver());
+	printf("libevent %s\nlibconfuse %s\nlibclamav %s\nc-ares %s\n"
+	       "modes: fixed, fixed+xclient, netfilter\nscanners: libclamav\n",
+	       event_get_version(), confuse_version, cl_retver(), ares_version(NULL));
 	return EXIT_SUCCESS;
 }
 

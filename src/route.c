@@ -71,12 +71,13 @@ static const struct route_way *
 way_of(const struct config *cfg, const struct route_query *query,
        struct route_answer *answer)
 {
-	if (cfg->mode != ROUTE_BY_FIXED && addr_family(&query->meant) != AF_UNSPEC) {
+	if (!config_is_fixed(cfg) && addr_family(&query->meant) != AF_UNSPEC) {
 		route_meant(&query->meant, answer);
 		return NULL;
 	}
 	switch ((enum route_mode)cfg->mode) {
 	case ROUTE_BY_FIXED:
+	case ROUTE_BY_FIXED_XCLIENT:
 		answer->server = cfg->fixed;
 		answer->result = ROUTE_FOUND;
 		return NULL;
@@ -150,10 +151,11 @@ bool
 route_check(const struct config *cfg, struct route_words *why)
 {
 	why->text[0] = '\0';
-	if (cfg->mode == ROUTE_BY_FIXED && !cfg->fixed_server[0])
+	if (config_is_fixed(cfg) && !cfg->fixed_server[0])
 		snprintf(why->text, sizeof(why->text),
-		         "mode = fixed needs fixed_server = \"address or name\"");
-	else if (cfg->mode == ROUTE_BY_FIXED && route_loop_is_entrance(&cfg->fixed))
+		         "mode = %s needs fixed_server = \"address or name\"",
+		         config_word(cfg, "mode"));
+	else if (config_is_fixed(cfg) && route_loop_is_entrance(&cfg->fixed))
 		snprintf(why->text, sizeof(why->text),
 		         "fixed_server and fixed_server_port are this gateway itself: "
 		         "every session would come back here");

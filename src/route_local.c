@@ -38,6 +38,7 @@ route_as_client(const struct config *cfg, const struct addr *client)
 	case ROUTE_BY_TPROXY_NETFILTER:
 		return !is_private(client);
 	case ROUTE_BY_FIXED:
+	case ROUTE_BY_FIXED_XCLIENT:
 	case ROUTE_BY_NETFILTER:
 	case ROUTE_BY_GETSOCKNAME:
 		return false;
@@ -54,6 +55,7 @@ route_takes_foreign(const struct config *cfg)
 	case ROUTE_BY_GETSOCKNAME:
 		return true;
 	case ROUTE_BY_FIXED:
+	case ROUTE_BY_FIXED_XCLIENT:
 	case ROUTE_BY_NETFILTER:
 		return false;
 	}

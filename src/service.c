@@ -207,6 +207,7 @@ make_sessions(struct service *service)
 		.base = service->base,
 		.cfg = service->cfg,
 		.checks = service->checks,
+		.resolver = service->resolver,
 	};
 
 	world.budget = service->budget = spool_budget_new(service->base, &limits);
@@ -267,6 +268,7 @@ start(struct service *service)
 	    !pidfile_write(service->pidfile))
 		return service_fail("pidfile = \"%s\": %s", cfg->pidfile,
 		                    strerror(errno));
+	resolver_start(service->resolver, service->base);
 	conn_set_read_size((size_t)cfg->buffer_size);
 	make_sessions(service);
 	entrances_listen(service);
@@ -301,6 +303,7 @@ tear_down(struct service *service)
 	entrances_close(service);
 	sessions_free(service->sessions);
 	checks_free(service->checks);
+	resolver_free(service->resolver);
 	spool_budget_free(service->budget);
 	for (size_t i = 0; i < SERVICE_SIGNALS; i++)
 		if (service->signals[i])

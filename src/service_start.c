@@ -241,6 +241,9 @@ service_prepare(struct service *service)
 	service->checks = checks_new(cfg, why, sizeof(why));
 	if (!service->checks)
 		return service_fail("%s", why);
+	service->resolver = resolver_new(cfg, why, sizeof(why));
+	if (!service->resolver)
+		return service_fail("%s", why);
 	return drop_privileges(cfg) && check_directories(service);
 }
 

@@ -46,15 +46,25 @@ on_client_lost(struct conn *conn, enum conn_end why, int error, void *owner)
 }
 
 static void
+relay(struct session *s)
+{
+	struct expected *greeting = pipeline_push(&s->owed, PLAN_FORWARD);
+
+	greeting->subject = SUBJECT_GREETING;
+	session_enter(s, SESSION_RELAYING);
+}
+
+static void
 on_server_connected(struct conn *conn, void *owner)
 {
 	struct session *s = owner;
-	struct expected *greeting = pipeline_push(&s->owed, PLAN_FORWARD);
 
 	(void)conn;
-	greeting->subject = SUBJECT_GREETING;
 	session_source_heard(s);
-	session_enter(s, SESSION_RELAYING);
+	if (s->cfg->mode == ROUTE_BY_FIXED_XCLIENT)
+		session_introduction_begin(s);
+	else
+		relay(s);
 	session_turn(s);
 }
 

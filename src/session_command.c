@@ -53,6 +53,16 @@ on_last_of_group(struct session *s, const struct command *command)
 	pass(s, command)->ends_group = true;
 }
 
+/* XFORWARD tells the server what the client said here. */
+static void
+on_hello(struct session *s, const struct command *command)
+{
+	struct expected *reply = pass(s, command);
+
+	reply->ends_group = true;
+	reply->text = xstrdup(command->argument);
+}
+
 /* Passes on a command about an address, which is remembered until its reply. */
 static void
 pass_address(struct session *s, const struct command *command, const char *keyword)
@@ -110,12 +120,17 @@ on_bdat(struct session *s, const struct command *command)
 }
 
 /* Whatever is already behind it would be taken for the first words of the secured
- * session (CVE-2011-0411). */
+ * session (CVE-2011-0411).  Without EHLO, which RFC 3207 wants first, we do not know
+ * whether the server would take XCLIENT in there. */
 static void
 on_starttls(struct session *s, const struct command *command)
 {
-	if (s->cfg->forbid_starttls) {
+	if (session_hides_starttls(s)) {
 		on_refused(s, command);
+		return;
+	}
+	if (!s->extended) {
+		session_answer(s, 503, "5.5.1", "EHLO first");
 		return;
 	}
 	if (evbuffer_get_length(conn_input(s->client)) > 0) {
@@ -127,8 +142,8 @@ on_starttls(struct session *s, const struct command *command)
 
 static command_cb *const handlers[VERB_COUNT] = {
 	[VERB_UNKNOWN] = on_last_of_group,
-	[VERB_HELO] = on_last_of_group,
-	[VERB_EHLO] = on_last_of_group,
+	[VERB_HELO] = on_hello,
+	[VERB_EHLO] = on_hello,
 	[VERB_MAIL] = on_mail,
 	[VERB_RCPT] = on_rcpt,
 	[VERB_DATA] = on_last_of_group,
@@ -191,6 +206,8 @@ on_command(struct session *s, const struct command *command)
 		pass_answer(s, command);
 		return;
 	}
+	if (command->verb == VERB_MAIL && session_xforward_first(s, command))
+		return;
 	if (log_wanted(LOG_COMMAND_EVENT) && command->verb != VERB_UNKNOWN)
 		log_event(&s->log, LOG_COMMAND_EVENT,
 		          log_text("verb", verb_name(command->verb)),

@@ -118,13 +118,12 @@ session_proxy_expired(struct session *s)
 
 /* ---- what we send --------------------------------------------------------------- */
 
-/* Where the client meant to go: as its proxy says, or as we have found out, or to us. */
-static struct addr
-dialled(const struct session *s)
+struct addr
+session_dialled(const struct session *s)
 {
 	if (addr_family(&s->meant) != AF_UNSPEC)
 		return s->meant;
-	if (s->cfg->mode == ROUTE_BY_FIXED)
+	if (config_is_fixed(s->cfg))
 		return addr_local(conn_fd(s->client));
 	return s->server_addr;
 }
@@ -136,7 +135,7 @@ session_send_header(struct session *s)
 {
 	char header[PROXYPROTO_OURS_MAX];
 	unsigned version = s->cfg->send_proxy == SEND_PROXY_V2 ? 2 : 1;
-	struct addr server = dialled(s);
+	struct addr server = session_dialled(s);
 	size_t size;
 
 	if (s->cfg->send_proxy == SEND_PROXY_NO)

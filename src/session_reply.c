@@ -21,7 +21,7 @@ hides(const struct reply_line *line, void *arg)
 {
 	const struct session *s = arg;
 
-	if (s->cfg->forbid_starttls && reply_offers(line, "STARTTLS"))
+	if (session_hides_starttls(s) && reply_offers(line, "STARTTLS"))
 		return true;
 	for (size_t i = 0; i < sizeof(hidden) / sizeof(hidden[0]); i++)
 		if (reply_offers(line, hidden[i]))
@@ -115,6 +115,8 @@ command_answered(struct session *s, enum verb verb, const char *about, int code)
 		transaction_add_recipient(s->mail, about);
 	else if (verb == VERB_RSET || verb == VERB_HELO || verb == VERB_EHLO)
 		session_forget_mail(s);
+	if (accepted && (verb == VERB_HELO || verb == VERB_EHLO))
+		session_note_hello(s, verb, about);
 }
 
 /*
@@ -162,9 +164,12 @@ note_ehlo(struct session *s, const struct expected *due, const struct reply *rep
 {
 	if (due->subject != SUBJECT_COMMAND || reply->code != 250)
 		return;
+	s->extended = due->verb == VERB_EHLO || (s->extended && due->verb != VERB_HELO);
 	if (due->verb == VERB_EHLO) {
 		s->enhanced = ehlo_offers(reply, "ENHANCEDSTATUSCODES");
 		s->auth_offered = ehlo_offers(reply, "AUTH");
+		s->trusted |= ehlo_offers(reply, "XCLIENT") ||
+		              ehlo_offers(reply, "XFORWARD");
 	}
 	if (due->verb == VERB_HELO)
 		s->enhanced = s->auth_offered = false;
@@ -182,8 +187,12 @@ on_due_reply(struct session *s, struct expected *due, const struct reply *reply)
 		session_end(s, END_PROTOCOL);
 		return;
 	}
-	forward(s, due, reply);
+	if (due->plan == PLAN_SWALLOW && due->subject != SUBJECT_CHALLENGED) {
+		session_introduction_reply(s, due, reply);
+		return;
+	}
 	note_ehlo(s, due, reply);
+	forward(s, due, reply);
 	if (due->subject == SUBJECT_CONTENT)
 		reply_first_words(reply, words, sizeof(words));
 	evbuffer_drain(conn_input(s->server), reply->size);
@@ -254,7 +263,8 @@ session_take_replies(struct session *s)
 {
 	struct reply reply;
 
-	while (s->state == SESSION_RELAYING || s->state == SESSION_DELIVERING) {
+	while (s->state == SESSION_RELAYING || s->state == SESSION_DELIVERING ||
+	       s->state == SESSION_INTRODUCING || s->state == SESSION_NAMING) {
 		switch (reply_read(&s->replies, conn_input(s->server), &reply)) {
 		case REPLY_MORE:
 			return;

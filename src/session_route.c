@@ -48,8 +48,7 @@ is_crowded(const struct session *s)
 {
 	int64_t most = s->cfg->max_waiting ?: (s->cfg->max_connections + 1) / 2;
 
-	return s->cfg->mode != ROUTE_BY_FIXED &&
-	       route_loop_waiting(&s->server_addr) >= most;
+	return !config_is_fixed(s->cfg) && route_loop_waiting(&s->server_addr) >= most;
 }
 
 static void

@@ -55,8 +55,15 @@ static const struct session_rule {
 	                      session_routing_expired, MAY(CONNECTING) | MAY(CLOSING),
 	                      false },
 	[SESSION_CONNECTING] = { "connecting", LIMIT(timeout_connect), turn_connecting,
-	                         expired_connecting, MAY(RELAYING) | MAY(CLOSING),
+	                         expired_connecting,
+	                         MAY(RELAYING) | MAY(INTRODUCING) | MAY(CLOSING),
 	                         false },
+	[SESSION_INTRODUCING] = { "introducing", LIMIT(timeout_idle),
+	                          session_turn_introducing, expired_server,
+	                          MAY(NAMING) | MAY(RELAYING) | MAY(CLOSING), false },
+	[SESSION_NAMING] = { "naming", LIMIT(timeout_lookup), session_turn_introducing,
+	                     session_naming_expired, MAY(INTRODUCING) | MAY(CLOSING),
+	                     false },
 	[SESSION_RELAYING] = { "relaying", LIMIT(timeout_idle), turn_relaying,
 	                       expired_relaying, MAY(BODY) | MAY(DIRECT) | MAY(CLOSING),
 	                       true },
@@ -267,6 +274,7 @@ session_end(struct session *s, enum session_end why)
 	s->phase = s->state;
 	session_forget_route(s);
 	session_forget_mail(s);
+	session_introduction_end(s);
 	if (ends[why].code != 0 && s->state != SESSION_DIRECT &&
 	    s->state != SESSION_PROXY) {
 		words = xasprintf("%s %s", s->cfg->proxy_name, text);
@@ -306,6 +314,7 @@ session_close(struct session *s, enum session_end why)
 	stats_add(STAT_bytes_client, (int64_t)conn_received(s->client));
 	session_forget_route(s);
 	session_forget_mail(s);
+	session_introduction_end(s);
 	pipeline_fini(&s->owed);
 	session_drop_server(s);
 	conn_free(s->client);

@@ -1,6 +1,7 @@
 #include "wire.h"
 
 #include "log.h"
+#include "route.h"
 
 #include <inttypes.h>
 #include <nftables/libnftables.h>
@@ -129,6 +130,13 @@ wire_print(const struct config *cfg, enum wire_fail fail, FILE *out, char *why,
 {
 	const struct printing p = { .cfg = cfg, .fail = fail, .out = out };
 
+	if (route_takes_foreign(cfg)) {
+		snprintf(why, why_size,
+		         "mode %s needs rules with tproxy, which this does not print: "
+		         "see REDIRECTING CONNECTIONS in smtp-gated(8)",
+		         config_word(cfg, "mode"));
+		return false;
+	}
 	if (fail == WIRE_OPEN && !cfg->nft_alive) {
 		snprintf(why, why_size,
 		         "rules that let mail pass when the daemon does not serve need "

@@ -6,6 +6,7 @@ Maildir of that name, so that every byte of what was delivered can be looked at.
 """
 import os
 import pwd
+import re
 import shutil
 import signal
 import subprocess
@@ -78,8 +79,10 @@ def run(*command, **more):
 
 
 class Postfix:
-    def __init__(self):
+    def __init__(self, options=None):
+        """OPTIONS of main.cf, by name, in place of those above or besides."""
         self.master = None
+        self.options = options or {}
         self.port = lab.free_port()
         self.proxied_port = lab.free_port()
         self.tmp = tempfile.mkdtemp(prefix="gated-postfix-")
@@ -112,8 +115,10 @@ class Postfix:
         strict = ""
         if "smtpd_forbid_bare_newline" in run("postconf", "-d"):
             strict = "smtpd_forbid_bare_newline = yes\nsmtpd_forbid_bare_newline_exclusions =\n"
-        self.write("main.cf", MAIN.format(tmp=self.tmp, uid=nobody.pw_uid,
-                                          gid=nobody.pw_gid, more=strict))
+        main = MAIN.format(tmp=self.tmp, uid=nobody.pw_uid, gid=nobody.pw_gid, more=strict)
+        for name, value in self.options.items():
+            main = re.sub(rf"(?m)^{name} = .*\n", "", main) + f"{name} = {value}\n"
+        self.write("main.cf", main)
         self.write("master.cf", MASTER.format(port=self.port,
                                               proxied_port=self.proxied_port))
         self.write("mailboxes", "".join(f"{name}@example.test {name}/\n" for name in BOXES))

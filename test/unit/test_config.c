@@ -6,7 +6,8 @@
 #include <sys/un.h>
 #include <syslog.h>
 
-#define MODES "fixed, netfilter, tproxy, \"tproxy,netfilter\", getsockname"
+#define MODES \
+	"fixed, \"fixed+xclient\", netfilter, tproxy, \"tproxy,netfilter\", getsockname"
 #define RANGE_PORT "allowed: 1 to 65535\n"
 #define WORDS_BOOL "allowed: true, false, yes, no, on, off, 1, 0\n"
 
@@ -857,6 +858,7 @@ test_samples(void **state)
 		int mode;
 	} rows[] = {
 		{ SOURCE_DIR "/conf/fixed.conf", ROUTE_BY_FIXED },
+		{ SOURCE_DIR "/conf/fixed-xclient.conf", ROUTE_BY_FIXED_XCLIENT },
 		{ SOURCE_DIR "/conf/nat.conf", ROUTE_BY_NETFILTER },
 		{ SOURCE_DIR "/conf/nat-advanced.conf", ROUTE_BY_NETFILTER },
 		{ SOURCE_DIR "/conf/tproxy.conf", ROUTE_BY_TPROXY },

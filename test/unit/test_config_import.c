@@ -232,7 +232,7 @@ static const struct config_row rows[] = {
 	  "!:1: dspam_storage: cannot be used any more: DSPAM is no "
 	  "longer supported; delete it" },
 	{ "mode remote\n", "!:1: mode: \"remote\" is not supported in this version; "
-	                   "allowed: fixed, netfilter, tproxy, \"tproxy,netfilter\", getsockname" },
+	                   "allowed: fixed, \"fixed+xclient\", netfilter, tproxy, \"tproxy,netfilter\", getsockname" },
 	{ "mode tproxy,netfilter\n", "mode = \"tproxy,netfilter\"\n" },
 	{ "mode fixed\n",
 	  "!:1: mode: fixed needs fixed_server, an address or a host name" },

@@ -10,7 +10,8 @@
 	" is all value: in files of 1.4 only a number may have a comment behind it; " \
 	"give it a line of its own\n"
 #define MODES \
-	"; allowed: fixed, netfilter, tproxy, \"tproxy,netfilter\", getsockname\n"
+	"; allowed: fixed, \"fixed+xclient\", netfilter, tproxy, \"tproxy,netfilter\", " \
+	"getsockname\n"
 
 /* What each line of a file of 1.4 leads to.  What is said of every such file comes before
  * it, and is left out here; a complaint begins with its line's number. */
@@ -117,8 +118,11 @@ static const struct config_row lines[] = {
 	  "mode = fixed\nfixed_server = \"10.0.0.1\"\n" },
 	{ "mode fixed\nfixed_server\n",
 	  "1: mode: fixed needs fixed_server, an address or a host name\n" },
+	{ "mode fixed+xclient\nfixed_server 10.0.0.1\n",
+	  "mode = \"fixed+xclient\"\nfixed_server = \"10.0.0.1\"\n" },
 	{ "mode fixed+xclient\n",
-	  "1: mode: \"fixed+xclient\" is not supported in this version" MODES },
+	  "1: mode: fixed+xclient needs fixed_server, an address "
+	  "or a host name\n" },
 	{ "mode tproxy\n", "mode = tproxy\n" },
 	{ "mode tproxy,netfilter\n", "mode = \"tproxy,netfilter\"\n" },
 	{ "mode getsockname\n", "mode = getsockname\n" },

@@ -587,6 +587,8 @@ empty_sessions_are_counted(void **unused)
 	client_comes(&net, &line);
 	server_answers(&net, &line);
 	passes(&net, line.server, line.client, "220 x ESMTP\r\n");
+	passes(&net, line.client, line.server, "EHLO c\r\n");
+	passes(&net, line.server, line.client, "250 x\r\n");
 	passes(&net, line.client, line.server, "STARTTLS\r\n");
 	passes(&net, line.server, line.client, "220 go\r\n");
 	close(line.client);
