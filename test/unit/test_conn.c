@@ -545,6 +545,55 @@ an_impossible_destination_is_unreachable(void **state)
 	assert_int_not_equal(world->owner.error, 0);
 }
 
+/* Fewer hops than usual are what it takes; more it does not. */
+static void
+hops_are_only_ever_taken_away(void **state)
+{
+	static const struct {
+		unsigned hops;
+		int left; /* 0: as many as usual */
+	} rows[] = { { 0, 0 }, { 1, 1 }, { 7, 7 }, { 255, 0 } };
+	struct world *world = *state;
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct conn_source from = { .hops = rows[i].hops };
+		int usual = 0, left = 0, plain = socket(AF_INET, SOCK_STREAM, 0);
+		socklen_t size = sizeof(int);
+		struct conn *conn = conn_connect(world->base, &world->at, &from,
+		                                 &events, &world->owner);
+
+		assert_non_null(conn);
+		getsockopt(plain, IPPROTO_IP, IP_TTL, &usual, &size);
+		getsockopt(conn_fd(conn), IPPROTO_IP, IP_TTL, &left, &size);
+		assert_int_equal(left, rows[i].left ?: usual);
+		close(plain);
+		conn_free(conn);
+	}
+}
+
+/* Another host's address takes a capability: with it we get what we asked for, and without
+ * we are told. */
+static void
+a_foreign_source_takes_a_capability(void **state)
+{
+	struct world *world = *state;
+	struct conn_source from = { .is_foreign = true };
+	struct addr source;
+	struct conn *conn;
+
+	assert_true(addr_parse(&from.addr, "198.51.100.222", 0));
+	conn = conn_connect(world->base, &world->at, &from, &events, &world->owner);
+	if (!conn) {
+		assert_int_equal(errno, EPERM);
+		assert_int_not_equal(geteuid(), 0);
+		return;
+	}
+	source = addr_local(conn_fd(conn));
+	assert_true(addr_same_host(&source, &from.addr));
+	assert_int_not_equal(addr_port(&source), 0);
+	conn_free(conn);
+}
+
 static void
 the_source_address_can_be_chosen(void **state)
 {
@@ -750,6 +799,8 @@ main(void)
 		WORLD(nobody_there_is_unreachable),
 		WORLD(an_impossible_destination_is_unreachable),
 		WORLD(the_source_address_can_be_chosen),
+		WORLD(hops_are_only_ever_taken_away),
+		WORLD(a_foreign_source_takes_a_capability),
 		WORLD(what_cannot_be_tried_is_null),
 		WORLD(output_may_be_ahead_of_the_connection),
 		WORLD(input_switched_off_before_the_connection_stays_off),
