@@ -15,6 +15,9 @@
  * backslash or '='; else it is quoted, with C escapes.  All values pass here, so no peer
  * can forge a line; an over-long value is cut and ends in "...".
  *
+ * The journal gets each key as a field of its own, in capitals, its value quoted only if it
+ * is not printable.
+ *
  * Nothing here blocks: syslog and journal are datagrams that are dropped, and counted,
  * when the logger does not keep up; so are lines to a stderr that nobody reads.  Use from
  * the loop's thread only.

@@ -18,6 +18,7 @@
  */
 enum {
 	SERVICE_SIGNALS = 6,
+	NOTICE_SIZE = 1024,	/* of the words for STATUS= */
 };
 
 /* One socket that clients come to. */
@@ -26,6 +27,16 @@ struct entrance {
 	int fd;				/* listening */
 	bool is_handed;			/* over, by who started us */
 	struct listener *listener;	/* which owns fd then; NULL: not yet */
+};
+
+/* What the service manager knows of us, and what it is still to be told. */
+struct notices {
+	struct event *refresh;		/* NULL: nobody is there to be told */
+	struct event *watchdog;		/* NULL: not wanted */
+	char told[NOTICE_SIZE];		/* the words that it has */
+	char due[128];			/* assignments that it does not have yet */
+	char fault[NOTICE_SIZE / 2];	/* of the last reload; empty: none */
+	bool unheard;			/* the last one was not heard, which was said */
 };
 
 struct service {
@@ -39,6 +50,8 @@ struct service {
 	struct entrance *entrances;
 	size_t entrance_count;
 	struct event *signals[SERVICE_SIGNALS];
+	struct event *drained;		/* when patience with sessions ends */
+	struct notices notices;
 	char *config_name;		/* of the file; NULL: none */
 	int config_directory;		/* where that begins, unless at the root */
 	char *program, *config_path;	/* as a successor is started; NULL: unknown */
@@ -71,6 +84,22 @@ void service_raise_descriptors(const struct config *cfg);
 
 /* Puts the name of this host in place of a proxy_name of "*". */
 void service_name_host(struct config *cfg);
+
+/*
+ * News for the service manager, systemd.h; without one these do nothing.  The first three
+ * are for the time before the loop turns.  A successor is not heard before its predecessor
+ * has made way, and says nothing until then.
+ */
+void notices_open(void);
+void notices_loading(void);
+void notices_failed(const char *why);
+void notices_serving(struct service *service);
+void notices_reloading(struct service *service);
+void notices_reloaded(struct service *service, const char *why);	/* NULL: fine */
+void notices_stopping(struct service *service);
+/* Process PID is told and watched from now on; we tell nothing more. */
+void notices_pass_on(struct service *service, pid_t pid);
+void notices_close(struct service *service);
 
 /*
  * Giving way to a new program that takes the sockets over (service_upgrade.c).

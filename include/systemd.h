@@ -47,7 +47,8 @@ bool systemd_is_told(void);
  * is nobody to tell. */
 bool systemd_notify(const char *format, ...) PRINTF(1, 2);
 
-/* Makes TEXT, in place, one line of ASCII, so that it is one value and no more. */
+/* Makes TEXT, in place, one line of ASCII, so that it is one value and no more: what was
+ * lines is parted by semicolons. */
 char *systemd_clean(char *text);
 
 /* From now on the service is process PID; only who is it now can say so. */

@@ -154,6 +154,23 @@ value_print(char value[static VALUE_MAX], const struct log_field *field)
 	}
 }
 
+/* The journal needs no quotes around spaces, and who asks it for a value would have to
+ * write them.  What could end a field, or move a cursor, keeps them and its escapes. */
+static const char *
+value_field(char plain[static VALUE_MAX], const struct log_field *field,
+            const char *value)
+{
+	if (field->kind != LOG_FIELD_TEXT || value[0] != '"' ||
+	    field->text.size >= VALUE_MAX)
+		return value;
+	for (size_t i = 0; i < field->text.size; i++)
+		if (field->text.at[i] < ' ' || field->text.at[i] >= 0x7f)
+			return value;
+	memcpy(plain, field->text.at, field->text.size);
+	plain[field->text.size] = '\0';
+	return plain;
+}
+
 /* ---- lines ------------------------------------------------------------- */
 
 /* Two texts side by side: the line, and the same as fields of the journal. */
@@ -180,12 +197,17 @@ static void PRINTF(4, 5)
 }
 
 static void
-line_put(struct line *line, const char *key, const char *field, const char *value)
+line_put(struct line *line, const char *key, const char *value)
+{
+	append(line->text, sizeof(line->text), &line->text_used, " %s=%s", key, value);
+}
+
+static void
+field_put(struct line *line, const char *field, const char *value)
 {
 	char upper[32];
 	size_t i;
 
-	append(line->text, sizeof(line->text), &line->text_used, " %s=%s", key, value);
 	if (sink != LOG_TO_JOURNAL)
 		return;
 	for (i = 0; field[i] && i < sizeof(upper) - 1; i++)
@@ -199,22 +221,26 @@ static void
 line_make(struct line *line, const struct log_ctx *ctx, enum log_event event,
           const struct log_field *fields)
 {
-	char value[VALUE_MAX];
+	char value[VALUE_MAX], plain[VALUE_MAX];
 
 	line->text_used = line->fields_used = 0;
 	append(line->text, sizeof(line->text), &line->text_used, "%s",
 	       events[event].word);
-	if (ctx && ctx->session[0])
-		line_put(line, "s", "session", ctx->session);
+	if (ctx && ctx->session[0]) {
+		line_put(line, "s", ctx->session);
+		field_put(line, "session", ctx->session);
+	}
 	if (ctx && ctx->mail > 0) {
 		snprintf(value, sizeof(value), "%u", ctx->mail);
-		line_put(line, "t", "mail", value);
+		line_put(line, "t", value);
+		field_put(line, "mail", value);
 	}
 	for (; fields->key; fields++) {
 		if (fields->kind == LOG_FIELD_TEXT && !fields->text.at)
 			continue;
 		value_print(value, fields);
-		line_put(line, fields->key, fields->key, value);
+		line_put(line, fields->key, value);
+		field_put(line, fields->key, value_field(plain, fields, value));
 	}
 }
 

@@ -4,7 +4,6 @@
 #include "log.h"
 #include "stats.h"
 #include "status.h"
-#include "systemd.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,6 +17,28 @@ static const int signals_wanted[SERVICE_SIGNALS] = { SIGTERM, SIGQUIT, SIGINT,
 	                                             SIGHUP,  SIGUSR1, SIGUSR2 };
 
 /* ---- stopping ---------------------------------------------------------------------- */
+
+static void
+on_drained(evutil_socket_t fd, short what, void *arg)
+{
+	struct service *service = arg;
+
+	(void)fd, (void)what;
+	log_event(NULL, LOG_STOP_EVENT,
+	          log_text("text", "timeout_drain is over; ending those under way"),
+	          log_number("sessions", sessions_count(service->sessions)));
+	event_base_loopbreak(service->base);
+}
+
+/* Those that are under way by then are ended. */
+static void
+limit_patience(struct service *service)
+{
+	struct timeval patience = { .tv_sec = (time_t)service->cfg->timeout_drain };
+
+	service->drained = evtimer_new(service->base, on_drained, service);
+	event_add(service->drained, &patience);
+}
 
 /* Nobody is handed to us any more: at once where nobody would answer, but in good time for
  * others who have the same sockets. */
@@ -33,22 +54,27 @@ static void
 stop(struct service *service)
 {
 	unsigned left = sessions_count(service->sessions);
+	bool again = service->stopping;
 
 	upgrade_cancel(service);
 	if (service->gave_way) { /* it stops, but nobody has told it to */
 		service->gave_way = false;
-		return;
-	}
-	if (service->stopping || left == 0) {
-		event_base_loopbreak(service->base);
+		limit_patience(service);
 		return;
 	}
 	service->stopping = true;
+	notices_stopping(service);
+	if (again || left == 0) {
+		event_base_loopbreak(service->base);
+		return;
+	}
 	leave_wire(service);
 	entrances_close(service);
+	limit_patience(service);
 	log_event(NULL, LOG_STOP_EVENT,
 	          log_text("text", "no new sessions; waiting for those under way"),
-	          log_number("sessions", left));
+	          log_number("sessions", left),
+	          log_number("timeout_drain", service->cfg->timeout_drain));
 }
 
 void
@@ -56,7 +82,7 @@ service_give_way(struct service *service, pid_t pid)
 {
 	unsigned left = sessions_count(service->sessions);
 
-	(void)systemd_pass_on(pid);
+	notices_pass_on(service, pid);
 	pidfile_leave(service->pidfile);
 	service->pidfile = NULL;
 	entrances_close(service);
@@ -152,8 +178,10 @@ reload(struct service *service)
 		note("there is no file to read again", NULL);
 		return;
 	}
+	notices_reloading(service);
 	fresh = load_again(service, why, sizeof(why));
 	if (!fresh) {
+		notices_reloaded(service, why);
 		stats_add(STAT_reloads_failed, 1);
 		log_event(NULL, LOG_TROUBLE_EVENT,
 		          log_text("text", "the configuration stays as it was"),
@@ -162,6 +190,7 @@ reload(struct service *service)
 	}
 	config_keep(fresh, service->cfg, note_restart, NULL);
 	put_in_force(service, fresh);
+	notices_reloaded(service, NULL);
 	log_event(NULL, LOG_CONFIG_EVENT, log_text("text", "read again"),
 	          log_text("config", fresh->file));
 }
@@ -277,6 +306,7 @@ start(struct service *service)
 		return service_fail("nft_alive: %s", strerror(errno));
 	service->started = time(NULL);
 	log_start(cfg);
+	notices_serving(service);
 	return true;
 }
 
@@ -308,6 +338,9 @@ tear_down(struct service *service)
 	for (size_t i = 0; i < SERVICE_SIGNALS; i++)
 		if (service->signals[i])
 			event_free(service->signals[i]);
+	if (service->drained)
+		event_free(service->drained);
+	notices_close(service);
 	if (service->base)
 		event_base_free(service->base);
 	if (service->config_directory >= 0)

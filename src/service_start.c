@@ -23,13 +23,14 @@
 bool
 service_fail(const char *format, ...)
 {
+	char words[2048];
 	va_list args;
 
-	fputs("smtp-gated: ", stderr);
 	va_start(args, format);
-	vfprintf(stderr, format, args);
+	vsnprintf(words, sizeof(words), format, args);
 	va_end(args);
-	fputc('\n', stderr);
+	fprintf(stderr, "smtp-gated: %s\n", words);
+	notices_failed(words);
 	return false;
 }
 
@@ -230,6 +231,7 @@ service_prepare(struct service *service)
 	const struct config *cfg = service->cfg;
 	char why[1024];
 
+	notices_open();
 	service_raise_descriptors(cfg);
 	service_name_host(service->cfg);
 	if (!privilege_check(cfg, why, sizeof(why)))
@@ -238,6 +240,8 @@ service_prepare(struct service *service)
 	if (!resolve(service) || !remember_file(service) || !take_pidfile(service) ||
 	    !make_directories(cfg) || !entrances_open(service) || !check_route(service))
 		return false;
+	if (check_stages(cfg) != 0)
+		notices_loading();
 	service->checks = checks_new(cfg, why, sizeof(why));
 	if (!service->checks)
 		return service_fail("%s", why);

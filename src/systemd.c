@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -17,6 +18,7 @@ enum {
 	SOCKETS_FIRST = 3, /* SD_LISTEN_FDS_START */
 	SOCKETS_MOST = 256,
 	MESSAGE_SIZE = 2048, /* systemd reads no more than 4096 of one */
+	PATIENCE_MS = 1000,
 };
 
 /* NOTIFY_SOCKET; a size of 0: there is none. */
@@ -237,14 +239,20 @@ systemd_clean(char *text)
 {
 	for (char *at = text; *at; at++)
 		if (*at < ' ' || *at > '~')
-			*at = '?';
+			*at = *at == '\n' ? ';' : '?';
 	return text;
 }
 
 bool
 systemd_pass_on(pid_t pid)
 {
-	return systemd_notify("MAINPID=%ld", (long)pid);
+	struct pollfd room = { .fd = manager_fd, .events = POLLOUT };
+
+	if (systemd_notify("MAINPID=%ld", (long)pid))
+		return true;
+	/* This has to be heard, and who says it has little else to do. */
+	return errno == EAGAIN && poll(&room, 1, PATIENCE_MS) > 0 &&
+	       systemd_notify("MAINPID=%ld", (long)pid);
 }
 
 /* ---- time -------------------------------------------------------------------------- */

@@ -161,7 +161,8 @@ class Gated:
         environment = dict(os.environ, LC_ALL="C", TZ="UTC")
         for name in ("ASAN_OPTIONS", "TSAN_OPTIONS", "UBSAN_OPTIONS"):
             environment[name] = ":".join(filter(None, (environment.get(name), sanitizer)))
-        for name in ("JOURNAL_STREAM", "NOTIFY_SOCKET", "LISTEN_FDS", "TMPDIR"):
+        for name in ("JOURNAL_STREAM", "NOTIFY_SOCKET", "WATCHDOG_USEC", "LISTEN_FDS",
+                     "TMPDIR"):
             environment.pop(name, None)
         environment.update(self.extra_environment)
         return environment

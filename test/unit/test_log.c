@@ -397,14 +397,15 @@ the_journal_gets_fields(void **state)
 
 	log_open(LOG_TO_JOURNAL, LOG_INFO, LOG_MAIL);
 	log_event(&mail, LOG_FOUND_EVENT, log_text("name", "Eicar-Test"),
-	          log_text("two_words", "a b"), log_number("size", 68));
+	          log_text("two_words", "a b"), log_text("two_lines", "a\nb"),
+	          log_number("size", 68));
 	assert_string_equal(logger_read(*state),
 	                    "PRIORITY=5\nSYSLOG_FACILITY=2\n"
 	                    "SYSLOG_IDENTIFIER=smtp-gated\n"
 	                    "MESSAGE=found s=0abcdefg t=3 name=Eicar-Test "
-	                    "two_words=\"a b\" size=68\n"
+	                    "two_words=\"a b\" two_lines=\"a\\nb\" size=68\n"
 	                    "SESSION=0abcdefg\nMAIL=3\nNAME=Eicar-Test\n"
-	                    "TWO_WORDS=\"a b\"\nSIZE=68\n");
+	                    "TWO_WORDS=a b\nTWO_LINES=\"a\\nb\"\nSIZE=68\n");
 }
 
 /* The journal ends a field at a newline: with one, a peer could write fields of its own. */
