@@ -15,10 +15,11 @@ build='cmake gcc libc6-dev make pkg-config
 show="$build
 	python3 swaks"
 # libnet-ssleay-perl: TLS for swaks.  sasl2-bin, libsasl2-modules: AUTH for Postfix.
+# systemd-container: a systemd to try the units under.
 test="$show
 	clang clang-format clang-tidy libclang-rt-14-dev libcmocka-dev
 	conntrack haproxy iproute2 libnet-ssleay-perl libsasl2-modules mandoc nftables openssl
-	postfix procps sasl2-bin unbound util-linux zip"
+	postfix procps sasl2-bin systemd-container unbound util-linux zip"
 
 case ${1-} in
 build) wanted=$build ;;
