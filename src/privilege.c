@@ -121,6 +121,22 @@ find_groups(const struct config *cfg, const struct passwd *user, struct identity
 	return true;
 }
 
+/* A service manager may have seen to it, and forbidden the system calls besides. */
+static bool
+is_already(const struct identity *who)
+{
+	uid_t user[3];
+	gid_t group[3];
+
+	if (geteuid() == 0 || getresuid(&user[0], &user[1], &user[2]) != 0 ||
+	    getresgid(&group[0], &group[1], &group[2]) != 0)
+		return false;
+	for (int i = 0; i < 3; i++)
+		if (user[i] != who->user || group[i] != who->group)
+			return false;
+	return true;
+}
+
 static bool
 identify(const struct config *cfg, struct identity *who, struct words why)
 {
@@ -150,7 +166,10 @@ identify(const struct config *cfg, struct identity *who, struct words why)
 	} else if (numeric) {
 		who->user = (uid_t)number;
 	}
-	return find_groups(cfg, user, who, why);
+	if (!find_groups(cfg, user, who, why))
+		return false;
+	who->change = !is_already(who);
+	return true;
 }
 
 /* ---- directories ---------------------------------------------------------------------- */
