@@ -439,20 +439,28 @@ await_successor(const struct daemon *d, int64_t failed)
 	int64_t until = now_ms() + UPGRADE_MS;
 	char why[1024];
 	pid_t owner;
+	bool ended;
 
 	do {
+		/* Without sessions it ends at once; its successor was there before. */
+		ended = ends_within(d, 10 * LOOK_MS);
 		owner = pidfile_owner(d->cfg->pidfile, why, sizeof(why));
 		if (owner > 0 && owner != d->pid) {
 			printf("process %d has taken over from %d\n", (int)owner,
 			       (int)d->pid);
 			return print("");
 		}
+		if (ended)
+			return failure(EXIT_FAILURE,
+			               "the daemon (pid %d) has ended, and no other "
+			               "has taken over: its log says why",
+			               (int)d->pid);
 		if (failed >= 0 && failed_upgrades(d) > failed)
 			return failure(EXIT_FAILURE,
 			               "the daemon (pid %d) goes on, no other program "
 			               "has taken over: its log says why",
 			               (int)d->pid);
-	} while (!ends_within(d, 10 * LOOK_MS) && now_ms() < until);
+	} while (now_ms() < until);
 	return failure(EXIT_NO_ANSWER,
 	               "the daemon (pid %d) has not been replaced within %d seconds; "
 	               "its log may say why",

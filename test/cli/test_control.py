@@ -311,6 +311,13 @@ class Upgrade(Control):
         self.assertTrue(wait_until(lambda: is_gone(old)))
         self.says("-K", 0)
 
+    def test_without_sessions(self):
+        self.starts()
+        for _ in range(5):      # the old one is gone before anybody looks
+            self.says("--upgrade", 0, rf"has taken over from {self.pid}\n\Z")
+            self.pid = int(self.pidfile.read_text())
+        self.says("-K", 0)
+
     def test_daemon_that_goes_on(self):
         self.starts()
         good = self.conf.read_text()
