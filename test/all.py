@@ -22,7 +22,7 @@ TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PLAN = (
     ("asan", None),
     ("tsan", {"unit", "dialog", "threads"}),
-    ("release", {"exhaustive", "real", "net", "systemd", "bench"}),
+    ("release", {"exhaustive", "real", "net", "systemd", "package", "bench"}),
     ("fuzz", {"fuzz"}),
 )
 

@@ -3,6 +3,7 @@
 #
 #	sh test/install.sh build	to build the program
 #	sh test/install.sh show		to build it and to show it (conf/quickstart.sh)
+#	sh test/install.sh package	to build it and to make packages of it (cpack)
 #	sh test/install.sh test		to test it (test/run.sh)
 #	sh test/install.sh LIST -n	names what is missing, installs nothing
 #
@@ -14,19 +15,24 @@ build='cmake gcc libc6-dev make pkg-config
 	libnetfilter-conntrack-dev libnftables-dev'
 show="$build
 	python3 swaks"
+# file, dpkg-dev: what a .deb depends on.
+package="$build
+	dpkg-dev file rpm"
 # libnet-ssleay-perl: TLS for swaks.  sasl2-bin, libsasl2-modules: AUTH for Postfix.
 # systemd-container: a systemd to try the units under.
-test="$show
-	clang clang-format clang-tidy libclang-rt-14-dev libcmocka-dev
-	conntrack haproxy iproute2 libnet-ssleay-perl libsasl2-modules mandoc nftables openssl
-	postfix procps sasl2-bin systemd-container unbound util-linux zip"
+test="$show $package
+	adduser apparmor bash-completion clang clang-format clang-tidy conntrack cpio haproxy
+	iproute2 libclang-rt-14-dev libcmocka-dev libnet-ssleay-perl libsasl2-modules lintian
+	mandoc nftables openssl postfix procps rpm2cpio sasl2-bin shellcheck
+	systemd-container unbound util-linux zip"
 
 case ${1-} in
 build) wanted=$build ;;
 show) wanted=$show ;;
+package) wanted=$package ;;
 test) wanted=$test ;;
 *)
-	echo "usage: sh test/install.sh build|show|test [-n]" >&2
+	echo "usage: sh test/install.sh build|show|package|test [-n]" >&2
 	exit 2
 	;;
 esac
