@@ -195,7 +195,8 @@ class Questions(Case):
         known = set(re.findall(r"(?m)^(\w+) = ", self.run_program("-T").stdout))
         samples = sorted(SAMPLES.glob("*.conf"))
         self.assertEqual([file.name for file in samples],
-                         ["fixed-xclient.conf", "fixed.conf", "nat-advanced.conf", "nat.conf"])
+                         ["fixed-xclient.conf", "fixed.conf", "nat-advanced.conf", "nat.conf",
+                          "tproxy.conf"])
         for file in samples:
             with self.subTest(file.name):
                 self.check(self.run_program("-t", file), 0, r"(?m)^port = ")
