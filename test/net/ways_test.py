@@ -250,7 +250,7 @@ class Case(unittest.TestCase):
         self.assertNoServer()
 
 
-class Way(Case):
+class Way:
     """What every mode has to do.  CLIENTS: who comes, and whom the server sees then."""
     clients = ()
     kept = NET_RAW
@@ -343,7 +343,7 @@ HAS_NETEM = subprocess.run(["unshare", "-n", "tc", "qdisc", "add", "dev", "lo", 
                            capture_output=True, check=False).returncode == 0
 
 
-class Netfilter(Way):
+class Netfilter(Way, Case):
     mode = "netfilter"
     rules = REDIRECT
     capabilities = ("net_admin",)
@@ -351,7 +351,7 @@ class Netfilter(Way):
     clients = (("public", "router_out"),)
 
 
-class Tproxy(Way):
+class Tproxy(Way, Case):
     mode = "tproxy"
     clients = (("public", "public"),)
 
@@ -432,7 +432,7 @@ class Tproxy(Way):
                     self.assertRegex(client.submit(lab.infected_mail())[-1], "^250")
 
 
-class TproxyNetfilter(Way):
+class TproxyNetfilter(Way, Case):
     mode = "tproxy,netfilter"
     rules = BOTH
     capabilities = ("net_raw", "net_admin")
@@ -450,7 +450,7 @@ class TproxyNetfilter(Way):
                     self.assertLogged(f"^refuse .*not-redirected .*{words}")
 
 
-class Getsockname(Way):
+class Getsockname(Way, Case):
     mode = "getsockname"
     kept = 0
     clients = (("public", "router_out"),)
