@@ -40,7 +40,7 @@ struct evidence {
 /* Engines, threads and connections that checks need; one for the process. */
 struct checks;
 
-/* Loads what CFG asks for (signatures ...).  NULL: WHY says what is wrong and what to do
+/* Loads what any snapshot of CFG's file asks for (signatures ...).  NULL: WHY says what is wrong and what to do
  * about it. */
 struct checks *checks_new(const struct config *cfg, char *why,
 			  size_t why_size) MUST_CHECK;
@@ -58,6 +58,9 @@ void checks_free(struct checks *checks);
 
 /* Stages at which any check of CFG wants to look. */
 unsigned check_stages(const struct config *cfg);
+
+/* True if there are any; for config_any(). */
+bool check_looks(const struct config *cfg);
 
 struct check_round;			/* the checks of one stage, under way */
 

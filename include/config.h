@@ -9,10 +9,14 @@
 #include <stdio.h>
 
 /*
- * The configuration: one immutable snapshot, shared by reference.
+ * The configuration: immutable snapshots, shared by reference.
  *
- * A session holds the snapshot that it was born with to its end; a reload makes a new one
- * for the sessions born later.  The fields are the rows of options.def.
+ * A file gives one for its main part, which config_load() returns, and one for each of its
+ * listeners with each of its policies: the same options, some with other values.  They live
+ * and die together: whoever holds one holds all of them.  A session has that of its
+ * listener and, once its destination is known, that of its policy, and keeps it to its end;
+ * a reload makes new ones for the sessions born later.  The fields are the rows of
+ * options.def.
  */
 enum route_mode {
 	ROUTE_BY_FIXED,
@@ -63,11 +67,20 @@ struct string_list {
 	char **at;
 };
 
+struct section;			/* of the file */
+struct sections;
+
 struct config {
-	unsigned references;
+	struct config *root;	/* the snapshot of the main part; NULL: it stands alone */
+	unsigned references;	/* to it and all others; in the root */
 	char *file;		/* where it was read from; NULL: defaults only */
 	bool legacy;		/* it was written in the syntax of 1.4 */
 	struct addr fixed;	/* fixed_server and its port, looked up by config_resolve() */
+	const char *listener;	/* CONFIG_DEFAULT_LISTENER, or that of a section */
+	const char *policy;	/* NULL: none applies */
+	const struct section *listen_section, *policy_section; /* NULL: none */
+	struct config **row;	/* those of the same listener */
+	struct sections *sections; /* in the root; owned */
 #define OPT_BOOL(name, ...)	bool name;
 #define OPT_INT(name, ...)	int64_t name;
 #define OPT_STR(name, ...)	char *name;		/* never NULL */
@@ -98,10 +111,14 @@ struct config *config_load_at(int directory, const char *file, const char *shown
 			      void *arg) MUST_CHECK;
 
 /* Gives FRESH the values of RUNNING for all options that take effect at a restart only,
- * so that the snapshot is what is really in force (the address of fixed_server, too: it is
- * not looked up again); calls CHANGED with the name of each that differed. */
+ * and its listeners, so that the snapshots are what is really in force (the addresses of
+ * fixed_server, too: they are not looked up again); calls CHANGED for each OPTION that
+ * differed, of a LISTENER or else (NULL) of the main part; it is "listen" for a listener
+ * that came or went.  Other snapshots of FRESH than its root may not be in use yet. */
+typedef void config_changed_cb(const char *listener, const char *option, void *arg);
+
 void config_keep(struct config *fresh, const struct config *running,
-		 void (*changed)(const char *name, void *arg), void *arg);
+		 config_changed_cb *changed, void *arg);
 
 /* Prints the native file that a file of 1.4 turns into, line for line, its comments kept
  * in place; read, it gives the same snapshot.  Options without effect become comments that
@@ -120,16 +137,49 @@ config_is_fixed(const struct config *cfg)
 /* Looks up the names in it (fixed_server).  Blocks; at start and reload only. */
 bool config_resolve(struct config *cfg, char *why, size_t why_size) MUST_CHECK;
 
+/* The name of the listener that the main part describes.  Nothing listens there if it has
+ * no bind_address. */
+#define CONFIG_DEFAULT_LISTENER "default"
+
+/* The snapshot of a listener where no policy applies; NULL: there is none of that name.
+ * By number, from 0 (that of the main part) until NULL comes. */
+struct config *config_listener(const struct config *cfg, const char *name);
+struct config *config_listener_at(const struct config *cfg, size_t index);
+
+/* The snapshot for a session from CLIENT to SERVER, of the same listener as CFG: that of
+ * the first policy which is for both.  No address is in no network. */
+struct config *config_policy(struct config *cfg, const struct addr *client,
+			     const struct addr *server);
+
+/* True if sessions may get it: the main part may be there only for what others inherit. */
+bool config_serves(const struct config *cfg);
+
+/* True if any snapshot that a session may get IS so. */
+bool config_any(const struct config *cfg, bool (*is)(const struct config *cfg));
+
+/* True if messages are to be scanned. */
+bool config_is_scanned(const struct config *cfg);
+
+/* Calls EACH with every snapshot. */
+void config_each(struct config *cfg, void (*each)(struct config *cfg, void *arg),
+		 void *arg);
+
 struct config *config_hold(struct config *cfg);
 void config_drop(struct config *cfg);	/* NULL is fine */
 
-/* Writes a commented native file which, read back, gives the same snapshot.  Each option
- * is one line that begins with its name.  TEXTS: with the messages to clients. */
+/* Writes a commented native file which, read back, gives the same snapshots.  Each option
+ * of the main part is one line that begins with its name.  TEXTS: with the messages to clients. */
 void config_dump(const struct config *cfg, bool texts, FILE *out);
 
 /* Writes the value of one option, as in "NAME = VALUE"; false when there is none of that
  * name. */
 bool config_show(const struct config *cfg, const char *name, FILE *out);
+
+/* The same, of what applies to a session of that LISTENER; as a comment it says why.  NULL
+ * for an address that is not known: a policy that asks for it does not apply.  False:
+ * there is no such option, or no such listener. */
+bool config_show_for(struct config *cfg, const char *name, const char *listener,
+		     const struct addr *client, const struct addr *server, FILE *out);
 
 /* The word that an option of the kind "one of" has; NULL if there is none of that name. */
 const char *config_word(const struct config *cfg, const char *name);

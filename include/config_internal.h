@@ -29,6 +29,11 @@ enum {			      /* flags: */
 	OPT_NUMBERS = 1 << 6, /* a word's value may be given in its place */
 	OPT_NAME = 1 << 7,    /* a name that the kernel has for something */
 	OPT_PORT = 1 << 8,    /* number of a TCP port */
+	/* Where it may stand, if not in all of: the main part, listen and policy sections. */
+	OPT_PROCESS = 1 << 9,	    /* the main part only */
+	OPT_LISTENER = 1 << 10,	    /* not in policy sections */
+	OPT_ONLY_LISTEN = 1 << 11,   /* listen sections only */
+	OPT_ONLY_POLICY = 1 << 12,  /* policy sections only */
 };
 
 struct word {
@@ -79,6 +84,7 @@ bool option_check(const struct option *opt, const char *text, char *why,
  * mask grow by an element. */
 void option_set(struct config *cfg, const struct option *opt, const char *text);
 void option_clear(struct config *cfg, const struct option *opt);
+void option_clear_all(struct config *cfg);
 void option_defaults(struct config *cfg); /* lists and masks start empty */
 void option_copy(struct config *to, const struct option *opt,
 		 const struct config *from);
@@ -142,15 +148,75 @@ bool report_has(const struct report *report, const char *words);
 void report_tell(const struct report *report, char *why, size_t why_size);
 void report_clear(struct report *report);
 
+enum section_kind {
+	SECTION_MAIN, /* what is in no section */
+	SECTION_LISTEN,
+	SECTION_POLICY,
+	SECTION_UNKNOWN, /* it begins like one, but with another word */
+};
+
+/* The word that begins it. */
+const char *section_word(enum section_kind kind);
+
 /*
- * From a tidied text, which is changed, to the values of CFG, whose options have their
- * defaults and whose lists are empty.  NULL: lists get their defaults.  If there is any
- * fault, CFG stays as it is.
+ * A section: what it gives in place of what the main part says.
+ */
+enum {
+	SECTIONS_MOST = 64, /* of each kind */
+};
+
+struct section {
+	enum section_kind kind;
+	char *name;
+	int line;
+	int given[OPTION_COUNT]; /* in which line; 0: it is not */
+	struct config values;	 /* of what is given */
+};
+
+struct section_list {
+	size_t count;
+	struct section **at;
+};
+
+struct sections {
+	int given[OPTION_COUNT]; /* in the main part */
+	struct section_list listens, policies;
+	/* A row for each listener, that of the main part first; in it that without a
+	 * policy, and one for each policy: NULL if that is for other listeners. */
+	struct config **snapshots;
+	size_t snapshot_count;
+};
+
+/* NULL: there are as many as there can be. */
+struct section *section_add(struct sections *sections, enum section_kind kind,
+			    const char *name, int line);
+struct section *section_find(struct sections *sections, enum section_kind kind,
+			     const char *name);
+void section_append(struct section_list *list, struct section *section);
+struct section *section_copy(const struct section *from);
+void sections_clear(struct section_list *list);
+
+/* Gives SECTION what FROM gives of OPT, be it nothing. */
+void section_copy_option(struct section *section, const struct option *opt,
+			 const struct section *from);
+
+/* False for a section that is NULL. */
+bool section_gives(const struct section *section, const struct option *opt);
+
+/* Makes the snapshots from ROOT and its sections, in place of those that were there. */
+void sections_derive(struct config *root);
+void sections_forget(struct config *root); /* all but ROOT itself */
+void sections_free(struct config *root);
+
+/* What sections do not tell alone: which of them get in each other's way. */
+void sections_check(const struct config *root, struct report *report);
+
+/*
+ * From a tidied text, which is changed, to the values and the sections of CFG, whose
+ * options have their defaults and whose lists are empty.  NULL: lists get their defaults.
+ * If there is any fault, CFG is good for nothing.
  */
 void config_parse(char *text, struct report *report, struct config *cfg);
-
-/* The line in which NAME is given last; 0: it is not given. */
-int config_line_of(const char *text, const char *name);
 
 /*
  * The text of a file, before libconfuse sees it.
@@ -173,11 +239,25 @@ char *config_read_text(int directory, const char *file, const char *shown, char 
 void config_tidy(char *text, config_fault_cb *refused, void *arg);
 
 /*
- * One option in a tidied text: "NAME = VALUE" or "NAME += VALUE", in a line of its own;
- * only a list in braces may go on in others.  What libconfuse would read too, but
+ * One statement in a tidied text: an option, the head of a section, or its end.
+ *
+ * An option is "NAME = VALUE" or "NAME += VALUE", in a line of its own; only a list in
+ * braces may go on in others.  A section is all that stands between a line
+ * listen "NAME" {, or policy "NAME" {, and a line }.  What libconfuse would read too, but
  * otherwise than it was meant, is a fault.
  */
+enum statement_kind {
+	STATEMENT_OPTION,
+	STATEMENT_HEAD,	 /* of a section: listen "NAME" { */
+	STATEMENT_CLOSE, /* of a section: } in a line of its own, or the end of the text */
+};
+
 struct statement {
+	enum statement_kind kind;
+	enum section_kind section; /* in which it is; of a head: which it begins */
+	int section_line;
+	bool leaves;		   /* the section ends with it */
+	char title[65];		   /* of a head; "": it has none that is allowed */
 	const char *next; /* set it to the text, and NEXT_LINE to 1 */
 	int next_line;
 	int line;		  /* of the name */
@@ -215,6 +295,9 @@ char *config_from_legacy(const char *text, bool keep, config_fault_cb *refused,
 /* In a file of 1.4: how long the name at TEXT is; the line behind that of AT. */
 size_t legacy_name_size(const char *text);
 const char *legacy_next_line(const char *at);
+
+/* LINE begins with listen or policy: no file of 1.4 has that. */
+bool legacy_is_section(const char *line);
 
 /* What became of it: rows of config_legacy.c. */
 enum old_fate {

@@ -23,7 +23,8 @@ enum {
 
 /* One socket that clients come to. */
 struct entrance {
-	char *name;			/* that it was handed over by; else "default" */
+	struct service *service;	/* whose it is */
+	char *name;			/* of the listener that it belongs to */
 	int fd;				/* listening */
 	bool is_handed;			/* over, by who started us */
 	struct listener *listener;	/* which owns fd then; NULL: not yet */

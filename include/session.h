@@ -16,8 +16,8 @@
  */
 struct sessions;		/* the registry: all sessions of the process */
 
-/* What sessions work with.  All but CFG outlives them; CFG is held by the registry, and by
- * each session that is born with it. */
+/* What sessions work with.  All but CFG outlives them; CFG, that of the main part, is held
+ * by the registry, and each session holds that of its listener or policy. */
 struct session_world {
 	struct event_base *base;
 	struct config *cfg;
@@ -43,6 +43,8 @@ void sessions_reconfigure(struct sessions *all, struct config *cfg);
 struct session_info {
 	const char *id;
 	const char *state;		/* the word of the log */
+	const char *listener;
+	const char *policy;		/* NULL: none */
 	struct addr client, server;	/* server: no address while it is not known */
 	uint64_t client_received, server_received;	/* bytes that came from each */
 	int64_t age_ms;
@@ -55,7 +57,10 @@ struct session_info {
 void sessions_each(const struct sessions *all,
 		   void (*each)(const struct session_info *info, void *arg), void *arg);
 
-/* A client has come: FD (non-blocking) is the session's from now on. */
-void session_begin(struct sessions *all, int fd, const struct addr *client);
+/* A client has come: FD (non-blocking) is the session's from now on.  LISTENER is the
+ * snapshot of the listener that it came to, from what sessions_reconfigure() was given
+ * last. */
+void session_begin(struct sessions *all, struct config *listener, int fd,
+		   const struct addr *client);
 
 #endif

@@ -99,7 +99,7 @@ enum session_end {
 struct session {
 	struct sessions *all;
 	const struct session_world *world;	/* all's */
-	struct config *cfg;		/* the snapshot it was born with; held */
+	struct config *cfg;		/* of its listener, then of its policy; held */
 	struct conn *client;		/* NULL only when DEAD */
 	struct conn *server;		/* NULL before CONNECTING, after a takeover */
 	struct route *route;		/* ROUTING: the question under way, if any */
@@ -151,6 +151,9 @@ void session_end(struct session *s, enum session_end why);
 
 /* Closes at once.  S lives on, DEAD, until the loop turns. */
 void session_close(struct session *s, enum session_end why);
+
+/* session.c: the listener as the log has it: NULL for that of the main part. */
+const char *session_listener(const struct config *cfg);
 
 /* session.c: takes a closed session from the living; the loop frees it. */
 void session_bury(struct session *s);

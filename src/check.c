@@ -65,7 +65,7 @@ checks_new(const struct config *cfg, char *why, size_t why_size)
 	struct checks *checks = xcalloc(1, sizeof *checks);
 
 	for (size_t i = 0; i < RULES; i++) {
-		if (!rules[i]->wanted(cfg))
+		if (!config_any(cfg, rules[i]->wanted))
 			continue;
 		if (rules[i]->load)
 			checks->state[i] = rules[i]->load(cfg, why, why_size);
@@ -121,6 +121,12 @@ check_stages(const struct config *cfg)
 		if (rules[i]->wanted(cfg))
 			stages |= rules[i]->stages;
 	return stages;
+}
+
+bool
+check_looks(const struct config *cfg)
+{
+	return check_stages(cfg) != 0;
 }
 
 static void

@@ -16,109 +16,210 @@ struct reading {
 	bool imports;
 	char *imported; /* native, as a person would write it */
 	struct config *cfg;
+	const struct section *looked_at; /* what is noted of others was noted before */
 	struct report report;
 	char *why;
 	size_t why_size;
 };
 
-/* The line in which NAME is given last; 0: it is not given. */
-static int
-line_of(const struct reading *reading, const char *name)
+/* ---- all of it together ---------------------------------------------------------------- */
+
+/* Where a snapshot has the value of an option from. */
+struct place {
+	const struct section *section; /* NULL: the main part */
+	int line;                      /* 0: it is not given */
+};
+
+static struct place
+place_of(const struct config *cfg, const char *name)
 {
-	return config_line_of(reading->text, name);
+	const struct option *opt = option_find(name, strlen(name));
+	const struct section *sections[] = { cfg->policy_section, cfg->listen_section };
+
+	for (size_t i = 0; i < 2; i++)
+		if (section_gives(sections[i], opt))
+			return (struct place){
+				sections[i], sections[i]->given[opt - config_options]
+			};
+	return (struct place){ NULL, cfg->root->sections->given[opt - config_options] };
 }
 
-/* ---- all of it together ---------------------------------------------------------------- */
+/* Where the one, or else the other, is given: in a section, if in any. */
+static struct place
+place_of_either(const struct config *cfg, const char *name, const char *other)
+{
+	struct place place = place_of(cfg, name), its = place_of(cfg, other);
+
+	if (its.section && !place.section)
+		return its;
+	return place.line ? place : its;
+}
+
+/* "policy \"lan\": " */
+static char *
+section_prefix(const struct section *section)
+{
+	if (!section)
+		return xstrdup("");
+	return xasprintf("%s \"%s\": ", section_word(section->kind), section->name);
+}
+
+/* A snapshot inherits what its listener and the main part have: it is said once. */
+static void
+complain(struct reading *reading, struct place place, const char *words)
+{
+	char *prefix = section_prefix(place.section);
+	char *whole = xasprintf("%s%s", prefix, words);
+
+	if (!report_has(&reading->report, whole))
+		report_words(place.line, whole, &reading->report);
+	free(whole);
+	free(prefix);
+}
+
+/* CFG is the main part's, or PLACE is in a section of its. */
+static void
+remark(struct reading *reading, const struct config *cfg, struct place place,
+       const char *words)
+{
+	char *prefix = section_prefix(place.section);
+
+	if (cfg == cfg->root || (place.section && place.section == reading->looked_at))
+		report_note_at(&reading->report, place.line, "%s%s", prefix, words);
+	free(prefix);
+}
 
 /* A limit that the signatures would exceed: libclamav fails, or the daemon later. */
 static void
 note_memory_limit(struct reading *reading, const char *name, int64_t limit)
 {
-	if (reading->cfg->antivirus_type != ANTIVIRUS_OFF && limit >= 0 &&
+	if (config_any(reading->cfg, config_is_scanned) && limit >= 0 &&
 	    limit < SIGNATURES_SIZE)
-		report_note_at(
-			&reading->report, line_of(reading, name),
-			"%s: a signature database alone needs over 1 GiB; loading it "
-			"may fail",
-			name);
+		report_note_at(&reading->report, place_of(reading->cfg, name).line,
+		               "%s: a signature database alone needs over 1 GiB; "
+		               "loading it may fail",
+		               name);
+}
+
+static void
+note_doubtful_main(struct reading *reading)
+{
+	const struct config *cfg = reading->cfg;
+
+	if (cfg->legacy && !place_of(cfg, "antivirus_type").line)
+		report_note_at(&reading->report, 1,
+		               "antivirus_type: is not given; 1.4 did not scan then, "
+		               "and this version does");
+	note_memory_limit(reading, "limit_virt_size", cfg->limit_virt_size);
+	note_memory_limit(reading, "limit_data_size", cfg->limit_data_size);
 }
 
 /* Who is listed may name any client, and mostly any destination. */
 static void
-note_proxies(struct reading *reading)
+note_proxies(struct reading *reading, const struct config *cfg)
 {
-	const struct config *cfg = reading->cfg;
-	char text[ADDR_TEXT_SIZE];
+	const struct addr_nets *nets = &cfg->proxy_protocol_from;
+	char text[ADDR_TEXT_SIZE], words[256];
 
-	for (size_t i = 0; i < cfg->proxy_protocol_from.count; i++)
-		if (cfg->proxy_protocol_from.at[i].bits == 0)
-			report_note_at(
-				&reading->report,
-				line_of(reading, "proxy_protocol_from"),
-				"proxy_protocol_from: %s lets everybody say who they "
-				"are and where they want to go",
-				addr_net_text(&cfg->proxy_protocol_from.at[i], text));
+	for (size_t i = 0; i < nets->count; i++) {
+		if (nets->at[i].bits != 0)
+			continue;
+		snprintf(words, sizeof(words),
+		         "proxy_protocol_from: %s lets everybody say who they are and "
+		         "where they want to go",
+		         addr_net_text(&nets->at[i], text));
+		remark(reading, cfg, place_of(cfg, "proxy_protocol_from"), words);
+	}
 	if (cfg->send_proxy != SEND_PROXY_NO && !config_is_fixed(cfg))
-		report_note_at(&reading->report, line_of(reading, "send_proxy"),
-		               "send_proxy: unless mode is fixed, every server that "
-		               "clients call must expect the header");
+		remark(reading, cfg, place_of_either(cfg, "send_proxy", "mode"),
+		       "send_proxy: unless mode is fixed, every server that clients "
+		       "call must expect the header");
 }
 
 /* What is allowed, but may not do what was meant. */
 static void
-note_doubtful(struct reading *reading)
+note_doubtful(struct reading *reading, const struct config *cfg)
 {
-	const struct config *cfg = reading->cfg;
-
-	if (cfg->legacy && !line_of(reading, "antivirus_type"))
-		report_note_at(
-			&reading->report, 1,
-			"antivirus_type: is not given; 1.4 did not scan then, and "
-			"this version does");
-	note_memory_limit(reading, "limit_virt_size", cfg->limit_virt_size);
-	note_memory_limit(reading, "limit_data_size", cfg->limit_data_size);
-	if (!config_is_fixed(cfg) && cfg->fixed_server[0])
-		report_note_at(&reading->report, line_of(reading, "fixed_server"),
-		               "fixed_server: has no effect unless mode is fixed");
+	if (!config_is_fixed(cfg) && cfg->fixed_server[0] &&
+	    !(cfg == cfg->root && config_any(cfg, config_is_fixed)))
+		remark(reading, cfg, place_of(cfg, "fixed_server"),
+		       "fixed_server: has no effect unless mode is fixed");
 	if (cfg->mode == ROUTE_BY_TPROXY && cfg->outgoing_addr[0])
-		report_note_at(&reading->report, line_of(reading, "outgoing_addr"),
-		               "outgoing_addr: has no effect in mode tproxy, in which "
-		               "servers see the client's own address");
-	note_proxies(reading);
+		remark(reading, cfg, place_of_either(cfg, "outgoing_addr", "mode"),
+		       "outgoing_addr: has no effect in mode tproxy, in which servers "
+		       "see the client's own address");
+	note_proxies(reading, cfg);
 	if (cfg->scan_max_unpacked < cfg->scan_max_size)
-		report_note_at(
-			&reading->report,
-			line_of(reading, "scan_max_size")
-				?: line_of(reading, "scan_max_unpacked"),
-			"scan_max_size: a message larger than scan_max_unpacked is "
-			"never "
-			"scanned in full");
+		remark(reading, cfg,
+		       place_of_either(cfg, "scan_max_size", "scan_max_unpacked"),
+		       "scan_max_size: a message larger than scan_max_unpacked is "
+		       "never scanned in full");
 	if (cfg->timeout_judging < cfg->timeout_scanner)
-		report_note_at(
-			&reading->report,
-			line_of(reading, "timeout_judging")
-				?: line_of(reading, "timeout_scanner"),
-			"timeout_judging: is over before timeout_scanner; a scan that "
-			"takes longer counts as failed, not as unscannable");
+		remark(reading, cfg,
+		       place_of_either(cfg, "timeout_judging", "timeout_scanner"),
+		       "timeout_judging: is over before timeout_scanner; a scan that "
+		       "takes longer counts as failed, not as unscannable");
 }
 
-/* What each option alone does not tell. */
+/* What each option alone does not tell; CFG is what a listener or a policy comes to. */
 static void
-check_together(struct reading *reading)
+check_snapshot(struct reading *reading, const struct config *cfg)
+{
+	bool is_needed = config_serves(cfg) || cfg->root->sections->listens.count == 0;
+
+	char words[128];
+
+	if (!config_is_fixed(cfg) || cfg->fixed_server[0] || !is_needed)
+		return;
+	snprintf(words, sizeof(words),
+	         "mode: %s needs fixed_server, an address or a host name",
+	         config_word(cfg, "mode"));
+	complain(reading, place_of_either(cfg, "mode", "fixed_server"), words);
+}
+
+static void
+check_main(struct reading *reading)
 {
 	const struct config *cfg = reading->cfg;
 
-	if (cfg->bind_address.count == 0)
-		report_fault(&reading->report, line_of(reading, "bind_address"),
-		             "bind_address: at least one address is needed");
-	if (config_is_fixed(cfg) && !cfg->fixed_server[0])
-		report_fault(&reading->report, line_of(reading, "mode"),
-		             "mode: %s needs fixed_server, an address or a host name",
-		             config_word(cfg, "mode"));
+	if (!config_serves(cfg) && cfg->sections->listens.count == 0)
+		complain(reading, place_of(cfg, "bind_address"),
+		         "bind_address: at least one address is needed");
 	if (!cfg->statefile_type)
-		report_fault(&reading->report, line_of(reading, "statefile_type"),
-		             "statefile_type: at least one word is needed; for no file "
-		             "at all let statefile be empty");
+		complain(reading, place_of(cfg, "statefile_type"),
+		         "statefile_type: at least one word is needed; for no file "
+		         "at all let statefile be empty");
+}
+
+/* Calls SEE with what each listener and each policy comes to. */
+static void
+see_each(struct reading *reading,
+         void (*see)(struct reading *reading, const struct config *cfg))
+{
+	const struct sections *sections = reading->cfg->sections;
+
+	for (size_t i = 0; i < sections->snapshot_count; i++) {
+		const struct config *cfg = sections->snapshots[i];
+
+		if (!cfg || (cfg->listen_section && cfg->policy_section))
+			continue;
+		reading->looked_at = cfg->policy_section ?: cfg->listen_section;
+		see(reading, cfg);
+	}
+}
+
+static bool
+check_together(struct reading *reading)
+{
+	sections_derive(reading->cfg);
+	check_main(reading);
+	see_each(reading, check_snapshot);
+	sections_check(reading->cfg, &reading->report);
+	if (reading->report.fault_count > 0)
+		return false;
+	note_doubtful_main(reading);
+	see_each(reading, note_doubtful);
+	return true;
 }
 
 /* ---- reading --------------------------------------------------------------------------- */
@@ -175,17 +276,14 @@ read_file(struct reading *reading)
 
 	if (!reading->path) {
 		config_parse(NULL, report, reading->cfg);
+		sections_derive(reading->cfg);
 		return true;
 	}
 	if (!read_text(reading))
 		return false;
 	config_parse(reading->text, report, reading->cfg);
-	if (report->fault_count == 0)
-		check_together(reading);
-	if (report->fault_count == 0) {
-		note_doubtful(reading);
+	if (report->fault_count == 0 && check_together(reading))
 		return true;
-	}
 	report_tell(report, reading->why, reading->why_size);
 	return false;
 }
@@ -199,6 +297,9 @@ load(struct reading *reading)
 	reading->cfg = cfg;
 	reading->why[0] = '\0';
 	cfg->references = 1;
+	cfg->root = cfg;
+	cfg->listener = CONFIG_DEFAULT_LISTENER;
+	cfg->sections = xcalloc(1, sizeof(*cfg->sections));
 	cfg->file = reading->path ? xstrdup(reading->report.file) : NULL;
 	option_defaults(cfg);
 	good = read_file(reading);
@@ -259,17 +360,51 @@ config_import(const char *file, FILE *out, char *why, size_t why_size,
 	return fits;
 }
 
+struct resolving {
+	const struct config *listener;
+	struct addr fixed;
+};
+
+static void
+take_address(struct config *cfg, void *arg)
+{
+	const struct resolving *work = arg;
+
+	if (cfg->row == work->listener->row)
+		cfg->fixed = work->fixed;
+}
+
+static bool
+resolve_one(struct config *listener, char *why, size_t why_size)
+{
+	struct resolving work = { .listener = listener };
+	const char *words;
+	char *prefix;
+
+	if (!config_is_fixed(listener) || !config_serves(listener))
+		return true;
+	if (addr_resolve(&work.fixed, listener->fixed_server,
+	                 listener->fixed_server_port, &words)) {
+		config_each(listener, take_address, &work);
+		return true;
+	}
+	prefix = section_prefix(listener->listen_section);
+	snprintf(why, why_size, "%s: %sfixed_server: \"%s\" cannot be looked up: %s",
+	         listener->file ? listener->file : "defaults", prefix,
+	         listener->fixed_server, words);
+	free(prefix);
+	return false;
+}
+
 bool
 config_resolve(struct config *cfg, char *why, size_t why_size)
 {
-	const char *words;
+	struct config *listener;
 
-	if (!config_is_fixed(cfg) || addr_resolve(&cfg->fixed, cfg->fixed_server,
-	                                          cfg->fixed_server_port, &words))
-		return true;
-	snprintf(why, why_size, "%s: fixed_server: \"%s\" cannot be looked up: %s",
-	         cfg->file ? cfg->file : "defaults", cfg->fixed_server, words);
-	return false;
+	for (size_t i = 0; (listener = config_listener_at(cfg, i)); i++)
+		if (!resolve_one(listener, why, why_size))
+			return false;
+	return true;
 }
 
 /* ---- sharing ------------------------------------------------------------------------ */
@@ -277,32 +412,20 @@ config_resolve(struct config *cfg, char *why, size_t why_size)
 struct config *
 config_hold(struct config *cfg)
 {
-	assert(cfg->references > 0);
-	cfg->references++;
+	assert(cfg->root->references > 0);
+	cfg->root->references++;
 	return cfg;
 }
 
 void
 config_drop(struct config *cfg)
 {
-	if (!cfg || --cfg->references > 0)
-		return;
-	for (const struct option *opt = config_options; opt->kind != OPTION_NONE; opt++)
-		option_clear(cfg, opt);
-	free(cfg->file);
-	free(cfg);
-}
+	struct config *root = cfg ? cfg->root : NULL;
 
-void
-config_keep(struct config *fresh, const struct config *running,
-            void (*changed)(const char *name, void *arg), void *arg)
-{
-	for (const struct option *opt = config_options; opt->kind != OPTION_NONE;
-	     opt++) {
-		if (!(opt->flags & OPT_RESTART) || option_equal(opt, running, fresh))
-			continue;
-		option_copy(fresh, opt, running);
-		changed(opt->name, arg);
-	}
-	fresh->fixed = running->fixed;
+	if (!root || --root->references > 0)
+		return;
+	sections_free(root);
+	option_clear_all(root);
+	free(root->file);
+	free(root);
 }

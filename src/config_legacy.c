@@ -228,6 +228,18 @@ legacy_next_line(const char *at)
 	return *at ? at + 1 : at;
 }
 
+bool
+legacy_is_section(const char *line)
+{
+	size_t size = legacy_name_size(line);
+
+	for (int kind = SECTION_LISTEN; kind <= SECTION_POLICY; kind++)
+		if (strlen(section_word(kind)) == size &&
+		    memcmp(section_word(kind), line, size) == 0)
+			return true;
+	return false;
+}
+
 enum config_syntax
 config_syntax_of(const char *text)
 {
@@ -239,6 +251,8 @@ config_syntax_of(const char *text)
 		at += strspn(at, " \t");
 		if (strchr("#;\r\n", *at))
 			continue;
+		if (legacy_is_section(at))
+			return SYNTAX_NATIVE;
 		size = legacy_name_size(at);
 		at += size;
 		if (size == 0 || !strchr(" \t\r\n", *at))

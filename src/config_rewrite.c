@@ -316,6 +316,11 @@ rewrite_line(struct rewriting *work, char *line)
 		fputs(work->keep ? whole : "", work->out);
 		return;
 	}
+	if (legacy_is_section(line)) {
+		refuse(work, "sections cannot stand in the syntax of 1.4; "
+		             "\"smtp-gated --import\" prints a file in which they can");
+		return;
+	}
 	size = legacy_name_size(line);
 	value = line + size;
 	if (size == 0 || !strchr(" \t", *value)) {

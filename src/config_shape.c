@@ -1,5 +1,6 @@
 #include "config_internal.h"
 
+#include <ctype.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -147,6 +148,8 @@ is_torn_number(const struct option *opt, const struct token *value,
 	return is_number;
 }
 
+static enum section_kind section_of(const struct token *token);
+
 /* There is something behind the value, in the same line. */
 static void
 refuse_next(struct statement *found, const struct token *value,
@@ -154,7 +157,11 @@ refuse_next(struct statement *found, const struct token *value,
 {
 	const struct option *opt = found->opt;
 
-	if (is_name(next))
+	if (next->kind == '}' && found->section != SECTION_MAIN) {
+		found->leaves = true;
+		fault(found, next->line,
+		      "the \"}\" of a section needs a line of its own");
+	} else if (is_name(next))
 		fault(found, next->line,
 		      "\"%.*s\" must begin a line: one option in each", shown(next),
 		      next->at);
@@ -199,6 +206,13 @@ read_statement(struct statement *found, struct token name)
 		return name;
 	}
 	found->adds = sign.kind == TOKEN_ADD;
+	if (section_of(&name) != SECTION_MAIN) {
+		found->size = 0;
+		fault(found, name.line,
+		      "%.*s is no option but begins a section: %.*s \"name\" {",
+		      shown(&name), name.at, shown(&name), name.at);
+		return sign;
+	}
 	value = token_after(&sign);
 	if (value.kind == TOKEN_END || value.line != sign.line) {
 		fault(found, sign.line,
@@ -217,15 +231,184 @@ read_statement(struct statement *found, struct token name)
 	return value;
 }
 
+/* ---- sections ------------------------------------------------------------------------- */
+
+static const char *const section_words[] = {
+	[SECTION_LISTEN] = "listen",
+	[SECTION_POLICY] = "policy",
+	[SECTION_UNKNOWN] = "",
+};
+
+const char *
+section_word(enum section_kind kind)
+{
+	return section_words[kind];
+}
+
+static enum section_kind
+section_of(const struct token *token)
+{
+	size_t size = (size_t)(token->end - token->at);
+
+	for (int kind = SECTION_LISTEN; kind <= SECTION_POLICY; kind++)
+		if (token->kind == TOKEN_WORD && strlen(section_words[kind]) == size &&
+		    memcmp(section_words[kind], token->at, size) == 0)
+			return kind;
+	return SECTION_MAIN;
+}
+
+/* Names are bare words of the log, and those of systemd's sockets. */
+static bool
+read_title(struct statement *found, const struct token *token)
+{
+	const char *at = token->at, *end = token->end;
+
+	if (token->kind == TOKEN_STRING) {
+		at++;
+		end--;
+	}
+	if (at == end || (size_t)(end - at) >= sizeof(found->title))
+		return false;
+	for (const char *letter = at; letter < end; letter++)
+		if (!isalnum((unsigned char)*letter) && !strchr("-_.", *letter))
+			return false;
+	memcpy(found->title, at, (size_t)(end - at));
+	return true;
+}
+
+/* KIND "NAME" {, in one line.  Returns the last token of it that is there. */
+static struct token
+read_head(struct statement *found, struct token word, enum section_kind kind)
+{
+	struct token title = token_after(&word), brace, next;
+	const char *name = section_words[kind];
+
+	found->kind = STATEMENT_HEAD;
+	if (found->section != SECTION_MAIN)
+		fault(found, word.line,
+		      "a section cannot begin within another: is the \"}\" of that in "
+		      "line %d missing?",
+		      found->section_line);
+	found->section = kind;
+	found->section_line = word.line;
+	if (!is_value(&title) || title.line != word.line) {
+		fault(found, word.line, "a section needs a name: %s \"name\" {", name);
+		return title.kind == '{' && title.line == word.line ? title : word;
+	}
+	if (!read_title(found, &title))
+		fault(found, word.line,
+		      "%.*s is no name of a section: letters, digits and -_. only, %zu "
+		      "at most",
+		      shown(&title), title.at, sizeof(found->title) - 1);
+	brace = token_after(&title);
+	if (brace.kind != '{' || brace.line != word.line)
+		fault(found, word.line,
+		      "\"{\" must follow the name of the section, in the same line");
+	if (brace.kind != '{')
+		return title;
+	next = token_after(&brace);
+	if (next.kind != TOKEN_END && next.kind != '}' && next.line == brace.line)
+		fault(found, brace.line,
+		      "\"%.*s\" must begin a line: each option of a section has one",
+		      shown(&next), next.at);
+	return brace;
+}
+
+static struct token
+read_close(struct statement *found, struct token brace)
+{
+	struct token next = token_after(&brace);
+
+	if (found->section == SECTION_MAIN) {
+		fault(found, brace.line, "\"}\" ends nothing: no section is open here");
+		return brace;
+	}
+	found->kind = STATEMENT_CLOSE;
+	found->leaves = true;
+	if (next.kind != TOKEN_END && next.line == brace.line)
+		fault(found, brace.line,
+		      "nothing may stand behind the \"}\" of a section");
+	return brace;
+}
+
+/* The text is over. */
+static bool
+read_end(struct statement *found, const struct token *end)
+{
+	enum section_kind kind = found->section;
+	int line = found->section_line;
+
+	if (kind == SECTION_MAIN)
+		return false;
+	*found = (struct statement){ .next = end->end,
+		                     .next_line = end->line,
+		                     .name = end->at,
+		                     .line = line,
+		                     .kind = STATEMENT_CLOSE,
+		                     .section = kind,
+		                     .section_line = line,
+		                     .leaves = true };
+	fault(found, line,
+	      "the section that begins here does not end: \"}\" is missing");
+	return true;
+}
+
+/* ---- one by one ----------------------------------------------------------------------- */
+
+/* WORD "NAME" {, but there is no such section. */
+static bool
+is_unknown_head(const struct token *word)
+{
+	struct token title = token_after(word), brace = token_after(&title);
+
+	return word->kind == TOKEN_WORD && is_value(&title) && brace.kind == '{' &&
+	       brace.line == word->line;
+}
+
+static struct token
+read_unknown_head(struct statement *found, struct token word)
+{
+	struct token title = token_after(&word);
+
+	found->kind = STATEMENT_HEAD;
+	found->section = SECTION_UNKNOWN;
+	found->section_line = word.line;
+	fault(found, word.line,
+	      "no such section: \"%.*s\"; there are listen and policy sections",
+	      shown(&word), word.at);
+	return token_after(&title);
+}
+
+static struct token
+read_any(struct statement *found, struct token first)
+{
+	struct token next = token_after(&first);
+	enum section_kind kind = section_of(&first);
+
+	if (first.kind == '}')
+		return read_close(found, first);
+	if (kind != SECTION_MAIN && !is_sign(&next))
+		return read_head(found, first, kind);
+	if (is_unknown_head(&first))
+		return read_unknown_head(found, first);
+	return read_statement(found, first);
+}
+
 bool
 config_next_statement(struct statement *found)
 {
 	struct token name = token_at(found->next, found->next_line), last;
 
+	if (found->leaves)
+		found->section = SECTION_MAIN;
+	found->leaves = false;
 	if (name.kind == TOKEN_END)
-		return false;
-	*found = (struct statement){ .name = name.at, .line = name.line };
-	last = read_statement(found, name);
+		return read_end(found, &name);
+	*found = (struct statement){ .name = name.at,
+		                     .line = name.line,
+		                     .section = found->section,
+		                     .section_line = found->section_line };
+	last = read_any(found, name);
 	found->next = last.end;
 	if (found->why[0]) /* go on in the next line */
 		found->next += strcspn(found->next, "\n");

@@ -55,6 +55,13 @@ option_clear(struct config *cfg, const struct option *opt)
 }
 
 void
+option_clear_all(struct config *cfg)
+{
+	for (const struct option *opt = config_options; opt->kind != OPTION_NONE; opt++)
+		option_clear(cfg, opt);
+}
+
+void
 option_copy(struct config *to, const struct option *opt, const struct config *from)
 {
 	const void *value = option_field(from, opt);

@@ -24,6 +24,7 @@ struct wish {
 	bool foreground;
 	const char *argument; /* of the task */
 	const char *file;
+	const char *about[3]; /* whom -C asks about: abouts[] */
 };
 
 /* What can be asked of the program: one row each, also of -h and of the options. */
@@ -82,6 +83,24 @@ static const struct task tasks[] = {
 	{ 'v', "version", NULL, FILE_NONE, version, "print the version" },
 	{ 'V', "versions", NULL, FILE_NONE, versions,
 	  "the same, with libraries and what was compiled in" },
+};
+
+/* What -C may be asked about: long options, numbered from ABOUT. */
+enum about {
+	ABOUT_CLIENT,
+	ABOUT_SERVER,
+	ABOUT_LISTENER,
+	ABOUTS,
+};
+
+static const char *const abouts[] = {
+	[ABOUT_CLIENT] = "client",
+	[ABOUT_SERVER] = "server",
+	[ABOUT_LISTENER] = "listener",
+};
+
+enum {
+	ABOUT = 512,
 };
 
 enum {
@@ -152,28 +171,73 @@ dump_all(const struct wish *wish)
 }
 
 static int
-show(const struct wish *wish)
+no_option(const char *name)
 {
-	struct config *cfg = load(wish->file, NULL);
-	const char *nearest = config_nearest(wish->argument);
+	const char *nearest = config_nearest(name);
 	char became[256];
-	bool known;
 
-	if (!cfg)
-		return EXIT_FAILURE;
-	known = config_show(cfg, wish->argument, stdout);
-	config_drop(cfg);
-	if (known)
-		return EXIT_SUCCESS;
-	if (config_old_option(wish->argument, strlen(wish->argument), became,
-	                      sizeof(became))) {
-		fprintf(stderr, "smtp-gated: %s: %s\n", wish->argument, became);
+	if (config_old_option(name, strlen(name), became, sizeof(became))) {
+		fprintf(stderr, "smtp-gated: %s: %s\n", name, became);
 		return EXIT_FAILURE;
 	}
-	fprintf(stderr, "smtp-gated: there is no option %s%s%s%s\n", wish->argument,
+	fprintf(stderr, "smtp-gated: there is no option %s%s%s%s\n", name,
 	        nearest ? "; did you mean " : "", nearest ? nearest : "",
 	        nearest ? "?" : "");
 	return EXIT_FAILURE;
+}
+
+static bool
+read_address(const char *what, const char *text, struct addr *addr)
+{
+	if (!text || addr_parse(addr, text, 0))
+		return true;
+	fprintf(stderr, "smtp-gated: --%s: %s is no IPv4 or IPv6 address\n", what,
+	        text);
+	return false;
+}
+
+/* With what applies to one session, and why. */
+static int
+show_for(struct config *cfg, const struct wish *wish)
+{
+	const char *listener = wish->about[ABOUT_LISTENER];
+	const char *client = wish->about[ABOUT_CLIENT];
+	const char *server = wish->about[ABOUT_SERVER];
+	struct addr from, to;
+
+	if (!read_address(abouts[ABOUT_CLIENT], client, &from) ||
+	    !read_address(abouts[ABOUT_SERVER], server, &to))
+		return EXIT_USAGE;
+	if (listener && !config_listener(cfg, listener)) {
+		fprintf(stderr,
+		        "smtp-gated: %s: there is no section listen \"%s\"; \"%s\" is "
+		        "the listener of the main part\n",
+		        wish->file, listener, CONFIG_DEFAULT_LISTENER);
+		return EXIT_FAILURE;
+	}
+	if (config_show_for(cfg, wish->argument, listener, client ? &from : NULL,
+	                    server ? &to : NULL, stdout))
+		return printed();
+	return no_option(wish->argument);
+}
+
+static int
+show(const struct wish *wish)
+{
+	struct config *cfg = load(wish->file, NULL);
+	int code;
+
+	if (!cfg)
+		return EXIT_FAILURE;
+	if (wish->about[ABOUT_CLIENT] || wish->about[ABOUT_SERVER] ||
+	    wish->about[ABOUT_LISTENER])
+		code = show_for(cfg, wish);
+	else if (config_show(cfg, wish->argument, stdout))
+		code = EXIT_SUCCESS;
+	else
+		code = no_option(wish->argument);
+	config_drop(cfg);
+	return code;
 }
 
 static int
@@ -271,7 +335,11 @@ help(const struct wish *wish)
 	puts("usage: smtp-gated [-f] FILE        serve; -f, --foreground: stay "
 	     "attached, "
 	     "log to stderr\n"
-	     "       smtp-gated TASK [FILE]\n");
+	     "       smtp-gated TASK [FILE]\n"
+	     "       smtp-gated -C NAME [--client ADDR] [--server ADDR] [--listener "
+	     "NAME] FILE\n"
+	     "                                   what applies to such a session, and "
+	     "why\n");
 	for (size_t i = 1; i < TASKS; i++) {
 		char word[32];
 
@@ -288,7 +356,7 @@ help(const struct wish *wish)
 	     "read "
 	     "as well.\n"
 	     "A template in which everything is commented out:\n"
-	     "       smtp-gated -t | sed -e 's/^[a-z]/;&/' >/etc/smtp-gated.conf");
+	     "       smtp-gated -t | sed -e 's/^[^#]/;&/' >/etc/smtp-gated.conf");
 	return printed();
 }
 
@@ -359,9 +427,13 @@ task_of(int letter)
 	return NULL;
 }
 
-/* The tasks as getopt_long(3) wants them. */
+enum {
+	LONGS = 1 + TASKS - 1 + ABOUTS + 1, /* --foreground, and the end */
+};
+
+/* The tasks, and the rest, as getopt_long(3) wants them. */
 static void
-options_of_tasks(char letters[static 3 * TASKS], struct option longs[static TASKS + 1])
+options_of_tasks(char letters[static 3 * TASKS], struct option longs[static LONGS])
 {
 	size_t used = 0, words = 0;
 
@@ -380,6 +452,9 @@ options_of_tasks(char letters[static 3 * TASKS], struct option longs[static TASK
 		if (takes)
 			letters[used++] = ':';
 	}
+	for (int i = 0; i < ABOUTS; i++)
+		longs[words++] = (struct option){ abouts[i], required_argument, NULL,
+			                          ABOUT + i };
 	letters[used] = '\0';
 	longs[words] = (struct option){ NULL, 0, NULL, 0 };
 }
@@ -389,7 +464,8 @@ static bool
 parse(struct wish *wish, int argc, char **argv)
 {
 	char letters[3 * TASKS];
-	struct option longs[TASKS + 1];
+	struct option longs[LONGS];
+	bool about = false;
 	int letter;
 
 	options_of_tasks(letters, longs);
@@ -402,11 +478,18 @@ parse(struct wish *wish, int argc, char **argv)
 			wish->foreground = true;
 			continue;
 		}
+		if (letter >= ABOUT) {
+			wish->about[letter - ABOUT] = optarg;
+			about = true;
+			continue;
+		}
 		if (wish->task != &tasks[0])
 			return misused("one task at a time"), false;
 		wish->task = task_of(letter);
 		wish->argument = optarg;
 	}
+	if (about && wish->task->run != show)
+		return misused("--client, --server and --listener are for -C"), false;
 	if (argc - optind > 1)
 		return misused("one configuration file at most"), false;
 	wish->file = argv[optind];

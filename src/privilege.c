@@ -266,6 +266,18 @@ keep(cap_t set, cap_value_t capability)
 	cap_set_flag(set, CAP_EFFECTIVE, 1, &capability, CAP_SET);
 }
 
+/* NULL: none is. */
+static const struct config *
+listener_in_mode(const struct config *cfg, enum route_mode mode)
+{
+	const struct config *listener;
+
+	for (size_t i = 0; (listener = config_listener_at(cfg, i)); i++)
+		if ((int)mode == listener->mode && config_serves(listener))
+			return listener;
+	return NULL;
+}
+
 /* Those that this configuration needs, as far as we have them. */
 static cap_t
 capabilities_needed(const struct config *cfg)
@@ -273,7 +285,7 @@ capabilities_needed(const struct config *cfg)
 	cap_t need = cap_init();
 
 	for (size_t i = 0; need && i < MODE_CAPABILITIES; i++)
-		if ((int)mode_capabilities[i].mode == cfg->mode)
+		if (listener_in_mode(cfg, mode_capabilities[i].mode))
 			keep(need, mode_capabilities[i].capability);
 	if (need && cfg->nft_alive)
 		keep(need, CAP_NET_ADMIN);
@@ -285,16 +297,16 @@ can_be(const struct config *cfg, struct words why)
 {
 	for (size_t i = 0; i < MODE_CAPABILITIES; i++) {
 		const struct mode_capability *row = &mode_capabilities[i];
+		const struct config *listener = listener_in_mode(cfg, row->mode);
 
-		if ((int)row->mode == cfg->mode && row->without &&
-		    !is_permitted(row->capability))
+		if (listener && row->without && !is_permitted(row->capability))
 			return fail(why,
 			            "mode = %s calls servers with the addresses of "
 			            "clients, which needs %s: add it to "
 			            "AmbientCapabilities= (and "
 			            "CapabilityBoundingSet=) of the unit, or start as "
 			            "root",
-			            config_word(cfg, "mode"), row->without);
+			            config_word(listener, "mode"), row->without);
 	}
 	return true;
 }

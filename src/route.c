@@ -147,17 +147,30 @@ route_describe(const struct route *route, struct route_words *words)
 	route->way->describe(route, words);
 }
 
-bool
-route_check(const struct config *cfg, struct route_words *why)
+static void
+check_one(const struct config *cfg, struct route_words *why)
 {
-	why->text[0] = '\0';
 	if (config_is_fixed(cfg) && !cfg->fixed_server[0])
 		snprintf(why->text, sizeof(why->text),
 		         "mode = %s needs fixed_server = \"address or name\"",
 		         config_word(cfg, "mode"));
 	else if (config_is_fixed(cfg) && route_loop_is_entrance(&cfg->fixed))
 		snprintf(why->text, sizeof(why->text),
-		         "fixed_server and fixed_server_port are this gateway itself: "
-		         "every session would come back here");
+		         "%s%s%sfixed_server and fixed_server_port are this gateway "
+		         "itself: every session would come back here",
+		         cfg->listen_section ? "listen \"" : "",
+		         cfg->listen_section ? cfg->listener : "",
+		         cfg->listen_section ? "\": " : "");
+}
+
+bool
+route_check(const struct config *cfg, struct route_words *why)
+{
+	const struct config *listener;
+
+	why->text[0] = '\0';
+	for (size_t i = 0; (listener = config_listener_at(cfg, i)); i++)
+		if (why->text[0] == '\0' && config_serves(listener))
+			check_one(listener, why);
 	return why->text[0] == '\0';
 }

@@ -116,12 +116,12 @@ note(const char *words, void *arg)
 }
 
 static void
-note_restart(const char *option, void *arg)
+note_restart(const char *listener, const char *option, void *arg)
 {
 	(void)arg;
 	log_event(NULL, LOG_CONFIG_EVENT,
 	          log_text("text", "changed, but takes effect at a restart only"),
-	          log_text("option", option));
+	          log_text("listener", listener), log_text("option", option));
 }
 
 static struct spool_limits
@@ -280,7 +280,7 @@ log_start(const struct config *cfg)
 	          log_text("mode", config_word(cfg, "mode")),
 	          log_text("scanner", config_word(cfg, "antivirus_type")),
 	          log_number("port", cfg->port), log_number("user", geteuid()));
-	if (check_stages(cfg) == 0)
+	if (!config_any(cfg, check_looks))
 		note("nothing is scanned: antivirus_type = off", NULL);
 }
 

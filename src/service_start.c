@@ -34,17 +34,23 @@ service_fail(const char *format, ...)
 	return false;
 }
 
+static void
+name_host(struct config *cfg, void *name)
+{
+	if (strcmp(cfg->proxy_name, "*") != 0)
+		return;
+	free(cfg->proxy_name);
+	cfg->proxy_name = xstrdup(name);
+}
+
 void
 service_name_host(struct config *cfg)
 {
 	char name[HOST_NAME_MAX + 1] = "";
 
-	if (strcmp(cfg->proxy_name, "*") != 0)
-		return;
 	if (gethostname(name, sizeof(name)) != 0 || !name[0])
 		strcpy(name, "localhost");
-	free(cfg->proxy_name);
-	cfg->proxy_name = xstrdup(name);
+	config_each(cfg, name_host, name);
 }
 
 static bool
@@ -175,7 +181,7 @@ make_directories(const struct config *cfg)
 	spool = xasprintf("%s%s", cfg->chroot_path, cfg->spool_path);
 	if (cfg->statefile[0]) /* if not: it will be said when it is to be written */
 		(void)!parent_is_there(cfg, state, why, sizeof(why));
-	if (check_stages(cfg) != 0)
+	if (config_any(cfg, check_looks))
 		good = privilege_make_directory(cfg, spool, why, sizeof(why));
 	free(state);
 	free(spool);
@@ -203,7 +209,7 @@ check_directories(const struct service *service)
 	const struct config *cfg = service->cfg;
 	char why[512];
 
-	if (check_stages(cfg) != 0 && !spool_try(cfg->spool_path))
+	if (config_any(cfg, check_looks) && !spool_try(cfg->spool_path))
 		return service_fail(
 			"spool_path = \"%s\": cannot make a file there: %s%s",
 			cfg->spool_path, strerror(errno),

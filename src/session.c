@@ -2,6 +2,7 @@
 
 #include "stats.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -119,13 +120,13 @@ make_id(uint64_t number, char id[static 12])
 }
 
 static struct session *
-session_new(struct sessions *all, int fd, const struct addr *client)
+session_new(struct sessions *all, struct config *cfg, int fd, const struct addr *client)
 {
 	struct session *s = xcalloc(1, sizeof(*s));
 
 	s->all = all;
 	s->world = &all->world;
-	s->cfg = config_hold(all->world.cfg);
+	s->cfg = config_hold(cfg);
 	s->peer = s->client_addr = *client;
 	make_id(all->next_id++, s->log.session);
 	pipeline_init(&s->owed);
@@ -139,6 +140,12 @@ session_new(struct sessions *all, int fd, const struct addr *client)
 	s->state = session_awaits_header(s) ? SESSION_PROXY : SESSION_ROUTING;
 	session_begin_time(s);
 	return s;
+}
+
+const char *
+session_listener(const struct config *cfg)
+{
+	return cfg->listen_section ? cfg->listener : NULL;
 }
 
 void
@@ -159,9 +166,9 @@ session_connect(struct session *s)
 
 /* Too many: one line, and the door.  Said at most every ten seconds, with a count. */
 static void
-turn_away(struct sessions *all, int fd, const struct addr *client)
+turn_away(struct sessions *all, const struct config *cfg, int fd,
+          const struct addr *client)
 {
-	struct config *cfg = all->world.cfg;
 	char *line = xasprintf("421 %s %s\r\n", cfg->proxy_name, cfg->msg_max_reached);
 	int64_t now = session_now();
 
@@ -173,21 +180,25 @@ turn_away(struct sessions *all, int fd, const struct addr *client)
 	if (all->turned_away_said != 0 && now - all->turned_away_said < 10000)
 		return;
 	log_event(NULL, LOG_REFUSE_EVENT, log_text("why", "max_connections"),
-	          log_addr("client", client), log_number("count", all->turned_away));
+	          log_addr("client", client),
+	          log_text("listener", session_listener(cfg)),
+	          log_number("count", all->turned_away));
 	all->turned_away_said = now;
 	all->turned_away = 0;
 }
 
 void
-session_begin(struct sessions *all, int fd, const struct addr *client)
+session_begin(struct sessions *all, struct config *listener, int fd,
+              const struct addr *client)
 {
 	struct session *s;
 
+	assert(listener);
 	if (all->count >= all->world.cfg->max_connections) {
-		turn_away(all, fd, client);
+		turn_away(all, listener, fd, client);
 		return;
 	}
-	s = session_new(all, fd, client);
+	s = session_new(all, listener, fd, client);
 	if (s->state == SESSION_ROUTING)
 		session_route(s);
 	session_turn(s);
@@ -274,6 +285,8 @@ describe(const struct session *s, struct session_info *info)
 	*info = (struct session_info){
 		.id = s->log.session,
 		.state = session_state_word(s->state),
+		.listener = s->cfg->listener,
+		.policy = s->cfg->policy,
 		.client = s->client_addr,
 		.server = s->server_addr,
 		.client_received = conn_received(s->client),

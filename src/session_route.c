@@ -37,6 +37,8 @@ session_refuse(struct session *s, enum session_end why, const char *text)
 	log_event(&s->log, LOG_REFUSE_EVENT, log_text("why", session_end_word(why)),
 	          log_addr("client", &s->client_addr),
 	          log_addr("server", &s->server_addr),
+	          log_text("listener", session_listener(s->cfg)),
+	          log_text("policy", s->cfg->policy),
 	          log_text("text", text && text[0] ? text : NULL), session_via(s, via));
 	session_end(s, why);
 }
@@ -51,6 +53,16 @@ is_crowded(const struct session *s)
 	return !config_is_fixed(s->cfg) && route_loop_waiting(&s->server_addr) >= most;
 }
 
+/* Both ends are known: from now on the session has the options of its policy. */
+static void
+apply_policy(struct session *s)
+{
+	struct config *born = s->cfg;
+
+	s->cfg = config_hold(config_policy(born, &s->client_addr, &s->server_addr));
+	config_drop(born);
+}
+
 static void
 session_routed(struct session *s, const struct route_answer *answer)
 {
@@ -59,6 +71,8 @@ session_routed(struct session *s, const struct route_answer *answer)
 
 	s->server_addr = answer->server;
 	s->hops = answer->hops;
+	if (refusal == END_NONE)
+		apply_policy(s);
 	if (refusal == END_NONE && is_crowded(s))
 		refusal = END_TOO_MANY_WAITING;
 	snprintf(s->ident, sizeof(s->ident), "%s", answer->ident);
@@ -69,7 +83,9 @@ session_routed(struct session *s, const struct route_answer *answer)
 	log_event(&s->log, LOG_CONNECT_EVENT, log_addr("client", &s->client_addr),
 	          log_addr("server", &s->server_addr),
 	          log_text("ident", s->ident[0] ? s->ident : NULL), session_via(s, via),
-	          log_text("header", s->header));
+	          log_text("header", s->header),
+	          log_text("listener", session_listener(s->cfg)),
+	          log_text("policy", s->cfg->policy));
 	session_connect(s);
 }
 

@@ -127,22 +127,26 @@ print_slot(const struct session_info *info, void *arg)
 
 	fprintf(table->out,
 	        "%4u %7d %-10s %-5s %6" PRId64 " %-15s %-15s %4u %10" PRIu64
-	        " %10" PRIu64 " %8.1f %-5s %s\n",
+	        " %10" PRIu64 " %8.1f %-5s %-8s %-10s %s\n",
 	        table->slot++, table->pid, info->state, auth_flag(info),
 	        info->age_ms / 1000, addr_text(&info->client, client),
 	        addr_text(&info->server, server), info->mail, info->client_received,
-	        info->server_received, kilobits(info), "-", info->id);
+	        info->server_received, kilobits(info), "-", info->id, info->listener,
+	        info->policy ?: "-");
 }
 
-/* The columns of 1.4, then one of our own: the session's id in the log. */
+/* The columns of 1.4, then those of our own: the session's id in the log, and whose options
+ * it has. */
 static void
 print_slots(const struct status_source *source, FILE *out)
 {
 	struct table table = { .out = out, .pid = (int)getpid() };
 
-	fprintf(out, "%4s %7s %-10s %-5s %6s %-15s %-15s %4s %10s %10s %8s %-5s %s\n",
+	fprintf(out,
+	        "%4s %7s %-10s %-5s %6s %-15s %-15s %4s %10s %10s %8s %-5s %-8s %-10s "
+	        "%s\n",
 	        "slot", "pid", "state", "flags", "time", "source", "target", "trns",
-	        "cli_rx", "srv_rx", "kbps", "ident", "session");
+	        "cli_rx", "srv_rx", "kbps", "ident", "session", "listener", "policy");
 	sessions_each(source->sessions, print_slot, &table);
 }
 

@@ -18,18 +18,27 @@ def plain(text):
     return text.replace(r"\(dq", '"').replace(r"\(aq", "'").replace(r"\&", "")
 
 
+def marked(row, comment):
+    """With what its comment says about where it may stand, and reloads."""
+    mark = re.search(r" (\[[a-z, ]+\])$", comment)
+    return row + (" " + mark[1] if mark else "")
+
+
 def printed(flag):
-    """Sections and options, "name = value [restart]", as the program prints them."""
+    """Sections and options, "name = value [marks]", as the program prints them."""
     text = subprocess.run([program, flag], check=True, timeout=60, encoding="utf-8",
                           stdout=subprocess.PIPE).stdout
     rows, comment = [], ""
     for line in text.splitlines():
         if line.startswith("## "):
             rows.append(line)
+        elif re.match(r"# [a-z_]+ = ", line):   # may not stand in the main part
+            rows.append(marked(line[2:], comment))
+            comment = ""
         elif line.startswith("# "):
-            comment += line
+            comment += line[1:]
         elif re.match(r"[a-z_]+ = ", line):
-            rows.append(line + (" [restart]" if comment.endswith("[restart]") else ""))
+            rows.append(marked(line, comment))
             comment = ""
         elif line:
             sys.exit(f"{program} {flag}: not one option to a line: {line}")
@@ -45,12 +54,13 @@ def described():
     for line in options.splitlines():
         section = re.match(r"\.Ss (.*)", line)
         option = re.match(r"\.It Ic ([a-z_]+ = .*)", line)
+        marks = re.match(r"\.Bq (.*)", line)
         if section:
             rows.append("## " + section[1])
         elif option:
             rows.append(plain(option[1]))
-        elif line == ".Bq restart":
-            rows[-1] += " [restart]"
+        elif marks:
+            rows[-1] += " [" + marks[1].replace(" ,", ",") + "]"
     return rows
 
 

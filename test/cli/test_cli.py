@@ -240,6 +240,44 @@ class Questions(Case):
         old = self.file("port 2526\npid_hash_size 1\n")
         self.check(self.run_program("-C", "port", old), 0, r"\Aport = 2526\n\Z")
 
+    def test_one_option_of_a_session(self):
+        file = self.file("bind_address = {}\nscan_max_size = 2M\n"
+                         'listen "in" {\n address = ::1\n port = 26\n}\n'
+                         'policy "lan" {\n clients = {10.0.0.0/8}\n servers = ::1\n'
+                         " scan_max_size = 3M\n}\n")
+        size = ("-C", "scan_max_size", file)
+        self.check(self.run_program(*size), 0, r"\Ascan_max_size = 2097152\n\Z")
+        self.check(self.run_program(*size, "--client", "10.9.8.7", "--server", "::1"), 0,
+                   r'\Ascan_max_size = 3145728\n# listener "default", policy "lan"; client '
+                   r"10.9.8.7 is in 10.0.0.0/8; server ::1 is in ::1\n"
+                   r'# scan_max_size: policy "lan" says so\n\Z')
+        self.check(self.run_program(*size, "--client", "10.9.8.7", "--listener", "in"), 0,
+                   r'\Ascan_max_size = 2097152\n# listener "in", no policy\n'
+                   r'# policy "lan" may apply instead: it asks for a server\n'
+                   r"# scan_max_size: the main part says so, line 2\n\Z")
+        self.check(self.run_program("--listener=in", "-C", "port", file), 0,
+                   r'\Aport = 26\n(# .*\n)+# port: listen "in" says so\n\Z')
+        self.check(self.run_program(*size, "--listener", "out"), 1, None,
+                   r'no section listen "out"')
+        self.check(self.run_program(*size, "--client", "here"), 2, None,
+                   r"--client: here is no IPv4 or IPv6 address\n")
+        self.check(self.run_program("-C", "prt", file, "--client", "::1"), 1, None,
+                   r"no option prt; did you mean port\?")
+        self.check(self.run_program("-t", file, "--client", "::1"), 2, None, r"are for -C\n")
+
+    def test_sections_survive_a_dump(self):
+        file = self.file('listen "in" {\n port = 26\n}\n'
+                         'policy "lan" {\n clients = {10.0.0.0/8}\n msg_hello = "}"\n}\n')
+        for option in ("-t", "-T"):
+            result = self.run_program(option, file)
+            self.check(result, 0, r'(?m)^listen "in" \{\n\tport = 26\n\}\n\npolicy "lan" \{\n'
+                       r'\tclients = \{"10.0.0.0/8"\}\n\tmsg_hello = "}"\n\}\n\Z')
+            self.assertEqual(self.run_program(option, self.file(result.stdout, "again")).stdout,
+                             result.stdout)
+        template = re.sub(r"(?m)^([^#\n])", r";\1", result.stdout)
+        self.assertEqual(self.run_program("-T", self.file(template, "template")).stdout,
+                         self.run_program("-T").stdout)
+
     def test_bad_files(self):
         rows = (
             ("port = 25\n\nprot = 26\n", r"conf:3: .*prot.*did you mean .*port"),

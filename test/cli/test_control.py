@@ -149,8 +149,8 @@ class Status(Control):
             line = self.child.stdout.readline().decode()
         session = re.search(r" s=(\w+)", line)[1]
         row = self.run_program("-s", self.conf).stdout.splitlines()[-1].split()
-        self.assertEqual(len(row), 13)
-        self.assertEqual((row[1], row[-1]), (str(self.pid), session))
+        self.assertEqual(len(row), 15)
+        self.assertEqual((row[1], *row[-3:]), (str(self.pid), session, "default", "-"))
         client.close()
 
     def test_permissions(self):
@@ -217,7 +217,7 @@ class Status(Control):
             written += which != before
             before = which
             if not (text.startswith("Start time: ") and
-                    re.search(r"\n +0 +\d+ relaying [^\n]* \w{8}\n\Z", text[-200:])):
+                    re.search(r"\n +0 +\d+ relaying [^\n]* \w{8} default +-\n\Z", text[-200:])):
                 self.fail(f"after {written} it was: {text!r}")
         self.assertGreaterEqual((reads, written), (10000, 1000))
         client.close()

@@ -45,10 +45,10 @@ class Sink(socketserver.ThreadingTCPServer):
     block_on_close = False
     request_queue_size = 512
 
-    def __init__(self):
+    def __init__(self, address="127.0.0.1"):
         self.complete, self.broken = [], []
         self.silent = threading.Event()         # gives no last word on a mail while set
-        super().__init__(("127.0.0.1", 0), SinkTalk)
+        super().__init__((address, 0), SinkTalk)
         self.port = self.server_address[1]
         threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
 
@@ -142,6 +142,7 @@ class Gated:
         self.program = PROGRAM
         self.wrapper = []                       # what starts the program, if not we
         self.extra_environment = {}
+        self.sections = ""                      # what stands behind the options
         self.configure(**options)
 
     @staticmethod
@@ -150,10 +151,12 @@ class Gated:
 
     def configure(self, **options):
         """Replaces the file, as editors do: at no time is there half of one."""
+        self.sections = options.pop("sections", self.sections)
         self.options.update(options)
         beside = self.file.with_name("conf.new")
         beside.write_text("".join(f"{name} = {value}\n" for name, value
-                                  in self.options.items() if value is not None))
+                                  in self.options.items() if value is not None)
+                          + self.sections)
         beside.replace(self.file)
 
     def environment(self):
@@ -318,8 +321,8 @@ class Gated:
 class Client(lab.Client):
     """A lab.Client that is closed with its test."""
 
-    def __init__(self, gated, address=None):
-        super().__init__(address or ("127.0.0.1", gated.port), PATIENCE)
+    def __init__(self, gated, address=None, source=None):
+        super().__init__(address or ("127.0.0.1", gated.port), PATIENCE, source)
 
     def is_closed(self):
         try:

@@ -52,6 +52,35 @@ class Handed(Case):
         self.assertFalse(self.gated.is_listening(), "on bind_address, too")
         self.gated.stop()
 
+    def test_each_goes_to_the_listener_of_its_name(self):
+        """The others go to the main part's; a listener without any opens its own."""
+        port = lab.free_port()
+        self.gated.configure(sections=(
+            'listen "in" {\n address = {}\n msg_virus_found = "In:"\n}\n'
+            f'listen "own" {{\n port = {port}\n msg_virus_found = "Own:"\n}}\n'
+            'listen "idle" {\n address = {}\n}\n'))
+        one, two = self.listen(), self.listen()
+        self.gated.start(**self.hand(one, two, names="smtp.socket:in"))
+        self.gated.wait_for_log("no listen section has its name.* name=smtp.socket .*"
+                                "listener=default")
+        self.gated.wait_for_log("handed over.* name=in .*listener=in")
+        self.gated.wait_for_log("nothing listens here.* listener=idle")
+        for address, word in ((one.getsockname(), "Virus found:"),
+                              (two.getsockname(), "In:"), (("127.0.0.1", port), "Own:")):
+            with Client(self.gated, address) as client:
+                client.hello()
+                self.assertIn(word, client.submit(lab.mail(lab.EICAR))[-1])
+        self.assertFalse(self.gated.is_listening(), "on bind_address, too")
+        self.gated.stop()
+
+    def test_for_nobody(self):
+        self.gated.configure(bind_address="{}",
+                             sections='listen "in" {\n address = {}\n}\n')
+        words = self.gated.refused(**self.hand(self.listen(), names="out"))
+        self.assertIn('the socket "out" was handed over, but there is no section listen', words)
+        self.gated.extra_environment, self.gated.wrapper = {}, []
+        self.assertIn("there is nothing to listen on", self.gated.refused())
+
     def test_clients_wait_meanwhile(self):
         """Nothing is lost of what comes between a stop and the next start."""
         handed = self.listen()

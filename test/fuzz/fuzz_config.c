@@ -9,7 +9,8 @@
  * Any file is read, or refused with words that name it.  What is read survives being
  * written and read again.  What is not of 1.4 is tried as that too: the text made of it
  * must hold nothing but names and values that libconfuse is allowed to see.  What can be
- * imported gives the same when it is imported or read as it is.
+ * imported gives the same when it is imported or read as it is.  A reload to it, from what
+ * has no sections, keeps the listeners.
  */
 
 #define MUST(condition) \
@@ -37,14 +38,40 @@ load(const void *data, size_t size, char *why, size_t why_size)
 }
 
 static void
+must_be_same_options(const struct config *a, const struct config *b)
+{
+	for (const struct option *opt = config_options; opt->kind != OPTION_NONE; opt++)
+		MUST(option_equal(opt, a, b));
+}
+
+/* Those of all listeners and policies. */
+static void
+must_be_same_snapshots(const struct config *a, const struct config *b)
+{
+	const struct sections *as = a->sections, *bs = b->sections;
+
+	MUST(as->snapshot_count == bs->snapshot_count);
+	for (size_t i = 0; i < as->snapshot_count; i++) {
+		const struct config *x = as->snapshots[i], *y = bs->snapshots[i];
+
+		MUST(!x == !y);
+		if (!x)
+			continue;
+		must_be_same_options(x, y);
+		MUST(strcmp(x->listener, y->listener) == 0);
+		MUST(strcmp(x->policy ?: "", y->policy ?: "") == 0);
+	}
+}
+
+static void
 must_give_the_same(const char *text, size_t size, const struct config *cfg)
 {
 	char why[512];
 	struct config *again = load(text, size, why, sizeof(why));
 
 	MUST(again && !again->legacy);
-	for (const struct option *opt = config_options; opt->kind != OPTION_NONE; opt++)
-		MUST(option_equal(opt, cfg, again));
+	must_be_same_options(cfg, again);
+	must_be_same_snapshots(cfg, again);
 	config_drop(again);
 }
 
@@ -114,10 +141,33 @@ rewrite(const char *text)
 	config_tidy(native, refused, NULL);
 	walk.next = native;
 	while (config_next_statement(&walk)) {
-		MUST(walk.line > last && !walk.why[0]);
+		MUST(walk.kind == STATEMENT_OPTION && walk.line > last && !walk.why[0]);
 		last = walk.line;
 	}
 	free(native);
+}
+
+static void
+changed(const char *listener, const char *option, void *arg)
+{
+	MUST(!arg && option[0] && (!listener || listener[0]));
+}
+
+static void
+reload(const void *data, size_t size)
+{
+	char why[512];
+	struct config *running = config_load(NULL, why, sizeof(why), NULL, NULL);
+	struct config *fresh = load(data, size, why, sizeof(why));
+
+	MUST(running);
+	if (fresh) {
+		config_keep(fresh, running, changed, NULL);
+		MUST(!config_listener_at(fresh, 1) && fresh->port == running->port);
+		config_keep(running, fresh, changed, NULL);
+	}
+	config_drop(running);
+	config_drop(fresh);
 }
 
 int
@@ -129,6 +179,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (cfg)
 		write_and_read_again(cfg);
 	import_and_read(data, size, cfg);
+	reload(data, size);
 	config_drop(cfg);
 	memcpy(text, data, size);
 	text[size] = '\0';

@@ -94,7 +94,20 @@ config_row_outcome(const char *text)
 	return outcome;
 }
 
-static void
+__attribute__((unused)) static struct config *
+config_row_load(const char *text)
+{
+	char *file = config_row_write(text, strlen(text)), why[2048];
+	struct config *cfg = config_load(file, why, sizeof(why), NULL, NULL);
+
+	if (!cfg)
+		fail_msg("%s", why);
+	unlink(file);
+	free(file);
+	return cfg;
+}
+
+__attribute__((unused)) static void
 config_rows_check(const struct config_row *rows, size_t count,
                   char *(*outcome_of)(const char *text))
 {

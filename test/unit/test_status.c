@@ -413,7 +413,7 @@ client_comes(struct net *net, struct line *line)
 	client = addr_local(line->client);
 	fd = accept4(net->door, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	assert_true(fd >= 0);
-	session_begin(net->sessions, fd, &client);
+	session_begin(net->sessions, net->cfg, fd, &client);
 	line->server = -1;
 }
 
@@ -450,9 +450,28 @@ table(const struct net *net)
 	return content();
 }
 
+enum {
+	SLOT,
+	PID,
+	STATE,
+	FLAGS,
+	TIME,
+	SOURCE,
+	TARGET,
+	TRNS,
+	CLI_RX,
+	SRV_RX,
+	KBPS,
+	IDENT,
+	SESSION,
+	LISTENER,
+	POLICY,
+	WORDS,
+};
+
 /* The words of one row; as many as there are columns. */
 static void
-row(const struct net *net, unsigned number, char words[13][64])
+row(const struct net *net, unsigned number, char words[WORDS][64])
 {
 	char *at = table(net), *end;
 	int used = 0;
@@ -468,29 +487,13 @@ row(const struct net *net, unsigned number, char words[13][64])
 	assert_int_equal(
 		sscanf(at,
 	               "%63s %63s %63s %63s %63s %63s %63s %63s %63s %63s %63s "
-	               "%63s %63s%n",
+	               "%63s %63s %63s %63s%n",
 	               words[0], words[1], words[2], words[3], words[4], words[5],
 	               words[6], words[7], words[8], words[9], words[10], words[11],
-	               words[12], &used),
-		13);
+	               words[12], words[13], words[14], &used),
+		WORDS);
 	assert_int_equal(at[used], '\0');
 }
-
-enum {
-	SLOT,
-	PID,
-	STATE,
-	FLAGS,
-	TIME,
-	SOURCE,
-	TARGET,
-	TRNS,
-	CLI_RX,
-	SRV_RX,
-	KBPS,
-	IDENT,
-	SESSION,
-};
 
 static void
 assert_head_only(const struct net *net)
@@ -504,7 +507,7 @@ assert_head_only(const struct net *net)
 static void
 a_row_tells_how_a_session_stands(void **unused)
 {
-	char words[13][64], pid[16];
+	char words[WORDS][64], pid[16];
 	struct line line;
 	struct net net;
 
@@ -527,6 +530,8 @@ a_row_tells_how_a_session_stands(void **unused)
 	assert_string_equal(words[KBPS], "0.0");
 	assert_string_equal(words[IDENT], "-");
 	assert_int_equal(strlen(words[SESSION]), 8);
+	assert_string_equal(words[LISTENER], "default");
+	assert_string_equal(words[POLICY], "-");
 
 	server_answers(&net, &line);
 	passes(&net, line.server, line.client, "220 x ESMTP\r\n");
@@ -602,7 +607,7 @@ empty_sessions_are_counted(void **unused)
 static void
 rows_are_in_the_order_of_coming(void **unused)
 {
-	char words[13][64], ids[3][64];
+	char words[WORDS][64], ids[3][64];
 	struct line lines[3];
 	struct net net;
 
@@ -637,7 +642,7 @@ new_sessions_are_born_with_the_new_configuration(void **unused)
 {
 	struct line line;
 	struct net net;
-	struct config *fresh;
+	struct config *fresh, *old;
 	char reply[256] = "";
 
 	(void)unused;
@@ -650,6 +655,8 @@ new_sessions_are_born_with_the_new_configuration(void **unused)
 	sessions_reconfigure(net.sessions, fresh); /* the same again does no harm */
 	assert_int_equal(fresh->references, 2);
 	assert_int_equal(net.cfg->references, 2); /* ours, and the session's */
+	old = net.cfg;
+	net.cfg = fresh;
 	passes(&net, line.server, line.client, "220 x ESMTP\r\n");
 	close(line.client);
 	client_comes(&net, &line); /* the other one is still there */
@@ -659,7 +666,10 @@ new_sessions_are_born_with_the_new_configuration(void **unused)
 	close(line.server);
 	LOOP_UNTIL(net.base, sessions_count(net.sessions) == 0);
 	loop_turn(net.base, 2);
-	assert_int_equal(net.cfg->references, 1);
+	assert_int_equal(old->references, 1);
+	config_drop(old);
+	assert_int_equal(fresh->references, 2);
+	config_hold(fresh);
 	net_end(&net);
 	assert_int_equal(fresh->references, 1);
 	config_drop(fresh);
