@@ -94,7 +94,8 @@ print_end(const struct printing *p)
 	fputs("\t}\n\n", p->out);
 }
 
-/* Whatever still has one of our ports as its destination was not handed to us. */
+/* Whatever still has one of our ports as its destination was not handed to us, but for what
+ * TPROXY has marked. */
 static void
 print_refusals(const struct printing *p)
 {
@@ -106,22 +107,80 @@ print_refusals(const struct printing *p)
 		return;
 	for (size_t i = 0; i < sizeof(rest) / sizeof(rest[0]); i++) {
 		print_chain(p, rest[i].name, "filter", rest[i].hook, "filter");
-		print_rule(p, "", "reject with tcp reset");
+		print_rule(p, route_takes_foreign(p->cfg) ? "meta mark != 1 " : "",
+		           "reject with tcp reset");
 		print_end(p);
 	}
 }
 
+/* By REDIRECT what comes from these sources. */
 static void
 print_redirect(const struct printing *p, const char *source4, const char *source6)
 {
 	char action[64];
 
 	snprintf(action, sizeof(action), "redirect to :%" PRId64, p->cfg->port);
-	print_chain(p, "to_gateway", "nat", "prerouting", "dstnat");
+	print_chain(p, "redirected", "nat", "prerouting", "dstnat");
 	print_handing(p, source4, action);
 	if (source6)
 		print_handing(p, source6, action);
 	print_end(p);
+}
+
+/* By TPROXY all that none of the rules in BUT accepts before. */
+static void
+print_tproxy(const struct printing *p, const char *but)
+{
+	char action[64];
+
+	snprintf(action, sizeof(action),
+	         "tproxy to :%" PRId64 " meta mark set 1 accept", p->cfg->port);
+	print_chain(p, "handed", "filter", "prerouting", "mangle");
+	fprintf(p->out,
+	        "\t\t# Of connections that it has already, also with clients' "
+	        "addresses.\n"
+	        "\t\tmeta l4proto tcp socket transparent 1 meta mark set 1 accept\n"
+	        "\t\tfib daddr type local accept\n%s",
+	        but);
+	print_handing(p, "", action);
+	print_end(p);
+}
+
+static void
+print_routing(const struct printing *p)
+{
+	fputs("# What is marked must be taken for this machine's own; once, when the "
+	      "network starts:\n"
+	      "#\tip    rule add fwmark 1 lookup 100\n"
+	      "#\tip -6 rule add fwmark 1 lookup 100\n"
+	      "#\tip    route add local default dev lo table 100\n"
+	      "#\tip -6 route add local default dev lo table 100\n",
+	      p->out);
+}
+
+/* What route_local.c takes for private. */
+#define PRIVATE4 "{ 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, 169.254.0.0/16 }"
+#define PRIVATE6 "{ fc00::/7, fe80::/10 }"
+
+static void
+print_way(const struct printing *p)
+{
+	switch ((enum route_mode)p->cfg->mode) {
+	case ROUTE_BY_FIXED:
+	case ROUTE_BY_FIXED_XCLIENT:
+	case ROUTE_BY_NETFILTER:
+		print_redirect(p, "", NULL);
+		break;
+	case ROUTE_BY_TPROXY:
+	case ROUTE_BY_GETSOCKNAME:
+		print_tproxy(p, "");
+		break;
+	case ROUTE_BY_TPROXY_NETFILTER:
+		print_tproxy(p, "\t\tip saddr " PRIVATE4 " accept\n"
+		                "\t\tip6 saddr " PRIVATE6 " accept\n");
+		print_redirect(p, "ip saddr " PRIVATE4 " ", "ip6 saddr " PRIVATE6 " ");
+		break;
+	}
 }
 
 bool
@@ -130,13 +189,6 @@ wire_print(const struct config *cfg, enum wire_fail fail, FILE *out, char *why,
 {
 	const struct printing p = { .cfg = cfg, .fail = fail, .out = out };
 
-	if (route_takes_foreign(cfg)) {
-		snprintf(why, why_size,
-		         "mode %s needs rules with tproxy, which this does not print: "
-		         "see REDIRECTING CONNECTIONS in smtp-gated(8)",
-		         config_word(cfg, "mode"));
-		return false;
-	}
 	if (fail == WIRE_OPEN && !cfg->nft_alive) {
 		snprintf(why, why_size,
 		         "rules that let mail pass when the daemon does not serve need "
@@ -149,13 +201,15 @@ wire_print(const struct config *cfg, enum wire_fail fail, FILE *out, char *why,
 	        "%s.\n"
 	        "# Printed by smtp-gated " PROGRAM_VERSION
 	        " --nft; load it with nft -f, "
-	        "once more to replace it.\n\n"
-	        "table inet %s\ndelete table inet %s\n\ntable inet %s {\n",
+	        "once more to replace it.\n",
 	        config_word(cfg, "mode"),
-	        fail == WIRE_OPEN ? "passes unscanned" : "is refused", cfg->nft_table,
-	        cfg->nft_table, cfg->nft_table);
+	        fail == WIRE_OPEN ? "passes unscanned" : "is refused");
+	if (route_takes_foreign(cfg))
+		print_routing(&p);
+	fprintf(out, "\ntable inet %s\ndelete table inet %s\n\ntable inet %s {\n",
+	        cfg->nft_table, cfg->nft_table, cfg->nft_table);
 	print_set(&p);
-	print_redirect(&p, "", NULL);
+	print_way(&p);
 	print_refusals(&p);
 	fputs("}\n", out);
 	return true;

@@ -51,6 +51,10 @@ def set_up():
                              (SERVER, "10.97.2.1", "fd97:2::1")):
         for router in (four, six):
             run(*within(space), "ip", "route", "add", "default", "via", router)
+    for family in ("-4", "-6"):         # for tproxy
+        run(*within(ROUTER), "ip", family, "rule", "add", "fwmark", "1", "lookup", "100")
+        run(*within(ROUTER), "ip", family, "route", "add", "local", "default", "dev", "lo",
+            "table", "100")
     for name in ("ipv4/ip_forward", "ipv6/conf/all/forwarding"):
         run(*within(ROUTER), "sh", "-c", f"echo 1 >/proc/sys/net/{name}")
 
@@ -85,9 +89,11 @@ def sink_words():
         return file.read()
 
 
-def what_happens(addresses):
-    """To one new connection.  None: nobody answers in a second."""
+def what_happens(addresses, gateway=None):
+    """To one new connection.  None: nobody answers in a second.  What comes from the
+    client's own address has passed by, unless GATEWAY has it in its log."""
     client, router, server = addresses
+    known = len(gateway.logged("^connect ")) if gateway else 0
     seen = len(sink_words())
     try:
         with inside(CLIENT):
@@ -103,16 +109,23 @@ def what_happens(addresses):
             return None
     lab.wait_until(lambda: re.search("connection from", sink_words()[seen:]), 5)
     words = sink_words()[seen:]
+    if gateway and len(gateway.logged("^connect ")) > known:
+        return THROUGH
     if f"connection from {router}" in words:
         return THROUGH
     return PASSED_BY if f"connection from {client}" in words else words
 
 
 class Wire(unittest.TestCase):
+    mode = "netfilter"
+
+    def what_happens(self, addresses):
+        return what_happens(addresses)
+
     def serve(self, fail, load=True, **options):
         """A gateway, and the rules that it prints."""
         self.gateway = lab.Gateway(
-            PROGRAM, {"mode": "netfilter", "allow_root": "yes", "port": 9199,
+            PROGRAM, {"mode": self.mode, "allow_root": "yes", "port": 9199,
                       "bind_address": '{"0.0.0.0", "::"}', "nft_interfaces": "{lan0}",
                       "nft_alive": "yes", "nft_timeout": TIMEOUT, **options},
             under=within(ROUTER))
@@ -130,12 +143,12 @@ class Wire(unittest.TestCase):
 
     def each(self, wanted):
         for addresses in ADDRESSES:
-            self.assertEqual(what_happens(addresses), wanted)
+            self.assertEqual(self.what_happens(addresses), wanted)
 
     def comes_to(self, wanted, addresses):
         """Seconds until it does."""
         begun = time.monotonic()
-        self.assertTrue(lab.wait_until(lambda: what_happens(addresses) == wanted,
+        self.assertTrue(lab.wait_until(lambda: self.what_happens(addresses) == wanted,
                                        TIMEOUT + SLACK))
         return time.monotonic() - begun
 
@@ -218,6 +231,15 @@ class Wire(unittest.TestCase):
             until = time.monotonic() + TIMEOUT + 0.5
             while time.monotonic() < until:
                 self.each(THROUGH)
+
+
+class Tproxy(Wire):
+    """The server sees the client's own address in any case."""
+    mode = "tproxy"
+
+    def what_happens(self, addresses):
+        is_there = os.path.exists(self.gateway.log_file)
+        return what_happens(addresses, self.gateway if is_there else None)
 
 
 if __name__ == "__main__":
