@@ -52,6 +52,11 @@ bool checks_ready(struct checks *checks, char *why, size_t why_size) MUST_CHECK;
 /* Starts threads; after this the process must not fork.  False: errno. */
 bool checks_start(struct checks *checks, struct event_base *base) MUST_CHECK;
 
+/* Lets CFG, a reloaded configuration, have what it can have without a restart, at once or,
+ * where something must be loaded first, as soon as that is done.  Asks for a look at
+ * whatever may have changed, too.  To be called in the loop. */
+void checks_reconfigure(struct checks *checks, const struct config *cfg);
+
 /* No round may be under way: cancel them first.  Waits for threads that still look at
  * something (cancelled looks end early).  NULL is fine. */
 void checks_free(struct checks *checks);

@@ -8,30 +8,170 @@
 #include <stdatomic.h>
 
 /*
- * libclamav: check_clamav.c is the engine's life and the check in the loop;
- * check_clamav_scan.c is what happens to one message in a thread.
+ * libclamav, for check_clamav*.c alone:
+ *
+ *   check_clamav.c         the check in the loop: scans that wait, run, have ended
+ *   check_clamav_scan.c    what happens to one message in a thread
+ *   check_clamav_files.c   what lies at signature_path, and whether it has changed
+ *   check_clamav_engine.c  engines: how they are built, who holds them, how they go
+ *   check_clamav_watch.c   inotify: something may have changed
+ *   check_clamav_reload.c  when another engine is built, and what becomes of the old one
  */
-struct clamav {
-	struct cl_engine *engine;
+
+/* -- what lies at signature_path (any thread) -------------------------------------- */
+
+enum {
+	CLAMAV_FILES_WHY_SIZE = 384,
+	CLAMAV_WHY_SIZE = 1024,
+};
+
+struct clamav_files {
+	uint64_t print;		/* another one when anything of the files is another */
+	int64_t quiet_ms;	/* since the last change in them */
+	bool unsure;		/* we could not look: no descriptors, no memory */
+	bool pipe;		/* that alone is wrong: one of them would make us wait */
+	char why[CLAMAV_FILES_WHY_SIZE]; /* it must not be loaded like that; else "" */
+};
+
+/* PATH may be a file or a directory, or not be there.  Reads no file. */
+void clamav_files_look(const char *path, struct clamav_files *files);
+
+/* What is wrong with them, and what to do about it. */
+void clamav_say_files(const struct clamav_files *files, const char *path, bool chrooted,
+		      char *why, size_t why_size);
+
+/* True if libclamav would load a file of that name out of a directory. */
+bool clamav_files_is_database(const char *name);
+
+/* -- engines ------------------------------------------------------------------------ */
+
+/* What an engine is made from, and what scans with it need to know. */
+struct clamav_recipe {
+	char *signatures;	/* file or directory */
+	char *directory;	/* of temporary files */
 	struct cl_scan_options options;
-	unsigned timeout_us;
-	char *directory; /* of temporary files */
+	int64_t max_unpacked, max_files, max_depth, timeout_s;
+};
+
+void clamav_recipe_init(struct clamav_recipe *recipe, const struct config *cfg);
+void clamav_recipe_copy(struct clamav_recipe *to, const struct clamav_recipe *from);
+bool clamav_recipe_equal(const struct clamav_recipe *a, const struct clamav_recipe *b);
+void clamav_recipe_fini(struct clamav_recipe *recipe);
+
+struct clamav_engine {
+	struct work work;	/* for its end in a thread */
+	struct clamav *clamav;	/* not owned */
+	struct clamav_recipe recipe;
+	struct cl_engine *engine;
+	uint64_t print;		/* of the files that it was loaded from */
+	unsigned signatures;
+	unsigned load_ms;
+	unsigned references;	/* the loop's */
+};
+
+/* Loads, for as long as STOP stays false: the engine, or NULL with WHY.  Blocks for
+ * seconds; in any thread.  STOP may be NULL: at the start a signal does, and who wants to
+ * may let us wait for a pipe.  DIRECTORY: that of temporary files, as it is called now. */
+struct clamav_engine *clamav_engine_build(const struct clamav_recipe *recipe,
+					  const char *directory, const atomic_bool *stop,
+					  char *why, size_t why_size) MUST_CHECK;
+
+/* At once.  Takes a tenth of a second for a million signatures. */
+void clamav_engine_free(struct clamav_engine *engine);
+
+/* -- the check ---------------------------------------------------------------------- */
+
+/* How patient it is; tests are less so. */
+struct clamav_pace {
+	unsigned settle_ms;	/* without a change, then files are taken for whole */
+	unsigned patience_ms;	/* but no longer than this */
+	unsigned tick_ms;	/* looks that nothing has asked for; tries after failures */
+};
+extern struct clamav_pace clamav_pace;
+
+struct clamav_reload;
+
+struct clamav {
+	struct clamav_engine *engine;	/* NULL: in_place, between two, or none at all */
+	struct clamav_recipe recipe;	/* of the next one */
+	bool in_place;			/* signature_reload */
+	bool chrooted;
+	uint64_t known;			/* what files were like when it was begun */
 	unsigned threads;
-	struct workers *pool;
-	atomic_uint disk_full; /* how often a scan has seen that */
+	struct workers *pool;		/* NULL until begun; scans */
+	TAILQ_HEAD(, clamav_scan) scans; /* all, in the order in which they came */
+	struct clamav_reload *reload;	/* NULL until begun */
+	atomic_uint disk_full;		/* how often a scan has seen that */
 };
 
 /* One message, looked at by a thread. */
 struct clamav_scan {
 	struct work work;
-	struct check_run *run; /* NULL: nobody waits for it.  The loop's */
+	TAILQ_ENTRY(clamav_scan) link;
+	struct check_run *run;	/* NULL: nobody waits for it.  The loop's */
 	struct clamav *clamav;
-	struct cl_engine *engine; /* held; changes in the loop's thread only */
-	struct spool *message;    /* held; likewise */
-	atomic_bool cancelled;    /* stop as soon as you can */
-	int read_error;           /* of the spool */
+	struct clamav_engine *engine; /* held; changes in the loop's thread only.  NULL:
+				       * waits for one */
+	struct spool *message;	/* held; likewise */
+	atomic_bool cancelled;	/* stop as soon as you can */
+	int read_error;		/* of the spool */
 	struct finding found;
 };
+
+/* Takes back every scan that no thread has begun; those have no engine then. */
+void clamav_hold_scans(struct clamav *clamav);
+
+/* Begins scans without an engine with the one that there is now; if there is none, and
+ * none is being loaded, they fail. */
+void clamav_begin_scans(struct clamav *clamav);
+
+/* -- reloading (the loop) ------------------------------------------------------------ */
+
+/* KNOWN: the print of files that need no thought any more.  NULL: errno. */
+struct clamav_reload *clamav_reload_new(struct clamav *clamav, struct event_base *base,
+					uint64_t known) MUST_CHECK;
+
+/* Looks whether another engine is to be built, and builds it, without waiting for files to
+ * settle. */
+void clamav_reload_ask(struct clamav_reload *reload);
+
+/* True if scans may wait for an engine. */
+bool clamav_reload_is_loading(const struct clamav_reload *reload);
+
+/* One hold less; the last one leads to its end, in a thread. */
+void clamav_engine_drop(struct clamav_engine *engine);
+
+/* Waits for what is under way in its thread, and tells it to hurry. */
+void clamav_reload_free(struct clamav_reload *reload);
+
+/* -- inotify --------------------------------------------------------------------------- */
+
+struct clamav_watch;
+
+/* CHANGED is called once, then not again until clamav_watch_listen(). */
+struct clamav_watch *clamav_watch_new(struct event_base *base,
+				      void (*changed)(void *arg), void *arg);
+void clamav_watch_free(struct clamav_watch *watch);
+
+/* What a watch is to be aimed at: by a thread, since paths may lead to where it takes long
+ * to look. */
+struct clamav_aim {
+	int inotify;		/* not owned; -1: there is none */
+	int self, parent;	/* watches; -1: none */
+	int error;		/* why changes will not be heard of; else 0 */
+};
+
+/* In the loop; forgets what it has heard.  What changes from now on is told. */
+struct clamav_aim clamav_watch_listen(struct clamav_watch *watch);
+
+/* In any thread: aims at PATH, and at its name in the directory that it is in. */
+void clamav_watch_aim(struct clamav_aim *aim, const char *path);
+
+/* In the loop: what was aimed at counts from now on. */
+void clamav_watch_aimed(struct clamav_watch *watch, const struct clamav_aim *aim,
+			const char *path);
+
+/* -- one message, in a thread ------------------------------------------------------------ */
 
 /* Room for temporary files that there must always be. */
 enum {
@@ -48,7 +188,7 @@ void clamav_scan_run(struct work *work);
  * clamav_complaint(). */
 void clamav_hear_words(void);
 
-/* The first error that libclamav told this thread outside of scans, or ""; forgets it. */
+/* What libclamav told this thread outside of scans, or ""; forgets it. */
 const char *clamav_complaint(void);
 
 /* To a new engine: how it tells what it finds. */

@@ -32,6 +32,7 @@ struct check_rule {
 	void *(*load)(const struct config *cfg, char *why, size_t why_size);
 	bool (*ready)(void *state, char *why, size_t why_size);
 	bool (*begin)(void *state, struct event_base *base);
+	void (*reconfigure)(void *state, const struct config *cfg);
 	void (*unload)(void *state);
 
 	void (*start)(struct check_run *run);

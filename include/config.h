@@ -44,6 +44,11 @@ enum antivirus_type {
 	ANTIVIRUS_LIBCLAMAV,
 };
 
+enum signature_reload {
+	SIGNATURE_RELOAD_CONCURRENT,
+	SIGNATURE_RELOAD_IN_PLACE,
+};
+
 enum on_unscannable {
 	UNSCANNABLE_PASS,
 	UNSCANNABLE_REFUSE,

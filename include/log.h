@@ -30,7 +30,8 @@
 	E(CONFIG,    "config",    LOG_NOTICE,  "about the configuration file") \
 	E(TROUBLE,   "trouble",   LOG_WARNING, "something that we need is failing") \
 	E(FATAL,     "fatal",     LOG_ERR,     "the daemon cannot go on") \
-	E(SCANNER,   "scanner",   LOG_INFO,    "words of a scanner, about itself") \
+	E(SIGNATURES, "signatures", LOG_NOTICE, "virus signatures are loaded") \
+	E(NO_SIGNATURES, "no-signatures", LOG_ERR, "nothing can be scanned: no signatures") \
 	E(CONNECT,   "connect",   LOG_INFO,    "a client came; where it wants to go") \
 	E(INTRODUCED, "introduced", LOG_INFO,  "the server was told who the client is") \
 	E(REFUSE,    "refuse",    LOG_NOTICE,  "a client or a command was turned away") \

@@ -28,9 +28,9 @@ struct work {
 
 struct workers;
 
-/* Starts COUNT threads with blocked signals and a stack of STACK bytes.  NULL with errno
- * if they cannot be had. */
-struct workers *workers_new(struct event_base *base, unsigned count,
+/* Starts COUNT threads, called NAME-0 and so on, with blocked signals and a stack of STACK
+ * bytes.  NULL with errno if they cannot be had. */
+struct workers *workers_new(struct event_base *base, const char *name, unsigned count,
 			    size_t stack) MUST_CHECK;
 
 /* Queues a job; the pool has it until done(). */

@@ -101,6 +101,14 @@ checks_start(struct checks *checks, struct event_base *base)
 }
 
 void
+checks_reconfigure(struct checks *checks, const struct config *cfg)
+{
+	for (size_t i = 0; i < RULES; i++)
+		if (checks->loaded[i] && rules[i]->reconfigure)
+			rules[i]->reconfigure(checks->state[i], cfg);
+}
+
+void
 checks_free(struct checks *checks)
 {
 	if (!checks)

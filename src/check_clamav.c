@@ -14,11 +14,24 @@ enum {
 	STACK_SIZE = 16 << 20,
 };
 
+/* -- scans -------------------------------------------------------------------------- */
+
+static void
+leave_engine(struct clamav_scan *scan)
+{
+	struct clamav_engine *engine = scan->engine;
+
+	scan->engine = NULL;
+	if (engine)
+		clamav_engine_drop(engine);
+}
+
 static void
 scan_free(struct clamav_scan *scan)
 {
 	stats_add(STAT_scans_now, -1);
-	cl_engine_free(scan->engine);
+	TAILQ_REMOVE(&scan->clamav->scans, scan, link);
+	leave_engine(scan);
 	spool_drop(scan->message);
 	free(scan);
 }
@@ -35,10 +48,79 @@ scan_done(struct work *work)
 	scan_free(scan);
 }
 
+/* With the engine that is in force, at last. */
+static void
+scan_begin(struct clamav_scan *scan)
+{
+	scan->engine = scan->clamav->engine;
+	scan->engine->references++;
+	workers_start(scan->clamav->pool, &scan->work);
+}
+
+static void
+scan_fail(struct clamav_scan *scan)
+{
+	scan->found.kind = FOUND_FAILED;
+	strcpy(scan->found.name, "no signatures");
+	scan_done(&scan->work);
+}
+
+void
+clamav_hold_scans(struct clamav *clamav)
+{
+	struct clamav_scan *scan;
+
+	TAILQ_FOREACH(scan, &clamav->scans, link)
+	if (scan->engine && workers_cancel(clamav->pool, &scan->work))
+		leave_engine(scan);
+}
+
+static void
+begin_or_fail(struct clamav_scan *scan)
+{
+	struct clamav *clamav = scan->clamav;
+
+	if (scan->engine)
+		return;
+	if (clamav->engine)
+		scan_begin(scan);
+	else if (!clamav_reload_is_loading(clamav->reload))
+		scan_fail(scan);
+}
+
+void
+clamav_begin_scans(struct clamav *clamav)
+{
+	struct clamav_scan *scan, *next;
+
+	for (scan = TAILQ_FIRST(&clamav->scans); scan; scan = next) {
+		next = TAILQ_NEXT(scan, link);
+		begin_or_fail(scan);
+	}
+}
+
+static struct clamav_scan *
+scan_new(struct check_run *run)
+{
+	struct clamav_scan *scan = xcalloc(1, sizeof *scan);
+
+	scan->work.run = clamav_scan_run;
+	scan->work.done = scan_done;
+	scan->run = run;
+	scan->clamav = run->state;
+	scan->message = spool_hold(run->evidence->message);
+	/* In case that it never runs. */
+	scan->found = (struct finding){ .kind = FOUND_FAILED,
+		                        .check = run->rule->name,
+		                        .name = "shutting down" };
+	stats_add(STAT_scans_now, 1);
+	TAILQ_INSERT_TAIL(&scan->clamav->scans, scan, link);
+	return scan;
+}
+
 static void
 clamav_start(struct check_run *run)
 {
-	struct clamav *clamav = run->state;
 	struct spool *message = run->evidence->message;
 	struct clamav_scan *scan;
 
@@ -48,21 +130,9 @@ clamav_start(struct check_run *run)
 		check_answer(run);
 		return;
 	}
-	stats_add(STAT_scans_now, 1);
-	scan = xcalloc(1, sizeof *scan);
-	scan->work.run = clamav_scan_run;
-	scan->work.done = scan_done;
-	scan->run = run;
-	scan->clamav = clamav;
-	cl_engine_addref(clamav->engine);
-	scan->engine = clamav->engine;
-	scan->message = spool_hold(message);
-	/* In case that it never runs. */
-	scan->found = (struct finding){ .kind = FOUND_FAILED,
-		                        .check = run->rule->name,
-		                        .name = "shutting down" };
+	scan = scan_new(run);
 	run->job = scan;
-	workers_start(clamav->pool, &scan->work);
+	begin_or_fail(scan);
 }
 
 /* A scan that runs is told to stop, and ends without anyone to tell. */
@@ -74,128 +144,16 @@ clamav_cancel(struct check_run *run)
 
 	scan->run = NULL;
 	atomic_store(&scan->cancelled, true);
-	if (workers_cancel(clamav->pool, &scan->work))
+	if (!scan->engine || workers_cancel(clamav->pool, &scan->work))
 		scan_free(scan);
 }
+
+/* -- the engine ------------------------------------------------------------------------ */
 
 static bool
 clamav_wanted(const struct config *cfg)
 {
 	return cfg->antivirus_type == ANTIVIRUS_LIBCLAMAV;
-}
-
-static struct cl_scan_options
-options_for(const struct config *cfg)
-{
-	struct cl_scan_options options = {
-		.parse = ~0U, /* whatever it knows */
-		.heuristic = CL_SCAN_HEURISTIC_EXCEEDS_MAX,
-	};
-
-	if (cfg->scan_heuristics)
-		options.general |= CL_SCAN_GENERAL_HEURISTICS;
-	if (cfg->scan_encrypted)
-		options.heuristic |= CL_SCAN_HEURISTIC_ENCRYPTED_ARCHIVE |
-		                     CL_SCAN_HEURISTIC_ENCRYPTED_DOC;
-	return options;
-}
-
-static cl_error_t
-set_limits(struct cl_engine *engine, const struct config *cfg, const char *directory)
-{
-	const struct {
-		enum cl_engine_field field;
-		long long value;
-	} limits[] = {
-		/* One file may be as large as all: what exceeds the first of these two is
-		 * cut or left out without a word when it is in a zip. */
-		{ CL_ENGINE_MAX_FILESIZE, cfg->scan_max_unpacked },
-		{ CL_ENGINE_MAX_SCANSIZE, cfg->scan_max_unpacked },
-		{ CL_ENGINE_MAX_FILES, cfg->scan_max_files },
-		{ CL_ENGINE_MAX_RECURSION, cfg->scan_max_depth },
-		{ CL_ENGINE_MAX_SCANTIME, cfg->timeout_scanner * 1000 },
-		{ CL_ENGINE_DISABLE_CACHE, 1 },
-	};
-	cl_error_t code = cl_engine_set_str(engine, CL_ENGINE_TMPDIR, directory);
-
-	for (size_t i = 0; code == CL_SUCCESS && i < sizeof limits / sizeof limits[0];
-	     i++)
-		code = cl_engine_set_num(engine, limits[i].field, limits[i].value);
-	return code;
-}
-
-static const char *
-signatures(const struct config *cfg)
-{
-	return cfg->signature_path[0] != '\0' ? cfg->signature_path : cl_retdbdir();
-}
-
-static void
-say_no_signatures(const struct config *cfg, const char *words, char *why,
-                  size_t why_size)
-{
-	const char *complaint = clamav_complaint();
-
-	snprintf(
-		why, why_size,
-		"signature_path: no virus signatures from %s: %s%s%s; run freshclam to "
-		"get them (Debian: apt install clamav-freshclam), or set "
-		"signature_path "
-		"to where they are",
-		signatures(cfg), words, complaint[0] != '\0' ? ": " : "", complaint);
-}
-
-/* Fills a new engine; false with WHY. */
-static bool
-fill_engine(struct cl_engine *engine, const struct config *cfg, const char *directory,
-            char *why, size_t why_size)
-{
-	unsigned flags = CL_DB_BYTECODE;
-	unsigned count = 0;
-	struct stat file;
-	cl_error_t code;
-
-	if (cfg->scan_heuristics)
-		flags |= CL_DB_PHISHING | CL_DB_PHISHING_URLS;
-	if (stat(signatures(cfg), &file) < 0) {
-		say_no_signatures(cfg, strerror(errno), why, why_size);
-		return false;
-	}
-	code = set_limits(engine, cfg, directory);
-	if (code == CL_SUCCESS)
-		code = cl_load(signatures(cfg), engine, &count, flags);
-	if (code == CL_SUCCESS && count > 0)
-		code = cl_engine_compile(engine);
-	if (code != CL_SUCCESS || count == 0) {
-		say_no_signatures(cfg,
-		                  count == 0 && code == CL_SUCCESS ? "there is none"
-		                                                   : cl_strerror(code),
-		                  why, why_size);
-		return false;
-	}
-	clamav_set_callbacks(engine);
-	log_event(NULL, LOG_SCANNER_EVENT, log_text("text", "signatures are loaded"),
-	          log_number("signatures", count), log_text("from", signatures(cfg)),
-	          log_text("libclamav", cl_retver()));
-	return true;
-}
-
-static struct cl_engine *
-load_engine(const struct config *cfg, const char *directory, char *why, size_t why_size)
-{
-	struct cl_engine *engine;
-
-	clamav_complaint();
-	engine = cl_engine_new();
-	if (!engine) {
-		snprintf(why, why_size, "cannot make an engine of libclamav: %s",
-		         clamav_complaint());
-		return NULL;
-	}
-	if (fill_engine(engine, cfg, directory, why, why_size))
-		return engine;
-	cl_engine_free(engine);
-	return NULL;
 }
 
 static bool
@@ -217,18 +175,6 @@ init_library(char *why, size_t why_size)
 	return true;
 }
 
-static const char *
-temporary_directory(const struct config *cfg)
-{
-	const char *from_environment = getenv("TMPDIR");
-
-	if (cfg->scan_path[0] != '\0')
-		return cfg->scan_path;
-	if (from_environment && from_environment[0] != '\0')
-		return from_environment;
-	return "/tmp";
-}
-
 /* Processors that we may use, not those of the machine. */
 static unsigned
 processors(void)
@@ -245,10 +191,12 @@ clamav_unload(void *state)
 {
 	struct clamav *clamav = state;
 
+	clamav_reload_free(clamav->reload);
+	clamav->reload = NULL; /* engines go at once from now on */
 	workers_free(clamav->pool);
 	if (clamav->engine)
-		cl_engine_free(clamav->engine);
-	free(clamav->directory);
+		clamav_engine_drop(clamav->engine);
+	clamav_recipe_fini(&clamav->recipe);
 	free(clamav);
 }
 
@@ -264,32 +212,79 @@ say_room(const char *directory, char *why, size_t why_size)
 	return false;
 }
 
+static void
+use_options(struct clamav *clamav, const struct config *cfg)
+{
+	clamav_recipe_fini(&clamav->recipe);
+	clamav_recipe_init(&clamav->recipe, cfg);
+	clamav->in_place = cfg->signature_reload == SIGNATURE_RELOAD_IN_PLACE;
+}
+
 static struct clamav *
 clamav_new(const struct config *cfg)
 {
 	struct clamav *clamav = xcalloc(1, sizeof *clamav);
 
-	clamav->directory = xstrdup(temporary_directory(cfg));
-	clamav->options = options_for(cfg);
-	clamav->timeout_us = (unsigned)cfg->timeout_scanner * 1000000;
+	TAILQ_INIT(&clamav->scans);
+	use_options(clamav, cfg);
+	clamav->chrooted = cfg->chroot_path[0] != '\0';
 	clamav->threads = cfg->scan_workers > 0 ? (unsigned)cfg->scan_workers
 	                                        : processors();
 	return clamav;
+}
+
+static void
+take_first_engine(struct clamav *clamav, struct clamav_engine *engine)
+{
+	engine->clamav = clamav;
+	clamav->engine = engine;
+	clamav->known = engine->print;
+	stats_set(STAT_signatures, engine->signatures);
+	stats_set(STAT_signature_load_ms, engine->load_ms);
+	log_event(NULL, LOG_SIGNATURES_EVENT, log_text("text", "loaded"),
+	          log_number("signatures", engine->signatures),
+	          log_number("ms", engine->load_ms),
+	          log_text("from", engine->recipe.signatures),
+	          log_text("libclamav", cl_retver()));
 }
 
 static void *
 clamav_load(const struct config *cfg, char *why, size_t why_size)
 {
 	struct clamav *clamav = clamav_new(cfg);
-	char *directory = xasprintf("%s%s", cfg->chroot_path, clamav->directory);
+	char *directory = xasprintf("%s%s", cfg->chroot_path, clamav->recipe.directory);
+	struct clamav_engine *engine = NULL;
 
 	if (say_room(directory, why, why_size) && init_library(why, why_size))
-		clamav->engine = load_engine(cfg, directory, why, why_size);
+		engine = clamav_engine_build(&clamav->recipe, directory, NULL, why,
+		                             why_size);
 	free(directory);
-	if (clamav->engine)
+	if (engine) {
+		take_first_engine(clamav, engine);
 		return clamav;
+	}
 	clamav_unload(clamav);
 	return NULL;
+}
+
+/* What could be read with the privileges of the start need not be so any more. */
+static void
+see_whether_they_can_be_read(struct clamav *clamav)
+{
+	const char *path = clamav->recipe.signatures;
+	struct clamav_files files;
+	char why[CLAMAV_WHY_SIZE];
+
+	clamav_files_look(path, &files);
+	if (files.why[0] == '\0')
+		return;
+	clamav->known = files.print;
+	clamav_say_files(&files, path, clamav->chrooted, why, sizeof why);
+	log_event(NULL, LOG_TROUBLE_EVENT,
+	          log_text("text",
+	                   "signatures that change cannot be loaded: those of the "
+	                   "start stay"),
+	          log_text("why", why));
 }
 
 /* The engine is told by which name it finds the directory from now on. */
@@ -297,23 +292,40 @@ static bool
 clamav_ready(void *state, char *why, size_t why_size)
 {
 	struct clamav *clamav = state;
+	const char *directory = clamav->recipe.directory;
 	cl_error_t code;
 
-	if (!say_room(clamav->directory, why, why_size))
+	if (!say_room(directory, why, why_size))
 		return false;
-	code = cl_engine_set_str(clamav->engine, CL_ENGINE_TMPDIR, clamav->directory);
-	if (code != CL_SUCCESS)
+	code = cl_engine_set_str(clamav->engine->engine, CL_ENGINE_TMPDIR, directory);
+	if (code != CL_SUCCESS) {
 		snprintf(why, why_size, "scan_path: %s", cl_strerror(code));
-	return code == CL_SUCCESS;
+		return false;
+	}
+	see_whether_they_can_be_read(clamav);
+	return true;
 }
 
+/* The thread that builds comes first: as long as there are few, it has an arena of the
+ * heap for itself. */
 static bool
 clamav_begin(void *state, struct event_base *base)
 {
 	struct clamav *clamav = state;
 
-	clamav->pool = workers_new(base, clamav->threads, STACK_SIZE);
+	clamav->reload = clamav_reload_new(clamav, base, clamav->known);
+	if (clamav->reload)
+		clamav->pool = workers_new(base, "scan", clamav->threads, STACK_SIZE);
 	return clamav->pool;
+}
+
+static void
+clamav_reconfigure(void *state, const struct config *cfg)
+{
+	struct clamav *clamav = state;
+
+	use_options(clamav, cfg);
+	clamav_reload_ask(clamav->reload);
 }
 
 const struct check_rule check_clamav = {
@@ -323,6 +335,7 @@ const struct check_rule check_clamav = {
 	.load = clamav_load,
 	.ready = clamav_ready,
 	.begin = clamav_begin,
+	.reconfigure = clamav_reconfigure,
 	.unload = clamav_unload,
 	.start = clamav_start,
 	.cancel = clamav_cancel,

@@ -33,7 +33,7 @@ enum {
 
 /* libclamav's words come without a scan: by the thread we know whose they are. */
 static _Thread_local struct clamav_scan *scanning;
-static _Thread_local char complaint[256];
+static _Thread_local char complaint[512];
 
 /* -- what is found ---------------------------------------------------------------- */
 
@@ -166,6 +166,16 @@ note_complaint(struct clamav_scan *scan, enum cl_msg severity, const char *words
 		atomic_fetch_add(&scan->clamav->disk_full, 1);
 }
 
+/* All of them: the first says what is wrong, a later one with which file. */
+static void
+keep_complaint(const char *words)
+{
+	size_t size = strlen(complaint);
+
+	snprintf(complaint + size, sizeof complaint - size, "%s%.*s",
+	         size > 0 ? "; " : "", (int)strcspn(words, "\n"), words);
+}
+
 static void
 note_message(enum cl_msg severity, const char *full, const char *words, void *context)
 {
@@ -175,9 +185,8 @@ note_message(enum cl_msg severity, const char *full, const char *words, void *co
 		return;
 	if (scanning)
 		note_complaint(scanning, severity, words);
-	else if (severity >= CL_MSG_ERROR && complaint[0] == '\0')
-		snprintf(complaint, sizeof complaint, "%.*s", (int)strcspn(words, "\n"),
-		         words);
+	else if (severity >= CL_MSG_ERROR)
+		keep_complaint(words);
 }
 
 void
@@ -331,8 +340,8 @@ look(struct clamav_scan *scan, struct cl_scan_options options)
 		note(scan, FOUND_FAILED, "cannot map the message");
 		return;
 	}
-	code = cl_scanmap_callback(map, NULL, &virus, &scanned, scan->engine, &options,
-	                           scan);
+	code = cl_scanmap_callback(map, NULL, &virus, &scanned, scan->engine->engine,
+	                           &options, scan);
 	cl_fmap_close(map);
 	if (scan->read_error)
 		note_error(scan, "cannot read the message", scan->read_error);
@@ -360,14 +369,14 @@ microseconds_since(const struct timespec *begin)
 static void
 look_twice(struct clamav_scan *scan)
 {
-	struct cl_scan_options options = scan->clamav->options;
+	struct cl_scan_options options = scan->engine->recipe.options;
 	struct timespec begin;
 
 	clock_gettime(CLOCK_MONOTONIC, &begin);
 	look(scan, options);
 	if (scan->found.kind != FOUND_UNSCANNABLE ||
 	    !(options.general & CL_SCAN_GENERAL_HEURISTICS) ||
-	    microseconds_since(&begin) > scan->clamav->timeout_us / 10)
+	    microseconds_since(&begin) > scan->engine->recipe.timeout_s * 100000)
 		return;
 	options.heuristic = 0;
 	look(scan, options);
@@ -377,7 +386,7 @@ look_twice(struct clamav_scan *scan)
 static bool
 find_room(struct clamav_scan *scan, uint64_t size)
 {
-	const char *directory = scan->clamav->directory;
+	const char *directory = scan->engine->recipe.directory;
 	char what[FINDING_NAME_SIZE];
 
 	if (clamav_has_room(directory, size))

@@ -52,6 +52,12 @@ static const struct word antivirus_words[] = {
 	{ 0 },
 };
 
+static const struct word reload_words[] = {
+	{ "concurrent", SIGNATURE_RELOAD_CONCURRENT },
+	{ "in_place", SIGNATURE_RELOAD_IN_PLACE },
+	{ 0 },
+};
+
 static const struct word unscannable_words[] = {
 	{ "pass", UNSCANNABLE_PASS },
 	{ "refuse", UNSCANNABLE_REFUSE },

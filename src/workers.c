@@ -108,11 +108,11 @@ work_on(void *arg)
 
 /* Signals are for the loop's thread: the new ones inherit a mask that blocks all. */
 static int
-start_threads(struct workers *pool, unsigned count, size_t stack)
+start_threads(struct workers *pool, const char *name, unsigned count, size_t stack)
 {
 	pthread_attr_t attributes;
 	sigset_t all, before;
-	char name[16];
+	char numbered[16];
 	int error;
 
 	error = pthread_attr_init(&attributes);
@@ -127,8 +127,8 @@ start_threads(struct workers *pool, unsigned count, size_t stack)
 		error = pthread_create(thread, &attributes, work_on, pool);
 		if (error != 0)
 			break;
-		snprintf(name, sizeof name, "scan-%u", pool->count++);
-		pthread_setname_np(*thread, name);
+		snprintf(numbered, sizeof numbered, "%.8s-%u", name, pool->count++);
+		pthread_setname_np(*thread, numbered);
 	}
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	pthread_attr_destroy(&attributes);
@@ -136,7 +136,7 @@ start_threads(struct workers *pool, unsigned count, size_t stack)
 }
 
 struct workers *
-workers_new(struct event_base *base, unsigned count, size_t stack)
+workers_new(struct event_base *base, const char *name, unsigned count, size_t stack)
 {
 	struct workers *pool;
 	int error;
@@ -156,7 +156,7 @@ workers_new(struct event_base *base, unsigned count, size_t stack)
 			error = ENOMEM;
 	}
 	if (error == 0)
-		error = start_threads(pool, count, stack);
+		error = start_threads(pool, name, count, stack);
 	if (error == 0)
 		return pool;
 	workers_free(pool);

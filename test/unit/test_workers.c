@@ -84,7 +84,7 @@ each_job_runs_once_in_a_thread_and_is_done_in_the_loop(void **state)
 {
 	enum { JOBS = 2000 };
 	struct event_base *base = event_base_new();
-	struct workers *pool = workers_new(base, 4, STACK);
+	struct workers *pool = workers_new(base, "scan", 4, STACK);
 	struct job *jobs = calloc(JOBS, sizeof *jobs);
 
 	(void)state;
@@ -111,7 +111,7 @@ one_thread_keeps_the_order(void **state)
 {
 	enum { JOBS = 100 };
 	struct event_base *base = event_base_new();
-	struct workers *pool = workers_new(base, 1, STACK);
+	struct workers *pool = workers_new(base, "scan", 1, STACK);
 	struct job jobs[JOBS];
 
 	(void)state;
@@ -131,7 +131,7 @@ static void
 only_a_job_that_waits_can_be_cancelled(void **state)
 {
 	struct event_base *base = event_base_new();
-	struct workers *pool = workers_new(base, 1, STACK);
+	struct workers *pool = workers_new(base, "scan", 1, STACK);
 	atomic_bool gate = false;
 	struct job runs, waits, last;
 
@@ -175,7 +175,7 @@ static void
 freeing_calls_done_for_all_and_runs_none(void **state)
 {
 	struct event_base *base = event_base_new();
-	struct workers *pool = workers_new(base, 1, STACK);
+	struct workers *pool = workers_new(base, "scan", 1, STACK);
 	atomic_bool gate = false;
 	struct job jobs[4];
 	pthread_t opener;
@@ -220,7 +220,7 @@ static void
 a_done_while_freeing_finds_no_job_to_cancel(void **state)
 {
 	struct event_base *base = event_base_new();
-	struct workers *pool = workers_new(base, 1, STACK);
+	struct workers *pool = workers_new(base, "scan", 1, STACK);
 	struct canceller first;
 	struct job second;
 
@@ -259,7 +259,7 @@ static void
 a_done_may_start_jobs(void **state)
 {
 	struct event_base *base = event_base_new();
-	struct workers *pool = workers_new(base, 2, STACK);
+	struct workers *pool = workers_new(base, "scan", 2, STACK);
 	struct chain chain = { .pool = pool, .left = 100 };
 
 	(void)state;
@@ -300,7 +300,7 @@ threads_block_signals_and_have_name_and_stack(void **state)
 	static const int signals[] = { SIGTERM, SIGHUP,  SIGINT,
 		                       SIGUSR1, SIGCHLD, SIGPIPE };
 	struct event_base *base = event_base_new();
-	struct workers *pool = workers_new(base, 1, (size_t)16 << 20);
+	struct workers *pool = workers_new(base, "scan", 1, (size_t)16 << 20);
 	struct look look;
 	sigset_t mine;
 
@@ -330,7 +330,7 @@ what_cannot_be_had_is_refused_with_errno(void **state)
 
 	(void)state;
 	errno = 0;
-	assert_null(workers_new(base, 1, 1)); /* less than PTHREAD_STACK_MIN */
+	assert_null(workers_new(base, "scan", 1, 1)); /* less than PTHREAD_STACK_MIN */
 	assert_int_equal(errno, EINVAL);
 
 	getrlimit(RLIMIT_NOFILE, &limit);
@@ -340,7 +340,7 @@ what_cannot_be_had_is_refused_with_errno(void **state)
 	none.rlim_cur = (rlim_t)next;
 	setrlimit(RLIMIT_NOFILE, &none);
 	errno = 0;
-	assert_null(workers_new(base, 1, STACK));
+	assert_null(workers_new(base, "scan", 1, STACK));
 	assert_int_equal(errno, EMFILE);
 	setrlimit(RLIMIT_NOFILE, &limit);
 	event_base_free(base);
