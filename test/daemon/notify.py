@@ -251,7 +251,7 @@ class Daemon(Notify):
         self.gated.start()
         self.serves()
         self.assertTrue(wait_until(lambda: self.gated.write_state()["sessions_now"] == "0"))
-        time.sleep(0.3)
+        time.sleep(3)                   # until it has looked once for changed signatures
         before = self.gated.status()["voluntary_ctxt_switches"]
         time.sleep(2.5)
         self.assertEqual(self.gated.status()["voluntary_ctxt_switches"], before)
