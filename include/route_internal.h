@@ -36,6 +36,10 @@ void route_local(const struct route_query *query, struct route_answer *answer);
 void route_by_kind(const struct config *cfg, const struct route_query *query,
 		   struct route_answer *answer);
 
+/* The cheap way: what REDIRECT and DNAT on this machine left with the socket.  False: they
+ * did not, or connection tracking is not at work here. */
+bool route_original(const struct route_query *query, struct addr *server);
+
 /* SO_ORIGINAL_DST / IP6T_SO_ORIGINAL_DST, then conntrack itself where they are silent. */
 void route_netfilter(const struct config *cfg, const struct route_query *query,
 		     struct route_answer *answer);

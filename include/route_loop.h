@@ -32,7 +32,7 @@ bool route_loop_is_entrance(const struct addr *server);
  */
 struct route_call {
 	LIST_ENTRY(route_call) link;
-	struct addr from;	/* its near end */
+	struct addr from, to;	/* its near end, and where it goes */
 	unsigned *waiting;	/* count of those to that server; NULL: not one of them */
 	bool is_known;
 };
@@ -41,8 +41,10 @@ void route_call_begin(struct route_call *call, int fd, const struct addr *server
 void route_call_greeted(struct route_call *call);
 void route_call_end(struct route_call *call);
 
-/* True if CLIENT is the near end of one of these: it has come back. */
-bool route_loop_is_call(const struct addr *client);
+/* True if this connection, as CLIENT has made it to DIALLED, is one of these: it has come
+ * back.  The address of a client alone does not tell: connections to two destinations may
+ * have one near end. */
+bool route_loop_is_call(const struct addr *client, const struct addr *dialled);
 
 /* How many calls wait for the first word of SERVER.  Two servers may share a number, so it
  * can be too high, rarely. */

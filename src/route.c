@@ -15,16 +15,26 @@ leads_back(const struct config *cfg, const struct route_query *query,
 	       (addr_equal(server, &query->local) && !route_takes_foreign(cfg));
 }
 
+/* It is one of our own connections, as it was when it left us. */
+static bool
+is_our_call(const struct route_query *query)
+{
+	struct addr peer = addr_peer(query->fd);
+	struct addr dialled;
+
+	if (!route_original(query, &dialled))
+		dialled = query->local;
+	return route_loop_is_call(&peer, &dialled);
+}
+
 /* What is wrong with the way to the server, or NULL.  Empty: no more need be said. */
 static const char *
 loop_words(const struct config *cfg, const struct route_query *query,
            const struct route_answer *answer)
 {
-	struct addr peer = addr_peer(query->fd);
-
 	if (leads_back(cfg, query, &answer->server))
 		return "";
-	if (route_loop_is_call(&peer))
+	if (is_our_call(query))
 		return "this is our own connection to that server, come back to us: "
 		       "let no rule hand over what this machine sends itself";
 	if (answer->hops == 1)

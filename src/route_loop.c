@@ -74,6 +74,7 @@ route_call_begin(struct route_call *call, int fd, const struct addr *server)
 {
 	route_call_end(call);
 	call->from = addr_local(fd);
+	call->to = *server;
 	LIST_INSERT_HEAD(&calls[hash(&call->from) % CALL_LISTS], call, link);
 	call->is_known = true;
 	call->waiting = &waits[hash(server) % WAIT_COUNTS];
@@ -99,13 +100,13 @@ route_call_end(struct route_call *call)
 }
 
 bool
-route_loop_is_call(const struct addr *client)
+route_loop_is_call(const struct addr *client, const struct addr *dialled)
 {
 	const struct route_call *call;
 
 	LIST_FOREACH(call, &calls[hash(client) % CALL_LISTS], link)
 	{
-		if (addr_equal(&call->from, client))
+		if (addr_equal(&call->from, client) && addr_equal(&call->to, dialled))
 			return true;
 	}
 	return false;

@@ -11,9 +11,8 @@
 
 _Static_assert(SO_ORIGINAL_DST == IP6T_SO_ORIGINAL_DST, "one option, two families");
 
-/* The cheap way: what REDIRECT and DNAT on this machine left with the socket. */
-static bool
-ask_socket(const struct route_query *query, struct addr *server)
+bool
+route_original(const struct route_query *query, struct addr *server)
 {
 	struct sockaddr_storage kernel = { 0 };
 	socklen_t size = sizeof(kernel);
@@ -118,7 +117,7 @@ route_netfilter(const struct config *cfg, const struct route_query *query,
 {
 	int error = 0;
 
-	if (!ask_socket(query, &answer->server))
+	if (!route_original(query, &answer->server))
 		error = ask_conntrack(cfg, query, &answer->server);
 	if (error == EPERM)
 		complain_once(error);

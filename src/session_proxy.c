@@ -49,7 +49,7 @@ refuse_header(struct session *s, const char *text)
 static bool
 comes_from_us(const struct session *s)
 {
-	return route_loop_is_call(&s->client_addr);
+	return route_loop_is_call(&s->client_addr, &s->meant);
 }
 
 static void

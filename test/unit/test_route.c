@@ -409,6 +409,27 @@ our_own_call_is_known_when_it_comes_back(void **unused)
 	pair_close(&other);
 }
 
+/* The kernel gives two connections one near end if they go to different places. */
+static void
+stranger_with_the_port_of_our_call_is_none(void **unused)
+{
+	struct config cfg = settings(ROUTE_BY_FIXED, "198.51.100.25", 25);
+	struct pair pair = connected("127.0.0.1", 0);
+	struct route_query from = { .fd = pair.accepted, .local = pair.at };
+	struct route_call call = { 0 };
+	struct addr elsewhere = pair.at;
+
+	(void)unused;
+	addr_set_port(&elsewhere, addr_port(&pair.at) ^ 1);
+	from.client = addr_peer(pair.accepted);
+	route_call_begin(&call, pair.calling, &elsewhere);
+	assert_int_equal(ask(&cfg, &from).result, ROUTE_FOUND);
+	route_call_begin(&call, pair.calling, &pair.at);
+	assert_int_equal(ask(&cfg, &from).result, ROUTE_LOOP);
+	route_call_end(&call);
+	pair_close(&pair);
+}
+
 static void
 calls_wait_until_they_are_greeted(void **unused)
 {
@@ -475,6 +496,7 @@ main(void)
 		LISTENING(the_name_of_the_socket_is_the_destination),
 		LISTENING(the_kind_of_client_chooses_the_way),
 		cmocka_unit_test(our_own_call_is_known_when_it_comes_back),
+		cmocka_unit_test(stranger_with_the_port_of_our_call_is_none),
 		cmocka_unit_test(calls_wait_until_they_are_greeted),
 		cmocka_unit_test(hops_are_those_of_the_first_packet),
 		cmocka_unit_test(who_comes_straight_to_us_is_told_apart),
