@@ -51,9 +51,12 @@ describe(const struct service *service, char status[static NOTICE_SIZE])
 	else
 		snprintf(status, NOTICE_SIZE,
 		         "serving %" PRId64 " session%s, %" PRId64 " mail%s, %" PRId64
-		         " infected%s%s",
+		         " infected%s%s%s",
 		         sessions, plural(sessions), mails, plural(mails),
-		         stats_get(STAT_mails_infected), fault[0] ? "; " : "", fault);
+		         stats_get(STAT_mails_infected),
+		         stats_get(STAT_signatures_loading) ? "; loading signatures"
+		                                            : "",
+		         fault[0] ? "; " : "", fault);
 	systemd_clean(status);
 }
 
