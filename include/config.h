@@ -2,6 +2,7 @@
 #define CONFIG_H
 
 #include "addr.h"
+#include "secret.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -25,6 +26,8 @@ enum route_mode {
 	ROUTE_BY_TPROXY,	/* the server sees the client's own address */
 	ROUTE_BY_TPROXY_NETFILTER, /* the one or the other, by the client's address */
 	ROUTE_BY_GETSOCKNAME,	/* as tproxy, from our own address */
+	ROUTE_BY_REMOTE_UDP,	/* a helper on the router is asked: datagrams */
+	ROUTE_BY_REMOTE,	/* the same: a line over TCP */
 };
 
 enum send_proxy {
@@ -81,6 +84,7 @@ struct config {
 	char *file;		/* where it was read from; NULL: defaults only */
 	bool legacy;		/* it was written in the syntax of 1.4 */
 	struct addr fixed;	/* fixed_server and its port, looked up by config_resolve() */
+	struct secret remote_key; /* what is in remote_udp_keyfile, read by the same */
 	const char *listener;	/* CONFIG_DEFAULT_LISTENER, or that of a section */
 	const char *policy;	/* NULL: none applies */
 	const struct section *listen_section, *policy_section; /* NULL: none */

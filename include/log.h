@@ -108,6 +108,9 @@ bool log_wanted(enum log_event event);
 void log_open(enum log_sink sink, int level, int facility);
 void log_close(void);
 
+/* What syslog and journal call us; until called, smtp-gated.  NAME is not copied. */
+void log_name_program(const char *name);
+
 /* Changes the level alone: the connection to the logger stays. */
 void log_set_level(int level);
 

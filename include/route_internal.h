@@ -1,6 +1,7 @@
 #ifndef ROUTE_INTERNAL_H
 #define ROUTE_INTERNAL_H
 
+#include "lookup.h"
 #include "route.h"
 
 /*
@@ -43,5 +44,29 @@ bool route_original(const struct route_query *query, struct addr *server);
 /* SO_ORIGINAL_DST / IP6T_SO_ORIGINAL_DST, then conntrack itself where they are silent. */
 void route_netfilter(const struct config *cfg, const struct route_query *query,
 		     struct route_answer *answer);
+
+/*
+ * What both ways to ask the router have in common: whom they ask, and what they make of
+ * its answer.  Begins the own part of each.
+ */
+struct route_helper {
+	struct addr asked;	/* the router's helper */
+	struct addr from;	/* our address that asks; no address: any */
+	struct lookup_question question;
+};
+
+/* Fills it in from what ROUTE asks. */
+void route_helper_init(struct route_helper *helper, const struct route *route);
+
+/* Puts an answer into ROUTE. */
+void route_helper_take(struct route *route, const struct route_helper *helper,
+		       const struct lookup_answer *answer);
+
+/* Puts into ROUTE's answer that there is none: who was asked, and the words. */
+void route_helper_fail(struct route *route, const struct route_helper *helper,
+		       enum route_result result, const char *words);
+
+extern const struct route_way route_by_datagrams;	/* mode remote-udp */
+extern const struct route_way route_by_line;		/* mode remote */
 
 #endif

@@ -46,6 +46,7 @@ struct session_info {
 	const char *listener;
 	const char *policy;		/* NULL: none */
 	struct addr client, server;	/* server: no address while it is not known */
+	const char *ident;		/* as a helper says; may be empty */
 	uint64_t client_received, server_received;	/* bytes that came from each */
 	int64_t age_ms;
 	unsigned mail;			/* number of the mail under way, or of the last */

@@ -76,6 +76,8 @@ enum session_state {
 	  "the destination is this gateway") \
 	E(NO_ROUTE, "no-route", 421, "4.3.0", msg_lookup_failed, \
 	  "the destination could not be found out") \
+	E(MAX_PER_IDENT, "max-per-ident", 421, "4.7.0", msg_max_per_ident, \
+	  "the client behind a router had too many sessions") \
 	E(TOO_MANY_WAITING, "too-many-waiting", 421, "4.4.5", msg_max_reached, \
 	  "too many sessions wait for the first word of that server") \
 	E(LOOKUP_TIMEOUT, "lookup-timeout", 421, "4.4.3", msg_lookup_timeout, \
@@ -221,6 +223,10 @@ void session_route(struct session *s);
 void session_turn_routing(struct session *s);
 void session_routing_expired(struct session *s);
 void session_forget_route(struct session *s);
+
+/* session.c: how many sessions, this one included, have its ident and client.  Looks at
+ * each session there is. */
+unsigned session_count_of_ident(const struct session *s);
 
 /* session.c: the destination is known; calls there. */
 void session_connect(struct session *s);

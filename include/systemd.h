@@ -17,14 +17,15 @@
  */
 struct systemd_socket {
 	int fd;		/* close-on-exec, non-blocking; the caller's */
+	bool is_datagram;	/* it is a UDP socket */
 	char *name;	/* FileDescriptorName=, or "unknown" */
 };
 
 /* Takes the listening TCP sockets that were handed to this process, once: the environment
  * forgets them.  SOCKETS is malloc'd (free its names, too), NULL if there are none.  False:
- * WHY says which descriptor is no listening TCP socket. */
-bool systemd_take_sockets(struct systemd_socket **sockets, size_t *count, char *why,
-			  size_t why_size) MUST_CHECK;
+ * WHY says which descriptor is no listening TCP socket (nor, with DATAGRAMS, a UDP one). */
+bool systemd_take_sockets(struct systemd_socket **sockets, size_t *count, bool datagrams,
+			  char *why, size_t why_size) MUST_CHECK;
 
 /* The first descriptor behind those that systemd_take_sockets() will take, 3 or more. */
 int systemd_first_free(void);

@@ -136,6 +136,18 @@ note_proxies(struct reading *reading, const struct config *cfg)
 		       "call must expect the header");
 }
 
+/* As 1.4 did it, and safe only behind a packet filter. */
+static void
+note_remote(struct reading *reading, const struct config *cfg)
+{
+	if ((cfg->mode == ROUTE_BY_REMOTE || cfg->mode == ROUTE_BY_REMOTE_UDP) &&
+	    !cfg->remote_host[0])
+		remark(reading, cfg, place_of_either(cfg, "mode", "remote_host"),
+		       "mode: who connects is asked itself where it goes to, for "
+		       "remote_host is empty; nobody but the router may reach the "
+		       "port of this gateway");
+}
+
 /* What is allowed, but may not do what was meant. */
 static void
 note_doubtful(struct reading *reading, const struct config *cfg)
@@ -149,6 +161,7 @@ note_doubtful(struct reading *reading, const struct config *cfg)
 		       "outgoing_addr: has no effect in mode tproxy, in which servers "
 		       "see the client's own address");
 	note_proxies(reading, cfg);
+	note_remote(reading, cfg);
 	if (cfg->scan_max_unpacked < cfg->scan_max_size)
 		remark(reading, cfg,
 		       place_of_either(cfg, "scan_max_size", "scan_max_unpacked"),
@@ -396,11 +409,26 @@ resolve_one(struct config *listener, char *why, size_t why_size)
 	return false;
 }
 
+static bool
+read_key(struct config *root, char *why, size_t why_size)
+{
+	char fault[256];
+
+	if (!root->remote_udp_keyfile[0] ||
+	    secret_read(&root->remote_key, root->remote_udp_keyfile, SECRET_MIN, fault,
+	                sizeof(fault)))
+		return true;
+	snprintf(why, why_size, "remote_udp_keyfile: %s", fault);
+	return false;
+}
+
 bool
 config_resolve(struct config *cfg, char *why, size_t why_size)
 {
 	struct config *listener;
 
+	if (!read_key(cfg->root, why, why_size))
+		return false;
 	for (size_t i = 0; (listener = config_listener_at(cfg, i)); i++)
 		if (!resolve_one(listener, why, why_size))
 			return false;
@@ -426,6 +454,7 @@ config_drop(struct config *cfg)
 		return;
 	sections_free(root);
 	option_clear_all(root);
+	explicit_bzero(&root->remote_key, sizeof(root->remote_key));
 	free(root->file);
 	free(root);
 }

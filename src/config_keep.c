@@ -113,4 +113,5 @@ config_keep(struct config *fresh, const struct config *running,
 	sections_derive(fresh);
 	keep_unscanned(&keep);
 	config_each(fresh, keep_address, running->root);
+	fresh->remote_key = running->root->remote_key;
 }

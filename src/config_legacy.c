@@ -14,10 +14,6 @@ static const struct old_option old_options[] = {
 	{ "pid_hash_size", OBSOLETE, "", "there is no such table any more" },
 	{ "host_hash_size", OBSOLETE, "", "there is no such table any more" },
 
-	{ "remote_port", LATER, "", NULL },
-	{ "remote_udp_retries", LATER, "", NULL },
-	{ "remote_udp_secret", LATER, "", NULL },
-
 	{ "lock_on", LATER, "never", NULL },
 	{ "lock_duration", LATER, "0", NULL },
 	{ "lock_path", LATER, "", NULL },
@@ -36,7 +32,6 @@ static const struct old_option old_options[] = {
 	  "authenticated sessions are scanned like others" },
 
 	{ "max_per_host", LATER, "", NULL },
-	{ "max_per_ident", LATER, "", NULL },
 	{ "max_load", LATER, "0", NULL },
 	{ "size_limit", LATER, "0", NULL },
 
@@ -93,7 +88,6 @@ static const struct old_option old_options[] = {
 	{ "msg_lookup_nomem", OBSOLETE, "", "see msg_lookup_failed" },
 	{ "msg_lookup_unknown", OBSOLETE, "", "see msg_lookup_failed" },
 	{ "msg_max_per_host", LATER, "", NULL },
-	{ "msg_max_per_ident", LATER, "", NULL },
 	{ "msg_system_load", LATER, "", NULL },
 	{ "msg_nomem", OBSOLETE, "", "this cannot happen any more" },
 	{ "msg_unknown_scanner", OBSOLETE, "", "this cannot happen any more" },
@@ -121,14 +115,11 @@ enum { OLD_OPTIONS = sizeof(old_options) / sizeof(old_options[0]) };
 static const struct old_value old_values[] = {
 #define MODES_NOW \
 	"fixed, \"fixed+xclient\", netfilter, tproxy, \"tproxy,netfilter\", " \
-	"getsockname"
-#define NOT_YET "is not supported in this version; allowed: " MODES_NOW
+	"getsockname, remote-udp, remote"
 #define INSIDE \
 	"libclamav scans inside of the daemon; write libclamav in its place, " \
 	"and delete the line antivirus_path"
 #define BSD_ONLY "is for BSD systems, and this one is for Linux; allowed: " MODES_NOW
-	{ "mode", "remote", NULL, NOT_YET },
-	{ "mode", "remote-udp", NULL, NOT_YET },
 	{ "mode", "ipfw", NULL, BSD_ONLY },
 	{ "mode", "ipfilter", NULL, BSD_ONLY },
 	{ "mode", "pf", NULL, BSD_ONLY },

@@ -22,6 +22,8 @@ static const struct word mode_words[] = {
 	{ "tproxy", ROUTE_BY_TPROXY },
 	{ "tproxy,netfilter", ROUTE_BY_TPROXY_NETFILTER },
 	{ "getsockname", ROUTE_BY_GETSOCKNAME },
+	{ "remote-udp", ROUTE_BY_REMOTE_UDP },
+	{ "remote", ROUTE_BY_REMOTE },
 	{ 0 },
 };
 

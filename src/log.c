@@ -31,6 +31,7 @@ static const struct {
 static enum log_sink sink = LOG_TO_STDERR;
 static int level_wanted = LOG_INFO;
 static int facility = LOG_DAEMON;
+static const char *program = "smtp-gated";
 static int sink_fd = -1;
 static uint64_t lost;
 static const char *syslog_path = "/dev/log";
@@ -305,17 +306,24 @@ line_write(struct line *line, int level)
 			lost++;
 		return;
 	case LOG_TO_SYSLOG:
-		size = snprintf(packet, sizeof(packet), "<%d>smtp-gated[%d]: %s",
-		                facility | level, (int)getpid(), line->text);
+		size = snprintf(packet, sizeof(packet), "<%d>%s[%d]: %s",
+		                facility | level, program, (int)getpid(), line->text);
 		break;
 	case LOG_TO_JOURNAL:
 		size = snprintf(packet, sizeof(packet),
 		                "PRIORITY=%d\nSYSLOG_FACILITY=%d\n"
-		                "SYSLOG_IDENTIFIER=smtp-gated\nMESSAGE=%s\n%s",
-		                level, facility >> 3, line->text, line->fields);
+		                "SYSLOG_IDENTIFIER=%s\nMESSAGE=%s\n%s",
+		                level, facility >> 3, program, line->text,
+		                line->fields);
 		break;
 	}
 	datagram(packet, (size_t)size);
+}
+
+void
+log_name_program(const char *name)
+{
+	program = name;
 }
 
 bool

@@ -101,6 +101,10 @@ way_of(const struct config *cfg, const struct route_query *query,
 	case ROUTE_BY_TPROXY_NETFILTER:
 		route_by_kind(cfg, query, answer);
 		return NULL;
+	case ROUTE_BY_REMOTE_UDP:
+		return &route_by_datagrams;
+	case ROUTE_BY_REMOTE:
+		return &route_by_line;
 	}
 	return NULL;
 }

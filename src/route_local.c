@@ -40,6 +40,8 @@ route_as_client(const struct config *cfg, const struct addr *client)
 	case ROUTE_BY_FIXED:
 	case ROUTE_BY_FIXED_XCLIENT:
 	case ROUTE_BY_NETFILTER:
+	case ROUTE_BY_REMOTE_UDP:
+	case ROUTE_BY_REMOTE:
 	case ROUTE_BY_GETSOCKNAME:
 		return false;
 	}
@@ -57,6 +59,8 @@ route_takes_foreign(const struct config *cfg)
 	case ROUTE_BY_FIXED:
 	case ROUTE_BY_FIXED_XCLIENT:
 	case ROUTE_BY_NETFILTER:
+	case ROUTE_BY_REMOTE_UDP:
+	case ROUTE_BY_REMOTE:
 		return false;
 	}
 	return false;

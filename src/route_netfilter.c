@@ -1,9 +1,9 @@
 #include "route_internal.h"
 
+#include "conntrack.h"
 #include "log.h"
 
 #include <errno.h>
-#include <libnetfilter_conntrack/libnetfilter_conntrack.h>
 #include <linux/netfilter_ipv4.h>
 #include <linux/netfilter_ipv6/ip6_tables.h>
 #include <stdio.h>
@@ -25,72 +25,17 @@ route_original(const struct route_query *query, struct addr *server)
 	return true;
 }
 
-static void
-tuple_set(struct nf_conntrack *tuple, const struct addr *from, const struct addr *to)
-{
-	nfct_set_attr_u8(tuple, ATTR_L3PROTO, (uint8_t)addr_family(from));
-	nfct_set_attr_u8(tuple, ATTR_L4PROTO, IPPROTO_TCP);
-	nfct_set_attr_u16(tuple, ATTR_PORT_SRC, htons(addr_port(from)));
-	nfct_set_attr_u16(tuple, ATTR_PORT_DST, htons(addr_port(to)));
-	if (addr_family(from) == AF_INET) {
-		nfct_set_attr_u32(tuple, ATTR_IPV4_SRC, from->v4.sin_addr.s_addr);
-		nfct_set_attr_u32(tuple, ATTR_IPV4_DST, to->v4.sin_addr.s_addr);
-	} else {
-		nfct_set_attr(tuple, ATTR_IPV6_SRC, &from->v6.sin6_addr);
-		nfct_set_attr(tuple, ATTR_IPV6_DST, &to->v6.sin6_addr);
-	}
-}
-
-static int
-on_entry(enum nf_conntrack_msg_type type, struct nf_conntrack *entry, void *arg)
-{
-	struct addr *server = arg;
-
-	(void)type;
-	memset(server, 0, sizeof(*server));
-	if (nfct_get_attr_u8(entry, ATTR_ORIG_L3PROTO) == AF_INET) {
-		server->v4.sin_family = AF_INET;
-		server->v4.sin_addr.s_addr = nfct_get_attr_u32(entry,
-		                                               ATTR_ORIG_IPV4_DST);
-	} else {
-		server->v6.sin6_family = AF_INET6;
-		memcpy(&server->v6.sin6_addr, nfct_get_attr(entry, ATTR_ORIG_IPV6_DST),
-		       sizeof(server->v6.sin6_addr));
-	}
-	addr_set_port(server, ntohs(nfct_get_attr_u16(entry, ATTR_ORIG_PORT_DST)));
-	return NFCT_CB_STOP;
-}
-
-/*
- * The thorough way: the entry whose replies go from our end of the connection to the
- * client's.  The kernel takes the reply tuple in the attributes of the original one.
- */
+/* The thorough way: the entry whose replies go from our end of the connection to the
+ * client's.  Of its zone the socket knows nothing. */
 static int
 ask_conntrack(const struct config *cfg, const struct route_query *query,
               struct addr *server)
 {
-	struct nfct_handle *handle = nfct_open(CONNTRACK, 0);
-	struct nf_conntrack *tuple;
-	int error = 0;
+	struct conntrack_entry entry = { 0 };
+	int error = conntrack_find(&query->local, &query->client,
+	                           (uint16_t)cfg->conntrack_zone, &entry);
 
-	if (!handle)
-		return errno;
-	tuple = nfct_new();
-	if (!tuple) {
-		nfct_close(handle);
-		return ENOMEM;
-	}
-	tuple_set(tuple, &query->local, &query->client);
-	if (cfg->conntrack_zone != 0) /* of which the socket knows nothing */
-		nfct_set_attr_u16(tuple, ATTR_ZONE, (uint16_t)cfg->conntrack_zone);
-	nfct_callback_register(handle, NFCT_T_ALL, on_entry, server);
-	*server = (struct addr){ 0 };
-	if (nfct_query(handle, NFCT_Q_GET, tuple) != 0)
-		error = errno;
-	else if (addr_family(server) == AF_UNSPEC)
-		error = ENOENT;
-	nfct_destroy(tuple);
-	nfct_close(handle);
+	*server = entry.server;
 	return error;
 }
 

@@ -105,7 +105,7 @@ take_handed(struct service *service)
 	struct systemd_socket *handed;
 	char why[256];
 	size_t count;
-	bool good = systemd_take_sockets(&handed, &count, why, sizeof(why));
+	bool good = systemd_take_sockets(&handed, &count, false, why, sizeof(why));
 
 	if (!good)
 		service_fail("%s", why);

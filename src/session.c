@@ -289,6 +289,7 @@ describe(const struct session *s, struct session_info *info)
 		.policy = s->cfg->policy,
 		.client = s->client_addr,
 		.server = s->server_addr,
+		.ident = s->ident,
 		.client_received = conn_received(s->client),
 		.server_received = s->server_received,
 		.age_ms = session_now() - s->born,
@@ -298,6 +299,21 @@ describe(const struct session *s, struct session_info *info)
 	};
 	if (s->server)
 		info->server_received += conn_received(s->server);
+}
+
+unsigned
+session_count_of_ident(const struct session *s)
+{
+	const struct session *other;
+	unsigned count = 0;
+
+	TAILQ_FOREACH(other, &s->all->alive, link)
+	{
+		if (strcmp(other->ident, s->ident) == 0 &&
+		    addr_same_host(&other->client_addr, &s->client_addr))
+			count++;
+	}
+	return count;
 }
 
 void

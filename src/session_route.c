@@ -37,10 +37,18 @@ session_refuse(struct session *s, enum session_end why, const char *text)
 	log_event(&s->log, LOG_REFUSE_EVENT, log_text("why", session_end_word(why)),
 	          log_addr("client", &s->client_addr),
 	          log_addr("server", &s->server_addr),
+	          log_text("ident", s->ident[0] ? s->ident : NULL),
 	          log_text("listener", session_listener(s->cfg)),
 	          log_text("policy", s->cfg->policy),
 	          log_text("text", text && text[0] ? text : NULL), session_via(s, via));
 	session_end(s, why);
+}
+
+static bool
+is_one_too_many(const struct session *s)
+{
+	return s->ident[0] && s->cfg->max_per_ident != 0 &&
+	       session_count_of_ident(s) > s->cfg->max_per_ident;
 }
 
 /* What goes round would take all sessions, and so would all clients of one dead server.
@@ -76,6 +84,10 @@ session_routed(struct session *s, const struct route_answer *answer)
 	if (refusal == END_NONE && is_crowded(s))
 		refusal = END_TOO_MANY_WAITING;
 	snprintf(s->ident, sizeof(s->ident), "%s", answer->ident);
+	if (refusal == END_NONE && is_one_too_many(s)) {
+		stats_add(STAT_refused_ident, 1);
+		refusal = END_MAX_PER_IDENT;
+	}
 	if (refusal != END_NONE) {
 		session_refuse(s, refusal, answer->why.text);
 		return;

@@ -50,8 +50,9 @@ print_old_lines(const struct status_source *source, FILE *out)
 	        "Requests: %" PRId64 "/%" PRId64 "/%" PRId64 " (total/direct/empty)\n",
 	        stats_get(STAT_connections), stats_get(STAT_sessions_direct),
 	        stats_get(STAT_sessions_empty));
-	fprintf(out, "Rejects: 0/0/0/%" PRId64 " (host/ident/lock/other)\n",
-	        stats_get(STAT_connections_refused));
+	fprintf(out, "Rejects: 0/%" PRId64 "/0/%" PRId64 " (host/ident/lock/other)\n",
+	        stats_get(STAT_refused_ident),
+	        stats_get(STAT_connections_refused) - stats_get(STAT_refused_ident));
 }
 
 static void
@@ -131,7 +132,8 @@ print_slot(const struct session_info *info, void *arg)
 	        table->slot++, table->pid, info->state, auth_flag(info),
 	        info->age_ms / 1000, addr_text(&info->client, client),
 	        addr_text(&info->server, server), info->mail, info->client_received,
-	        info->server_received, kilobits(info), "-", info->id, info->listener,
+	        info->server_received, kilobits(info),
+	        info->ident[0] ? info->ident : "-", info->id, info->listener,
 	        info->policy ?: "-");
 }
 

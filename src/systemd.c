@@ -71,26 +71,40 @@ next_name(const char **list)
 	return name;
 }
 
-static bool
-is_listening(int fd)
+/* The number that the kernel has for a socket; -1: none. */
+static int
+ask_socket(int fd, int option)
 {
-	int family = 0, type = 0, listens = 0;
 	socklen_t size = sizeof(int);
+	int value = -1;
 
-	return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &size) == 0 &&
-	       getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 &&
-	       getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) == 0 &&
-	       (family == AF_INET || family == AF_INET6) && type == SOCK_STREAM &&
-	       listens;
+	return getsockopt(fd, SOL_SOCKET, option, &value, &size) == 0 ? value : -1;
 }
 
 static bool
-adopt(const struct systemd_socket *socket, char *why, size_t why_size)
+is_internet(int fd)
+{
+	int family = ask_socket(fd, SO_DOMAIN);
+
+	return family == AF_INET || family == AF_INET6;
+}
+
+static bool
+is_listening(int fd)
+{
+	return is_internet(fd) && ask_socket(fd, SO_TYPE) == SOCK_STREAM &&
+	       ask_socket(fd, SO_ACCEPTCONN) == 1;
+}
+
+static bool
+adopt(struct systemd_socket *socket, bool datagrams, char *why, size_t why_size)
 {
 	int fd = socket->fd;
 	int flags = fcntl(fd, F_GETFL);
 
-	if (!is_listening(fd)) {
+	socket->is_datagram = datagrams && is_internet(fd) &&
+	                      ask_socket(fd, SO_TYPE) == SOCK_DGRAM;
+	if (!socket->is_datagram && !is_listening(fd)) {
 		snprintf(
 			why, why_size,
 			"descriptor %d (%s), handed over by the service manager, is no "
@@ -107,8 +121,8 @@ adopt(const struct systemd_socket *socket, char *why, size_t why_size)
 }
 
 bool
-systemd_take_sockets(struct systemd_socket **sockets, size_t *count, char *why,
-                     size_t why_size)
+systemd_take_sockets(struct systemd_socket **sockets, size_t *count, bool datagrams,
+                     char *why, size_t why_size)
 {
 	const char *names = getenv("LISTEN_FDNAMES");
 	bool good = true;
@@ -121,7 +135,7 @@ systemd_take_sockets(struct systemd_socket **sockets, size_t *count, char *why,
 		(*sockets)[i].name = next_name(&names);
 	}
 	for (size_t i = 0; good && i < *count; i++)
-		good = adopt(&(*sockets)[i], why, why_size);
+		good = adopt(&(*sockets)[i], datagrams, why, why_size);
 	unsetenv("LISTEN_PID");
 	unsetenv("LISTEN_FDS");
 	unsetenv("LISTEN_FDNAMES");

@@ -180,6 +180,9 @@ print_way(const struct printing *p)
 		                "\t\tip6 saddr " PRIVATE6 " accept\n");
 		print_redirect(p, "ip saddr " PRIVATE4 " ", "ip6 saddr " PRIVATE6 " ");
 		break;
+	case ROUTE_BY_REMOTE_UDP: /* wire_print() */
+	case ROUTE_BY_REMOTE:
+		break;
 	}
 }
 
@@ -189,6 +192,14 @@ wire_print(const struct config *cfg, enum wire_fail fail, FILE *out, char *why,
 {
 	const struct printing p = { .cfg = cfg, .fail = fail, .out = out };
 
+	if (cfg->mode == ROUTE_BY_REMOTE_UDP || cfg->mode == ROUTE_BY_REMOTE) {
+		snprintf(why, why_size,
+		         "mode %s: it is the router that hands clients over, by rules "
+		         "of "
+		         "its own; see smtp-gated-helper(8)",
+		         config_word(cfg, "mode"));
+		return false;
+	}
 	if (fail == WIRE_OPEN && !cfg->nft_alive) {
 		snprintf(why, why_size,
 		         "rules that let mail pass when the daemon does not serve need "

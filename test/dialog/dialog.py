@@ -16,6 +16,7 @@ import sys
 import time
 
 import gateway as gateways
+import helper as helpers
 import story as stories
 from peers import PATIENCE, Peers
 
@@ -110,7 +111,8 @@ def hold(program, story, way, args):
     """Holds one dialog one way.  Returns the complaint, "" if there is none."""
     listener, hoard = open_server(story)
     address = free_address(story, way, listener.getsockname()[1])
-    gateway = gateways.Gateway(story, address, listener.getsockname())
+    helper = story.helper and helpers.Helper(story.helper, listener.getsockname(), address)
+    gateway = gateways.Gateway(story, address, listener.getsockname(), helper)
     peers = Peers(listener, address, "1" if way == "bytes" else way, story.window)
     complaint = ""
     try:
@@ -122,6 +124,8 @@ def hold(program, story, way, args):
         complaint += f"the gateway's log:\n{gateway.log()}"
     peers.fini()
     gateway.fini(args.keep)
+    if helper:
+        helper.fini()
     for sock in hoard:
         sock.close()
     return complaint

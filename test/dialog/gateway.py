@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 import time
 
+import helper as helpers
 import story as stories
 
 START_SECONDS = 30
@@ -37,7 +38,7 @@ max_connections = 1000
 class Gateway:
     """Made with its files; start() runs it, stop() ends it, fini() clears up."""
 
-    def __init__(self, story, address, server):
+    def __init__(self, story, address, server, helper=None):
         self.tmp = pathlib.Path(tempfile.mkdtemp(prefix="dialog-"))
         self.log_file = self.tmp / "log"
         self.process = None
@@ -50,6 +51,10 @@ class Gateway:
         text = CONFIG.replace("BIND", address[0])
         text = text.replace("SERVER_HOST", server[0]).replace("SERVER_PORT", str(server[1]))
         text = text.replace("PORT", str(address[1]))
+        if helper:
+            (self.tmp / "key").touch(0o600)
+            (self.tmp / "key").write_bytes(helpers.KEY + b"\n")
+            text += f"remote_port = {helper.port}\n"
         for line in story.config:           # the dialog's own line replaces the default
             name = line.split()[0]
             text = re.sub(rf"(?m)^{name}\b.*\n", "", text) + line + "\n"

@@ -14,7 +14,7 @@ EICAR = rb"X5O!P%@AP[4\PZX54(P^)7CC)7}$EICAR-STAND" + rb"ARD-ANTIVIRUS-TEST-FILE
 ACTIONS = {":": ("eof", "reset"),
            "<": ("eof", "reset", "gone", "rest", "nothing", "absent", "like")}
 GATEWAY_STEPS = ("wait", "log", "shell", "signal")
-HEADERS = ("config", "nolog", "client", "server", "window", "memory", "ends",
+HEADERS = ("config", "nolog", "client", "server", "window", "memory", "ends", "helper",
            "not whole", "not bytes", "not glued")
 
 
@@ -49,6 +49,7 @@ class Story:
     server: str = "listens"         # or closed, deaf, ::1
     window: int = 0                 # receive buffer of the peers; 0: the kernel's choice
     memory: int = 0                 # most MB that the gateway may grow by; 0: not looked at
+    helper: str = ""                # who answers where a client meant to go, and how
     ends: bool = False              # the gateway ends in the course of the story
 
 

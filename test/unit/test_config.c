@@ -7,7 +7,8 @@
 #include <syslog.h>
 
 #define MODES \
-	"fixed, \"fixed+xclient\", netfilter, tproxy, \"tproxy,netfilter\", getsockname"
+	"fixed, \"fixed+xclient\", netfilter, tproxy, \"tproxy,netfilter\", " \
+	"getsockname, remote-udp, remote"
 #define RANGE_PORT "allowed: 1 to 65535\n"
 #define WORDS_BOOL "allowed: true, false, yes, no, on, off, 1, 0\n"
 
@@ -256,11 +257,10 @@ static const struct config_row refused[] = {
 	{ "log_level = 8\n",
 	  "1: log_level: no such word: \"8\"; allowed: emerg, alert, crit, "
 	  "err, warning, notice, info, debug\n" },
-	{ "mode = remote\n",
-	  "1: mode: \"remote\" is not supported in this version; allowed: " MODES
-	  "\n" },
-	{ "mode = none\n",
-	  "1: mode: no such word: \"none\"; allowed: " MODES "\n" },
+	{ "mode = pf\n",
+	  "1: mode: \"pf\" is for BSD systems, and this one is for Linux; "
+	  "allowed: " MODES "\n" },
+	{ "mode = none\n", "1: mode: no such word: \"none\"; allowed: " MODES "\n" },
 	/* strings */
 	{ "proxy_name = \"\"\n", "1: proxy_name: it must not be empty\n" },
 	{ "proxy_name = \"a b\"\n",
@@ -853,6 +853,7 @@ test_samples(void **state)
 		{ SOURCE_DIR "/conf/fixed.conf", ROUTE_BY_FIXED },
 		{ SOURCE_DIR "/conf/fixed-xclient.conf", ROUTE_BY_FIXED_XCLIENT },
 		{ SOURCE_DIR "/conf/nat.conf", ROUTE_BY_NETFILTER },
+		{ SOURCE_DIR "/conf/remote.conf", ROUTE_BY_REMOTE_UDP },
 		{ SOURCE_DIR "/conf/nat-advanced.conf", ROUTE_BY_NETFILTER },
 		{ SOURCE_DIR "/conf/tproxy.conf", ROUTE_BY_TPROXY },
 	};

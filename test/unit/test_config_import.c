@@ -231,8 +231,10 @@ static const struct config_row rows[] = {
 	{ "dspam_storage /x\n",
 	  "!:1: dspam_storage: cannot be used any more: DSPAM is no "
 	  "longer supported; delete it" },
-	{ "mode remote\n", "!:1: mode: \"remote\" is not supported in this version; "
-	                   "allowed: fixed, \"fixed+xclient\", netfilter, tproxy, \"tproxy,netfilter\", getsockname" },
+	{ "mode pf\n",
+	  "!:1: mode: \"pf\" is for BSD systems, and this one is for Linux; "
+	  "allowed: fixed, \"fixed+xclient\", netfilter, tproxy, \"tproxy,netfilter\", "
+	  "getsockname, remote-udp, remote" },
 	{ "mode tproxy,netfilter\n", "mode = \"tproxy,netfilter\"\n" },
 	{ "mode fixed\n",
 	  "!:1: mode: fixed needs fixed_server, an address or a host name" },

@@ -10,8 +10,9 @@
 	" is all value: in files of 1.4 only a number may have a comment behind it; " \
 	"give it a line of its own\n"
 #define MODES \
-	"; allowed: fixed, \"fixed+xclient\", netfilter, tproxy, \"tproxy,netfilter\", " \
-	"getsockname\n"
+	"; allowed: fixed, \"fixed+xclient\", netfilter, tproxy, " \
+	"\"tproxy,netfilter\", " \
+	"getsockname, remote-udp, remote\n"
 
 /* What each line of a file of 1.4 leads to.  What is said of every such file comes before
  * it, and is left out here; a complaint begins with its line's number. */
@@ -19,8 +20,8 @@ static const struct config_row lines[] = {
 	{ "port 25", "port = 25\n" },
 	{ "port\t\t25 \t\r\n", "port = 25\n" },
 	{ "# port 1\n; port 2\n  ;port 3\n\n\tport 25\n", "port = 25\n" },
-	{ "port 25\nport 26\n",
-	  "note 2: port: given again; this line counts, line 1 does not\nport = 26\n" },
+	{ "port 25\nport 26\n", "note 2: port: given again; this line counts, "
+	                        "line 1 does not\nport = 26\n" },
 	/* numbers */
 	{ "port 0x19\n", "port = 25\n" },
 	{ "port 031\n", "port = 25\n" },
@@ -32,10 +33,13 @@ static const struct config_row lines[] = {
 	  "note 1: timeout_scanner: 900 is not possible any more; 540 is used\n"
 	  "timeout_scanner = 540\n" },
 	{ "scan_max_size 4000000000\nscan_max_size 1073741823\n",
-	  "note 1: scan_max_size: 4000000000 is not possible any more; 1073741823 is "
+	  "note 1: scan_max_size: 4000000000 is not possible any more; "
+	  "1073741823 is "
 	  "used\n"
-	  "note 2: scan_max_size: given again; this line counts, line 1 does not\n"
-	  "note 2: scan_max_size: a message larger than scan_max_unpacked is never "
+	  "note 2: scan_max_size: given again; this line counts, line 1 does "
+	  "not\n"
+	  "note 2: scan_max_size: a message larger than scan_max_unpacked is "
+	  "never "
 	  "scanned "
 	  "in full\nscan_max_size = 1073741823\n" },
 	{ "buffer_size 100\n",
@@ -46,8 +50,8 @@ static const struct config_row lines[] = {
 	  "connect_queue = 1\n" },
 	{ "port 99999\n", "1: port: \"99999\" is out of range; allowed: 1 to 65535\n" },
 	{ "port 0\n", "1: port: \"0\" is out of range; allowed: 1 to 65535\n" },
-	{ "max_connections 0\n",
-	  "1: max_connections: \"0\" is out of range; allowed: 1 to 1000000\n" },
+	{ "max_connections 0\n", "1: max_connections: \"0\" is out of range; "
+	                         "allowed: 1 to 1000000\n" },
 	{ "port smtp\n",
 	  "1: port: \"smtp\" is no whole number; allowed: 1 to 65535\n" },
 	{ "port\n", "1: port: \"\" is no whole number; allowed: 1 to 65535\n" },
@@ -55,19 +59,23 @@ static const struct config_row lines[] = {
 	  "1: scan_max_size: \"0\" turned scanning off in 1.4; write "
 	  "antivirus_type off in its place\n" },
 	{ "port 0x19 # the usual\n", "port = 25\n" },
-	{ "port 25;the usual\n",
-	  "1: port: \"25;the usual\" is no whole number; allowed: 1 to 65535\n" },
+	{ "port 25;the usual\n", "1: port: \"25;the usual\" is no whole "
+	                         "number; allowed: 1 to 65535\n" },
 	{ "port 25\t ; \"the\" usual /*\n", "port = 25\n" },
 	{ "scan_max_size 10 M\n",
-	  "1: scan_max_size: \"10 M\" is no whole number or has an unknown unit; "
+	  "1: scan_max_size: \"10 M\" is no whole number or has an unknown "
+	  "unit; "
 	  "allowed: 1024 to 1073741823 bytes, or with K, M, G\n" },
 	{ "antivirus_type off\nscan_max_size 0 # off\n", "antivirus_type = off\n" },
 	{ "scan_max_size 0\nantivirus_type libclamav\nantivirus_type\tOFF \r\n",
-	  "note 3: antivirus_type: given again; this line counts, line 2 does not\n"
+	  "note 3: antivirus_type: given again; this line counts, line 2 does "
+	  "not\n"
 	  "antivirus_type = off\n" },
 	{ "antivirus_type off\nantivirus_type libclamav\nscan_max_size 0\n",
-	  "note 2: antivirus_type: given again; this line counts, line 1 does not\n"
-	  "3: scan_max_size: \"0\" turned scanning off in 1.4; write antivirus_type "
+	  "note 2: antivirus_type: given again; this line counts, line 1 does "
+	  "not\n"
+	  "3: scan_max_size: \"0\" turned scanning off in 1.4; write "
+	  "antivirus_type "
 	  "off in its place\n" },
 	{ "scan_max_size 0 # off\n",
 	  "1: scan_max_size: \"0\" turned scanning off in 1.4; write "
@@ -94,7 +102,8 @@ static const struct config_row lines[] = {
 	  "crit, err, warning, notice, info, debug\n" },
 	/* strings: to the end of the line, whatever is in them */
 	{ "msg_hello it's \"me\" \\ ${HOME} $1 # ; // /* = {x}\n",
-	  "msg_hello = \"it's \\\"me\\\" \\\\ \\${HOME} \\$1 # ; // /* = {x}\"\n" },
+	  "msg_hello = \"it's \\\"me\\\" \\\\ \\${HOME} \\$1 # ; // /* = "
+	  "{x}\"\n" },
 	{ "msg_hello \"\n", "msg_hello = \"\\\"\"\n" },
 	{ "msg_hello \\\n", "msg_hello = \"\\\\\"\n" },
 	{ "msg_hello Dzie\xF1 dobry\n", "msg_hello = \"Dzie\xF1 dobry\"\n" },
@@ -108,7 +117,8 @@ static const struct config_row lines[] = {
 	{ "bind_address 10.0.0.1 , ::1,,\n",
 	  "bind_address = {\"10.0.0.1\", \"::1\"}\n" },
 	{ "bind_address 10.0.0.1 10.0.0.2\n",
-	  "1: bind_address: \"10.0.0.1 10.0.0.2\" is no IPv4 or IPv6 address\n" },
+	  "1: bind_address: \"10.0.0.1 10.0.0.2\" is no IPv4 or IPv6 "
+	  "address\n" },
 	{ "bind_address ,\n", "1: bind_address: at least one address is needed\n" },
 	{ "bind_address \"x\n",
 	  "1: bind_address: \"\"x\" is no IPv4 or IPv6 address\n" },
@@ -129,10 +139,13 @@ static const struct config_row lines[] = {
 	{ "mode tproxy\noutgoing_addr 10.0.0.1\n",
 	  "note 2: outgoing_addr: has no effect in mode tproxy, in which servers see "
 	  "the client's own address\noutgoing_addr = \"10.0.0.1\"\nmode = tproxy\n" },
-	{ "mode remote\n",
-	  "1: mode: \"remote\" is not supported in this version" MODES },
-	{ "mode remote-udp\n",
-	  "1: mode: \"remote-udp\" is not supported in this version" MODES },
+	{ "mode remote\nremote_host 192.0.2.1\n",
+	  "mode = remote\nremote_host = \"192.0.2.1\"\n" },
+	{ "mode remote-udp\nremote_udp_secret 0x10\nremote_udp_retries 5\n",
+	  "note 1: mode: who connects is asked itself where it goes to, for "
+	  "remote_host is empty; nobody but the router may reach the port of "
+	  "this gateway\n"
+	  "mode = remote-udp\nremote_udp_retries = 5\nremote_udp_secret = 16\n" },
 	{ "mode ipfw\n",
 	  "1: mode: \"ipfw\" is for BSD systems, and this one is for Linux" MODES },
 	{ "mode pf\n",
@@ -149,11 +162,12 @@ static const struct config_row lines[] = {
 	{ "mode none\n", "1: mode: no such word: \"none\"" MODES },
 	/* scanners */
 	{ "antivirus_type off\n", "antivirus_type = off\n" },
-	{ "antivirus_type clamd\n",
-	  "1: antivirus_type: \"clamd\" is not supported in this version: libclamav "
-	  "scans "
-	  "inside of the daemon; write libclamav in its place, and delete the line "
-	  "antivirus_path\n" },
+	{ "antivirus_type clamd\n", "1: antivirus_type: \"clamd\" is not "
+	                            "supported in this version: libclamav "
+	                            "scans "
+	                            "inside of the daemon; write libclamav in "
+	                            "its place, and delete the line "
+	                            "antivirus_path\n" },
 	{ "antivirus_type mksd\n", "1: antivirus_type: \"mksd\" is no longer "
 	                           "supported: libclamav scans inside of the "
 	                           "daemon; write libclamav in its place, and delete "
@@ -169,7 +183,8 @@ static const struct config_row lines[] = {
 	  "note 1: pid_hash_size: has no effect any more: there is no "
 	  "such table any more\n" },
 	{ "dnsbl a,b\n", "note 1: dnsbl: has no effect in this version\n" },
-	{ "chroot_path\ndnsbl \nspf none\nlock_duration 0\nauth_require no\nsize_limit "
+	{ "chroot_path\ndnsbl \nspf none\nlock_duration 0\nauth_require "
+	  "no\nsize_limit "
 	  "0\n"
 	  "limit_virt_size -1\nantispam_type off\n",
 	  "" },
@@ -181,11 +196,13 @@ static const struct config_row lines[] = {
 	  "note 1: priority: -30 is not possible any more; -20 is used\n"
 	  "priority = -20\n" },
 	{ "limit_core_size 64M\n", "limit_core_size = 67108864\n" },
-	{ "limit_core_size -2\n",
-	  "note 1: limit_core_size: -2 is not possible any more; -1 is used\n" },
+	{ "limit_core_size -2\n", "note 1: limit_core_size: -2 is not possible "
+	                          "any more; -1 is used\n" },
 	{ "limit_virt_size 64M\nlimit_data_size 67108864\n",
-	  "note 1: limit_virt_size: 67108864 is not possible any more; -1 is used\n"
-	  "note 2: limit_data_size: 67108864 is not possible any more; -1 is used\n" },
+	  "note 1: limit_virt_size: 67108864 is not possible any more; -1 is "
+	  "used\n"
+	  "note 2: limit_data_size: 67108864 is not possible any more; -1 is "
+	  "used\n" },
 	{ "limit_virt_size 2G\n", "limit_virt_size = 2147483648\n" },
 	{ "limit_fsize 100M\n", "limit_fsize = 104857600\n" },
 	/* the state file */
@@ -195,7 +212,8 @@ static const struct config_row lines[] = {
 	{ "statefile_perm 416\n", "statefile_perm = 0640\n" },
 	{ "statefile_perm 0x1a0\n", "statefile_perm = 0640\n" },
 	{ "statefile_perm 660\n",
-	  "1: statefile_perm: \"660\" is out of range; in a file of 1.4 a number is "
+	  "1: statefile_perm: \"660\" is out of range; in a file of 1.4 a "
+	  "number is "
 	  "decimal unless it begins with 0: allowed are 0000 to 0777\n" },
 	{ "statefile_perm rw\n", "1: statefile_perm: \"rw\" is no octal number; "
 	                         "allowed: 0000 to 0777 octal\n" },
@@ -206,22 +224,24 @@ static const struct config_row lines[] = {
 	{ "statefile_type 0\n", "statefile_type = {human}\n" },
 	{ "statefile_type 2\n", "statefile_type = {flat}\n" },
 	{ "statefile_type 4\n", "statefile_type = {slots}\n" },
-	{ "statefile_type 6\n",
-	  "1: statefile_type: no such word: \"6\"; allowed: human, flat, slots\n" },
+	{ "statefile_type 6\n", "1: statefile_type: no such word: \"6\"; "
+	                        "allowed: human, flat, slots\n" },
 	{ "statefile_type human,none\n",
-	  "1: statefile_type: no such word: \"none\"; allowed: human, flat, slots\n" },
-	{ "statefile_type ,\n",
-	  "1: statefile_type: at least one word is needed; for no file at all let "
-	  "statefile be empty\n" },
+	  "1: statefile_type: no such word: \"none\"; allowed: human, flat, "
+	  "slots\n" },
+	{ "statefile_type ,\n", "1: statefile_type: at least one word is "
+	                        "needed; for no file at all let "
+	                        "statefile be empty\n" },
 	{ "auth_require mandatory\n", "note 1: auth_require: has no effect in this "
 	                              "version: all clients may send, as "
 	                              "their server lets them\n" },
 	/* several of them */
-	{ "mode remote\nport x\nprot 1\ndspam_storage x\nproxy_name \001\n= 1\n",
-	  "1: mode: \"remote\" is not supported in this version" MODES
+	{ "mode pf\nport x\nprot 1\ndspam_storage x\nproxy_name \001\n= 1\n",
+	  "1: mode: \"pf\" is for BSD systems, and this one is for Linux" MODES
 	  "2: port: \"x\" is no whole number; allowed: 1 to 65535\n"
 	  "3: no such option: \"prot\"; did you mean \"port\"?\n"
-	  "4: dspam_storage: cannot be used any more: DSPAM is no longer supported; "
+	  "4: dspam_storage: cannot be used any more: DSPAM is no longer "
+	  "supported; "
 	  "delete it\n"
 	  "5: there is a control character in a string\n"
 	  "6: there is no name of an option at the beginning of this line\n" },
