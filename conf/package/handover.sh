@@ -12,6 +12,8 @@ knows_usr2()
 	[ -n "$mask" ] && [ $((0x$mask & 0x800)) -ne 0 ]
 }
 
+# The helper has no sessions: its sockets are kept while it starts again.
+#
 # The program is a new one: what runs goes on with it, and no session is lost.  The old
 # process starts the new one and hands it its listening sockets; the service manager is told;
 # the old one serves its sessions to their end.  Only a process of a version that cannot do
@@ -19,6 +21,7 @@ knows_usr2()
 hand_over()
 {
 	[ -d /run/systemd/system ] || return 0
+	systemctl try-restart smtp-gated-helper.service || true
 	for unit in $(running_units); do
 		pid=$(systemctl show --property=MainPID --value "$unit")
 		if ! knows_usr2 "$pid"; then

@@ -19,6 +19,7 @@ if(NOT IS_ABSOLUTE "${units}")
 endif()
 set(moves
 	"/usr/sbin/smtp-gated=${prefix}/@CMAKE_INSTALL_SBINDIR@/smtp-gated"
+	"/etc/default/smtp-gated=${sysconf}/default/smtp-gated"
 	"/etc/smtp-gated=${sysconf}/smtp-gated"
 	"/etc/apparmor.d/usr=${sysconf}/apparmor.d/usr"
 	"/usr/lib/systemd/system/=${units}/"
@@ -51,7 +52,8 @@ endfunction()
 place("${build}/smtp-gated.conf" "${sysconf}" smtp-gated.conf)
 place("${source}/conf/apparmor/usr.sbin.smtp-gated" "${sysconf}/apparmor.d"
 	usr.sbin.smtp-gated)
-foreach(unit smtp-gated.service smtp-gated@.service smtp-gated.socket smtp-gated@.socket)
+foreach(unit smtp-gated.service smtp-gated@.service smtp-gated.socket smtp-gated@.socket
+	smtp-gated-helper.service smtp-gated-helper.socket)
 	place("${source}/conf/systemd/${unit}" "${units}" ${unit})
 endforeach()
 foreach(kind sysusers tmpfiles)
@@ -59,5 +61,7 @@ foreach(kind sysusers tmpfiles)
 		smtp-gated.conf)
 endforeach()
 place("${source}/man/smtp-gated.8" "${prefix}/@CMAKE_INSTALL_MANDIR@/man8" smtp-gated.8 gz)
+place("${source}/man/smtp-gated-helper.8" "${prefix}/@CMAKE_INSTALL_MANDIR@/man8"
+	smtp-gated-helper.8 gz)
 place("${source}/man/smtp-gated.conf.5" "${prefix}/@CMAKE_INSTALL_MANDIR@/man5"
 	smtp-gated.conf.5 gz)

@@ -14,6 +14,7 @@ remove_litter()
 		/etc/apparmor.d/local/usr.sbin.smtp-gated \
 		/var/cache/apparmor/*/usr.sbin.smtp-gated
 	for link in /etc/systemd/system/*.wants/smtp-gated.service \
+		/etc/systemd/system/*.wants/smtp-gated-helper.* \
 		/etc/systemd/system/*.wants/smtp-gated.socket \
 		/etc/systemd/system/*.wants/smtp-gated@*.service \
 		/etc/systemd/system/*.wants/smtp-gated@*.socket; do

@@ -2,7 +2,8 @@
 
 unset(ENV{DESTDIR})
 execute_process(COMMAND "@CMAKE_STRIP@" --strip-unneeded --remove-section=.comment
-	"${CPACK_TEMPORARY_DIRECTORY}/usr/sbin/smtp-gated" COMMAND_ERROR_IS_FATAL ANY)
+	"${CPACK_TEMPORARY_DIRECTORY}/usr/sbin/smtp-gated"
+	"${CPACK_TEMPORARY_DIRECTORY}/usr/sbin/smtp-gated-helper" COMMAND_ERROR_IS_FATAL ANY)
 
 set(source "@PROJECT_SOURCE_DIR@/conf/package/debian")
 

@@ -30,7 +30,7 @@ def check_files(top):
     # -c shows rights, owner and time.
     for line in run("dpkg-deb", "-c", deb).stdout.splitlines():
         kind = line.split()[0]
-        wanted = ("drwxr-xr-x", "-rwxr-xr-x" if line.endswith("/smtp-gated") and "sbin" in line
+        wanted = ("drwxr-xr-x", "-rwxr-xr-x" if "/usr/sbin/smtp" in line
                   else "-rw-r--r--")
         faults.expect(kind in wanted and " root/root " in line, line)
 

@@ -29,7 +29,7 @@ def check_usual(top):
     faults.same("installed", files_below(top), manual_files(page_of(source), "Installed"))
     for name in files_below(top):
         mode = os.stat(top + name).st_mode & 0o7777
-        wanted = 0o755 if name == "/usr/sbin/smtp-gated" else 0o644
+        wanted = 0o755 if name.startswith("/usr/sbin/") else 0o644
         faults.expect(mode == wanted, f"{name} has the rights {mode:04o}, not {wanted:04o}")
     # Written for these places: they come as they are.
     for part in ("systemd/smtp-gated.service", "apparmor/usr.sbin.smtp-gated"):
@@ -65,7 +65,8 @@ def check_other(top):
                               for name in usual))
     for name in files_below(top):
         # Documents about packages are about packages.
-        if name.endswith(("/smtp-gated", ".md", "LICENSE", "copyright")):
+        if name.endswith(("/smtp-gated", "/smtp-gated-helper", ".md", "LICENSE",
+                          "copyright")):
             continue
         for found in own.findall(text_of(pathlib.Path(top + name))):
             faults.expect(False, f"{name} still names {found}")
