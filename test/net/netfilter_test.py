@@ -10,8 +10,6 @@
 The router does not forward: whatever reaches the server came through the gateway.
 """
 import atexit
-import contextlib
-import ctypes
 import functools
 import os
 import pathlib
@@ -25,11 +23,11 @@ import unittest
 TEST = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(TEST))
 import lab                              # noqa: E402
+from spaces import connect, inside, make, remove, run, within   # noqa: E402
 
 PROGRAM = lab.program()
 SILENT = os.path.abspath(sys.argv.pop(2)) if len(sys.argv) > 2 else ""
 PORT = 9199
-CLONE_NEWNET = 0x40000000
 CLIENT, ROUTER, SERVER = (f"gated-{name}-{os.getpid()}" for name in ("c", "r", "s"))
 
 
@@ -46,6 +44,9 @@ class Family:
         self.router_out, self.server = address(2, 1), address(2, 2)
         self.router_other = address(3, 1)
         self.length = length
+
+    def whole(self, address):
+        return f"{address}/{self.length}"
 
     def endpoint(self, address, port):
         return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
@@ -74,68 +75,26 @@ table inet gated {
 """
 
 
-def run(*command, text=None):
-    done = subprocess.run(command, input=text, stdout=subprocess.PIPE, encoding="utf-8",
-                          stderr=subprocess.STDOUT, timeout=30, check=False)
-    if done.returncode != 0:
-        raise AssertionError(f"{' '.join(command)}: {done.stdout}")
-    return done.stdout
-
-
-def within(namespace):
-    """Not "ip netns exec": that mounts a /sys, which not every container lets it."""
-    return ["nsenter", f"--net=/run/netns/{namespace}"]
-
-
 def rules(text):
     run(*within(ROUTER), "nft", "-f", "-", text="flush ruleset\n" + text)
-
-
-@contextlib.contextmanager
-def inside(namespace):
-    """Sockets made in here belong to NAMESPACE, and go on doing so."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    with open("/proc/self/ns/net", "rb") as home, \
-            open(f"/run/netns/{namespace}", "rb") as there:
-        if libc.setns(there.fileno(), CLONE_NEWNET) != 0:
-            raise OSError(ctypes.get_errno(), "setns")
-        try:
-            yield
-        finally:
-            if libc.setns(home.fileno(), CLONE_NEWNET) != 0:
-                os._exit(1)             # better nowhere than in the wrong network
 
 
 def tear_down():
     if sink is not None:
         sink.kill()
         sink.wait()
-    for namespace in (CLIENT, ROUTER, SERVER):
-        subprocess.run(["ip", "netns", "del", namespace], stderr=subprocess.DEVNULL,
-                       stdin=subprocess.DEVNULL, timeout=30, check=False)
+    remove(CLIENT, ROUTER, SERVER)
 
 
 def set_up():
-    for namespace in (CLIENT, ROUTER, SERVER):
-        run("ip", "netns", "add", namespace)
-        run(*within(namespace), "ip", "link", "set", "lo", "up")
-    for namespace, near, far in ((CLIENT, "c0", "r-c"), (SERVER, "s0", "r-s")):
-        run(*within(namespace), "ip", "link", "add", near, "type", "veth",
-            "peer", "name", far, "netns", ROUTER)
+    make(CLIENT, ROUTER, SERVER)
+    connect(CLIENT, "c0", [one.whole(one.client) for one in FAMILIES],
+            ROUTER, "r-c", [one.whole(one.router) for one in FAMILIES])
+    connect(SERVER, "s0", [one.whole(one.server) for one in FAMILIES],
+            ROUTER, "r-s", [one.whole(one.router_out) for one in FAMILIES])
     for family in FAMILIES:
-        for namespace, device, address, length in (
-                (CLIENT, "c0", family.client, family.length),
-                (ROUTER, "r-c", family.router, family.length),
-                (ROUTER, "r-s", family.router_out, family.length),
-                (ROUTER, "lo", family.router_other, family.host),
-                (SERVER, "s0", family.server, family.length)):
-            nodad = ["nodad"] if ":" in address else []
-            run(*within(namespace), "ip", "addr", "add", f"{address}/{length}", "dev", device,
-                *nodad)
-    for namespace, device in ((CLIENT, "c0"), (ROUTER, "r-c"), (ROUTER, "r-s"),
-                              (SERVER, "s0")):
-        run(*within(namespace), "ip", "link", "set", device, "up")
-    for family in FAMILIES:
+        run(*within(ROUTER), "ip", "addr", "add", f"{family.router_other}/{family.host}",
+            "dev", "lo")
         for namespace, router in ((CLIENT, family.router), (SERVER, family.router_out)):
             run(*within(namespace), "ip", "route", "add", "default", "via", router)
 
@@ -244,7 +203,7 @@ class Case(unittest.TestCase):
         with self.talk(address, port) as client:
             self.assertRegex(client.reply(), rf"^554 .*{words}")
             self.assertEqual(client.reply(), "", "the connection is to end")
-        self.assertFalse(self.sink_says("connection from"), sink_words()[self.sink_from:])
+        self.assertFalse(self.sink_says(r"(?m)^connection from \S+$"), sink_words()[self.sink_from:])
         self.assertLogged(r"^refuse ")
 
 
@@ -296,7 +255,7 @@ class Redirect(Case):
         rules(REDIRECT_ALL)
         with self.talk(address, PORT) as client:
             self.assertRegex(client.reply(), r"^[45]\d\d ")
-        self.assertFalse(self.sink_says("connection from"), sink_words()[self.sink_from:])
+        self.assertFalse(self.sink_says(r"(?m)^connection from \S+$"), sink_words()[self.sink_from:])
 
     def test_both_families_at_once(self):
         rules(REDIRECT)
