@@ -49,7 +49,12 @@ xstrdup(const char *text)
 char *
 xstrndup(const char *text, size_t size)
 {
-	return granted(strndup(text, size));
+	size_t length = strnlen(text, size);
+	char *copy = xmalloc(length + 1);
+
+	memcpy(copy, text, length);
+	copy[length] = '\0';
+	return copy;
 }
 
 char *

@@ -5,6 +5,7 @@ namespaces; nothing that it does is seen outside, and all of it ends with the te
 """
 import os
 import pathlib
+import shutil
 import sys
 import tempfile
 
@@ -56,6 +57,8 @@ class Root:
         for kind, where in MOUNTS:
             run("mount", "-t", kind, "none", self.at / where)
         run("mount", "--rbind", "/dev", self.at / "dev")
+        for one in ("var/spool/smtp-gated", "var/lib/smtp-gated", "etc/smtp-gated"):
+            shutil.rmtree(self.at / one, ignore_errors=True)    # of somebody's trials
         run("ip", "link", "set", "lo", "up")
 
     def close(self):

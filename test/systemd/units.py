@@ -16,11 +16,7 @@ import container                        # noqa: E402
 import lab                              # noqa: E402
 
 UNITS = HERE.parent.parent / "conf" / "systemd"
-PLACES = {"smtp-gated.service": "/usr/lib/systemd/system/",
-          "smtp-gated.socket": "/usr/lib/systemd/system/",
-          "smtp-gated@.service": "/usr/lib/systemd/system/",
-          "smtp-gated@.socket": "/usr/lib/systemd/system/",
-          "sysusers.conf": "/usr/lib/sysusers.d/smtp-gated.conf",
+PLACES = {"sysusers.conf": "/usr/lib/sysusers.d/smtp-gated.conf",
           "tmpfiles.conf": "/usr/lib/tmpfiles.d/smtp-gated.conf"}
 SECONDS = 280
 
@@ -30,9 +26,10 @@ def main():
     try:
         with container.Container() as inside:
             for file in UNITS.iterdir():
-                place = PLACES[file.name]
-                inside.put(file, place + file.name if place.endswith("/") else place, 0o644)
-            inside.put(program, "/usr/sbin/smtp-gated", 0o755)
+                inside.put(file, PLACES.get(file.name, f"/usr/lib/systemd/system/{file.name}"),
+                           0o644)
+            for more_of_it in ("", "-helper"):
+                inside.put(program + more_of_it, "/usr/sbin/smtp-gated" + more_of_it, 0o755)
             inside.put(library, "/usr/lib/silent_original_dst.so", 0o755)
             for name in ("lab.py", "daemon", "systemd"):
                 inside.put(HERE.parent / name, f"/opt/gated/{name}")

@@ -142,12 +142,14 @@ class Units(unittest.TestCase):
 class Files(Units):
     def test_verify(self):
         """systemd has nothing to say against any of them."""
-        for unit in (SERVICE, SOCKET, "smtp-gated@9300.service", "smtp-gated@9300.socket"):
+        for unit in (SERVICE, SOCKET, "smtp-gated@9300.service", "smtp-gated@9300.socket",
+                     "smtp-gated-helper.service", "smtp-gated-helper.socket"):
             with self.subTest(unit):
                 self.assertEqual(run("systemd-analyze", "verify", "--man=no", unit).stdout, "")
 
     def test_exposure(self):
-        for unit in ("smtp-gated.service", "smtp-gated@.service"):
+        for unit in ("smtp-gated.service", "smtp-gated@.service",
+                     "smtp-gated-helper.service"):
             with self.subTest(unit):
                 done = run("systemd-analyze", "security", "--no-pager", "--offline=true",
                            f"--threshold={EXPOSURE * 10:.0f}",

@@ -431,7 +431,7 @@ files_being_written_are_let_be_for_a_while(void **state)
 {
 	char *text = signature("Slowly"), *path = path_of("db/test.ndb");
 	size_t size = strlen(text);
-	double begun;
+	double begun, last, rest = 0;
 	FILE *file;
 
 	(void)state;
@@ -445,13 +445,17 @@ files_being_written_are_let_be_for_a_while(void **state)
 	}
 	fclose(file);
 	assert_becomes("Slowly");
-	begun = milliseconds();
+	begun = last = milliseconds();
 	while (reloads() < 2) { /* one writer that never rests */
 		sign_in_place("db/test.ndb", "Restless");
 		pass(20);
+		rest = milliseconds() - last > rest ? milliseconds() - last : rest;
+		last = milliseconds();
 		assert_true(milliseconds() - begun < PATIENCE_MS);
 	}
-	assert_true(milliseconds() - begun >= clamav_pace.patience_ms);
+	/* On a busy machine it may have rested. */
+	assert_true(milliseconds() - begun >= clamav_pace.patience_ms ||
+	            rest >= clamav_pace.settle_ms);
 	assert_finds("Restless");
 	assert_int_equal(failures(), 0);
 	world_end();

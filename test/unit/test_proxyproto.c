@@ -23,8 +23,8 @@
 #define SIX     HOST("\x01") HOST("\x19") "\x9c\x40\x00\x19"
 #define TOLD6   "tcp [2001:db8::1]:40000 [2001:db8::19]:25"
 
-#define TEN     "0123456789"
-#define FIFTY   TEN TEN TEN TEN TEN
+#define TEN   "0123456789"
+#define FIFTY TEN TEN TEN TEN TEN
 
 static const struct {
 	const char *bytes;
@@ -39,12 +39,10 @@ static const struct {
 	{ BYTES("PROXY TCP4 192.0.2.1 203.0.113.25 40000 25\r\n"), "44 1 " TOLD },
 	{ BYTES("PROXY TCP4 192.0.2.1 203.0.113.25 40000 25\r\nEHLO a\r\n"),
 	  "44 1 " TOLD },
-	{ BYTES("PROXY TCP4 192.0.2.1 203.0.113.25 40000 25\r\n\r\n\0"),
-	  "44 1 " TOLD },
+	{ BYTES("PROXY TCP4 192.0.2.1 203.0.113.25 40000 25\r\n\r\n\0"), "44 1 " TOLD },
 	{ BYTES("PROXY TCP4 255.255.255.255 255.255.255.255 65535 65535\r\n"),
 	  "56 1 tcp 255.255.255.255:65535 255.255.255.255:65535" },
-	{ BYTES("PROXY TCP4 0.0.0.0 0.0.0.0 0 0\r\n"),
-	  "32 1 tcp 0.0.0.0:0 0.0.0.0:0" },
+	{ BYTES("PROXY TCP4 0.0.0.0 0.0.0.0 0 0\r\n"), "32 1 tcp 0.0.0.0:0 0.0.0.0:0" },
 	{ BYTES("PROXY TCP6 2001:db8::1 2001:db8::19 40000 25\r\n"), "46 1 " TOLD6 },
 	{ BYTES("PROXY TCP6 2001:DB8:0:0::1 2001:0db8:0:0:0:0:0:19 40000 25\r\n"),
 	  "60 1 " TOLD6 },
@@ -125,7 +123,7 @@ static const struct {
 	{ BYTES("PROXY TCP4 192.0.2.1 203.0.113.25 40000 00\r\n"), SERVER },
 	{ BYTES("PROXY TCP4 192.0.2.1 203.0.113.25 40000 25x\r\n"), SERVER },
 
-	/* neither version */
+/* neither version */
 #define NEITHER "it begins neither as version 1 nor as version 2 does"
 	{ BYTES("EHLO client.example\r\n"), NEITHER },
 	{ BYTES("p"), NEITHER },
@@ -179,7 +177,7 @@ static const struct {
 	{ BYTES(SIG "\x21\x11\x00\x0f" FOUR "\x04\xff\xff"), TLV },
 	{ BYTES(SIG "\x21\x11\x00\x11" FOUR "\x04\x00\x01x\x04"), TLV },
 	{ BYTES(SIG "\x21\x22\x00\x25" SIX "\x04"), TLV },
-	/* wrong */
+/* wrong */
 #define COMMAND "the version is not 2, or the command neither LOCAL nor PROXY"
 	{ BYTES(SIG "\x22"), COMMAND },
 	{ BYTES(SIG "\x2f\x11\x00\x0c" FOUR), COMMAND },
@@ -339,8 +337,8 @@ static const struct {
 	  "tcp [fedc:ba98:7654:3210:fedc:ba98:7654:3210]:40000 "
 	  "[fedc:ba98:7654:3210:fedc:ba98:7654:3210]:25" },
 	/* one family for both: IPv4 becomes IPv6, without dots */
-	{ "192.0.2.1", "2001:db8::19", "TCP6 ::ffff:c000:201 2001:db8::19 40000 25",
-	  52, "tcp 192.0.2.1:40000 [2001:db8::19]:25" },
+	{ "192.0.2.1", "2001:db8::19", "TCP6 ::ffff:c000:201 2001:db8::19 40000 25", 52,
+	  "tcp 192.0.2.1:40000 [2001:db8::19]:25" },
 	{ "2001:db8::1", "0.0.0.1", "TCP6 2001:db8::1 ::ffff:0:1 40000 25", 52,
 	  "tcp [2001:db8::1]:40000 0.0.0.1:25" },
 	{ "::192.0.2.1", "::1", "TCP6 ::c000:201 ::1 40000 25", 52,
