@@ -164,6 +164,21 @@ class Client:
         return replies
 
 
+# -- a copy of this machine's root
+
+TRIALS = ("var/spool/smtp-gated", "var/lib/smtp-gated", "etc/smtp-gated", "etc/smtp-gated.conf")
+
+
+def forget_trials(root):
+    """Takes away what somebody may have tried on this machine, from a copy of its root."""
+    for name in TRIALS:
+        there = pathlib.Path(root, name)
+        if there.is_dir():
+            shutil.rmtree(there)
+        else:
+            there.unlink(missing_ok=True)
+
+
 # -- the program under test
 
 class Gateway:

@@ -5,11 +5,13 @@ namespaces; nothing that it does is seen outside, and all of it ends with the te
 """
 import os
 import pathlib
-import shutil
 import sys
 import tempfile
 
 from package import need, run, skip
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+import lab                              # noqa: E402
 
 INSIDE = "PACKAGE_TEST_INSIDE"
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8",
@@ -57,8 +59,8 @@ class Root:
         for kind, where in MOUNTS:
             run("mount", "-t", kind, "none", self.at / where)
         run("mount", "--rbind", "/dev", self.at / "dev")
-        for one in ("var/spool/smtp-gated", "var/lib/smtp-gated", "etc/smtp-gated"):
-            shutil.rmtree(self.at / one, ignore_errors=True)    # of somebody's trials
+        lab.forget_trials(self.at)
+        self.before = set(self.upper.rglob("*"))
         run("ip", "link", "set", "lo", "up")
 
     def close(self):
@@ -85,7 +87,7 @@ class Root:
     def made(self):
         """What is there now and was not, or not so, in the root below; files and directories."""
         found = []
-        for path in sorted(self.upper.rglob("*")):
+        for path in sorted(set(self.upper.rglob("*")) - self.before):
             name = "/" + str(path.relative_to(self.upper))
             if path.is_char_device():       # the overlay's mark for "removed"
                 found.append("removed " + name)

@@ -25,6 +25,9 @@ import sys
 import tempfile
 import time
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+import lab                              # noqa: E402
+
 BOOT_SECONDS = 60
 STOP_SECONDS = 20
 SKIPPED = 77
@@ -122,6 +125,7 @@ class Container:
         self.mount(self.root, "-t", "overlay", "-o",
                    f"lowerdir=/,upperdir={self.directory}/upper,workdir={self.directory}/work",
                    "overlay")
+        lab.forget_trials(self.root)
         # Another machine than this one: it shall not take its journal for its own.
         self.write("/etc/machine-id", os.urandom(16).hex() + "\n")
         self.write("/etc/systemd/system/gated-test.target", TARGET)
