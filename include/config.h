@@ -193,6 +193,9 @@ bool config_show_for(struct config *cfg, const char *name, const char *listener,
 /* The word that an option of the kind "one of" has; NULL if there is none of that name. */
 const char *config_word(const struct config *cfg, const char *name);
 
+/* Writes all the words that such an option may have, with commas between. */
+void config_print_words(const char *name, FILE *out);
+
 /* Puts into WORDS what became of an option of 1.4 that we do not have.  False: 1.4 had
  * none of that name, or we have it. */
 bool config_old_option(const char *name, size_t size, char *words, size_t words_size);

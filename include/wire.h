@@ -27,7 +27,7 @@ bool wire_print(const struct config *cfg, enum wire_fail fail, FILE *out, char *
 struct wire;
 
 /* Begins to renew; needs CAP_NET_ADMIN.  That the table is not there yet is logged, once,
- * and tried again.  NULL with errno: there is no memory for it. */
+ * and tried again.  NULL with errno: EPERM, the capability is not there. */
 struct wire *wire_new(struct event_base *base, const struct config *cfg) MUST_CHECK;
 
 /* Ends it; the elements go as well, at once, unless somebody else renews them from now on

@@ -257,3 +257,12 @@ config_show_for(struct config *cfg, const char *name, const char *listener,
 	print_origin(is, opt, out);
 	return true;
 }
+
+void
+config_print_words(const char *name, FILE *out)
+{
+	const struct option *opt = option_find(name, strlen(name));
+
+	assert(opt && opt->words);
+	option_print_words(opt, out);
+}

@@ -372,9 +372,10 @@ static int
 versions(const struct wish *wish)
 {
 	version(wish);
-	printf("libevent %s\nlibconfuse %s\nlibclamav %s\nc-ares %s\n"
-	       "modes: fixed, fixed+xclient, netfilter\nscanners: libclamav\n",
+	printf("libevent %s\nlibconfuse %s\nlibclamav %s\nc-ares %s\nmodes: ",
 	       event_get_version(), confuse_version, cl_retver(), ares_version(NULL));
+	config_print_words("mode", stdout);
+	puts("\nscanners: libclamav");
 	return EXIT_SUCCESS;
 }
 

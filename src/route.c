@@ -40,10 +40,16 @@ loop_words(const struct config *cfg, const struct route_query *query,
 	if (answer->hops == 1)
 		return "it has no hops left: it goes round among gateways that hand "
 		       "over each other's connections";
-	if (route_as_client(cfg, &query->client) && addr_is_ours(&answer->server))
+	if (config_is_fixed(cfg) || !addr_is_ours(&answer->server))
+		return NULL;
+	if (route_as_client(cfg, &query->client))
 		return "the destination is this machine, which would reply to the "
 		       "client past us: let the rule hand over nothing that is for it "
 		       "(fib daddr type != local)";
+	if (!cfg->local_servers)
+		return "the destination is this machine, whose servers would take the "
+		       "client for it, and trust it: let the rule hand over nothing "
+		       "that is for it (fib daddr type != local), or see local_servers";
 	return NULL;
 }
 

@@ -3,10 +3,12 @@
 #include "log.h"
 #include "route.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <nftables/libnftables.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/capability.h>
 
 /* ---- the rules --------------------------------------------------------------------- */
 
@@ -94,6 +96,14 @@ print_end(const struct printing *p)
 	fputs("\t}\n\n", p->out);
 }
 
+/* Servers of this machine would take clients for it: what is for it is not handed over. */
+static bool
+spares_ourselves(const struct config *cfg)
+{
+	return route_takes_foreign(cfg) ||
+	       (!config_is_fixed(cfg) && !cfg->local_servers);
+}
+
 /* Whatever still has one of our ports as its destination was not handed to us, but for what
  * TPROXY has marked. */
 static void
@@ -102,16 +112,24 @@ print_refusals(const struct printing *p)
 	static const struct {
 		const char *hook, *name;
 	} rest[] = { { "forward", "rest_forward" }, { "input", "rest_input" } };
+	size_t count = spares_ourselves(p->cfg) ? 1 : 2;
 
 	if (p->fail != WIRE_CLOSED)
 		return;
-	for (size_t i = 0; i < sizeof(rest) / sizeof(rest[0]); i++) {
+	for (size_t i = 0; i < count; i++) {
 		print_chain(p, rest[i].name, "filter", rest[i].hook, "filter");
 		print_rule(p, route_takes_foreign(p->cfg) ? "meta mark != 1 " : "",
 		           "reject with tcp reset");
 		print_end(p);
 	}
 }
+
+#define SPARE_OURSELVES "\t\tfib daddr type local accept\n"
+
+enum {
+	PASSED_BY =
+		25, /* of connections that nobody was there for: they stay as they are */
+};
 
 /* By REDIRECT what comes from these sources. */
 static void
@@ -121,6 +139,8 @@ print_redirect(const struct printing *p, const char *source4, const char *source
 
 	snprintf(action, sizeof(action), "redirect to :%" PRId64, p->cfg->port);
 	print_chain(p, "redirected", "nat", "prerouting", "dstnat");
+	if (spares_ourselves(p->cfg))
+		fputs(SPARE_OURSELVES, p->out);
 	print_handing(p, source4, action);
 	if (source6)
 		print_handing(p, source6, action);
@@ -139,9 +159,11 @@ print_tproxy(const struct printing *p, const char *but)
 	fprintf(p->out,
 	        "\t\t# Of connections that it has already, also with clients' "
 	        "addresses.\n"
-	        "\t\tmeta l4proto tcp socket transparent 1 meta mark set 1 accept\n"
-	        "\t\tfib daddr type local accept\n%s",
+	        "\t\tmeta l4proto tcp socket transparent 1 meta mark set 1 "
+	        "accept\n" SPARE_OURSELVES "%s",
 	        but);
+	if (p->fail == WIRE_OPEN)
+		fprintf(p->out, "\t\tct mark %d accept\n", PASSED_BY);
 	print_handing(p, "", action);
 	print_end(p);
 }
@@ -186,6 +208,21 @@ print_way(const struct printing *p)
 	}
 }
 
+/* TPROXY takes single packets; those of a connection that has begun without us would be
+ * answered with a reset. */
+static void
+print_passed_by(const struct printing *p)
+{
+	char action[64];
+
+	if (p->fail != WIRE_OPEN || !route_takes_foreign(p->cfg))
+		return;
+	snprintf(action, sizeof(action), "ct mark set %d", PASSED_BY);
+	print_chain(p, "passed_by", "filter", "forward", "filter");
+	print_rule(p, "meta mark != 1 ", action);
+	print_end(p);
+}
+
 bool
 wire_print(const struct config *cfg, enum wire_fail fail, FILE *out, char *why,
            size_t why_size)
@@ -221,6 +258,7 @@ wire_print(const struct config *cfg, enum wire_fail fail, FILE *out, char *why,
 	        cfg->nft_table, cfg->nft_table, cfg->nft_table);
 	print_set(&p);
 	print_way(&p);
+	print_passed_by(&p);
 	print_refusals(&p);
 	fputs("}\n", out);
 	return true;
@@ -300,6 +338,19 @@ renew(evutil_socket_t fd, short what, void *arg)
 	tell(wire, nft_run_cmd_from_buffer(wire->nft, wire->renew) == 0);
 }
 
+/* libnftables says that it lacks it on stderr, each time. */
+static bool
+may_renew(void)
+{
+	cap_t own = cap_get_proc();
+	cap_flag_value_t value = CAP_CLEAR;
+
+	if (own)
+		cap_get_flag(own, CAP_NET_ADMIN, CAP_EFFECTIVE, &value);
+	cap_free(own);
+	return value == CAP_SET;
+}
+
 struct wire *
 wire_new(struct event_base *base, const struct config *cfg)
 {
@@ -307,6 +358,11 @@ wire_new(struct event_base *base, const struct config *cfg)
 	struct timeval third = { .tv_sec = cfg->nft_timeout / 3,
 		                 .tv_usec = cfg->nft_timeout % 3 * 1000000 / 3 };
 
+	if (!may_renew()) {
+		free(wire);
+		errno = EPERM;
+		return NULL;
+	}
 	wire->renew = commands(cfg, true);
 	wire->withdraw = commands(cfg, false);
 	wire->nft = nft_ctx_new(NFT_CTX_DEFAULT);

@@ -132,6 +132,7 @@ class Gated:
             "statefile": f'"{self.statefile}"', "statefile_type": "{flat}",
             "mode": "fixed", "fixed_server": '"127.0.0.1"',
             "fixed_server_port": server_port, "allow_root": "yes",
+            "local_servers": "yes",
             "spool_path": f'"{self.directory}/spool"',
             "scan_path": f'"{self.directory}/scan"',
             "signature_path": f'"{self.directory}/signatures"',

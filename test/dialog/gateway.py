@@ -25,6 +25,7 @@ allow_root = yes
 mode = fixed
 fixed_server = "SERVER_HOST"
 fixed_server_port = SERVER_PORT
+local_servers = yes
 antivirus_type = off
 signature_path = "$TMP/test.ndb"
 scan_path = "$TMP/scan"

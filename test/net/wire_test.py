@@ -123,13 +123,13 @@ class Wire(unittest.TestCase):
     def what_happens(self, addresses):
         return what_happens(addresses)
 
-    def serve(self, fail, load=True, **options):
+    def serve(self, fail, load=True, under=(), **options):
         """A gateway, and the rules that it prints."""
         self.gateway = lab.Gateway(
             PROGRAM, {"mode": self.mode, "allow_root": "yes", "port": 9199,
                       "bind_address": '{"0.0.0.0", "::"}', "nft_interfaces": "{lan0}",
                       "nft_alive": "yes", "nft_timeout": TIMEOUT, **options},
-            under=within(ROUTER))
+            under=(*within(ROUTER), *under))
         self.addCleanup(self.gateway.clear)
         self.rules = run(PROGRAM, "--nft", fail, self.gateway.directory + "/conf")
         run(*within(ROUTER), "nft", "flush", "ruleset")
@@ -216,6 +216,12 @@ class Wire(unittest.TestCase):
         self.each(THROUGH)
         self.gateway.stop()
         self.each(REFUSED)
+
+    def test_without_the_capability(self):
+        """It says so at once, and once: its rules would end without anybody noticing."""
+        with self.assertRaisesRegex(AssertionError, "nft_alive: Operation not permitted; "
+                                                    "give the daemon CAP_NET_ADMIN"):
+            self.serve("open", under=("setpriv", "--bounding-set=-net_admin"))
 
     def test_open_needs_the_set(self):
         with self.assertRaisesRegex(AssertionError, "set nft_alive = yes"):

@@ -19,7 +19,7 @@ static char empty[] = "", named[] = "198.51.100.25";
 static struct config
 settings(int mode, const char *fixed, uint16_t fixed_port)
 {
-	struct config cfg = { .mode = mode, .port = 9199 };
+	struct config cfg = { .mode = mode, .port = 9199, .local_servers = true };
 
 	cfg.fixed_server = fixed ? named : empty;
 	if (fixed)
@@ -122,7 +122,8 @@ static const struct {
 } meant[] = {
 	{ "198.51.100.25", 25, ROUTE_FOUND },
 	{ "2001:db8::25", 587, ROUTE_FOUND },
-	/* A server on this machine is fine, ourselves are not, nor is nowhere. */
+	/* A server on this machine is fine if local_servers says so, ourselves are not,
+	 * nor is nowhere. */
 	{ "127.0.0.1", 25, ROUTE_FOUND },
 	{ "127.0.0.1", 9199, ROUTE_LOOP },
 	{ "::1", 9199, ROUTE_LOOP },
@@ -267,6 +268,27 @@ static const struct {
 	{ ROUTE_BY_TPROXY_NETFILTER, "198.51.100.99", "127.0.0.1", 9199,
 	  ROUTE_NOT_REDIRECTED, true },
 };
+
+static void
+servers_of_this_machine_are_out_of_reach(void **unused)
+{
+	static const int modes[] = { ROUTE_BY_NETFILTER, ROUTE_BY_GETSOCKNAME,
+		                     ROUTE_BY_TPROXY };
+	struct route_query from = query("198.51.100.99", "127.0.0.1");
+
+	(void)unused;
+	addr_set_port(&from.local, 25);
+	from.meant = from.local;
+	for (size_t n = 0; n < sizeof(modes) / sizeof(modes[0]); n++) {
+		struct config cfg = settings(modes[n], NULL, 0);
+		struct route_answer answer;
+
+		cfg.local_servers = false;
+		answer = ask(&cfg, &from);
+		assert_int_equal(answer.result, ROUTE_LOOP);
+		assert_non_null(strstr(answer.why.text, "fib daddr type != local"));
+	}
+}
 
 static void
 the_name_of_the_socket_is_the_destination(void **unused)
