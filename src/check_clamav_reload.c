@@ -154,6 +154,7 @@ remember_failure(struct clamav_reload *reload)
 	reload->failed = true;
 	reload->ticks_apart = reload->ticks_to_try = apart;
 	stats_add(STAT_signature_reloads_failed, 1);
+	stats_set(STAT_signatures_stale, 1);
 }
 
 static void
@@ -199,6 +200,7 @@ note_success(struct clamav_reload *reload)
 {
 	reload->failed = false;
 	reload->ticks_to_try = 0;
+	stats_set(STAT_signatures_stale, 0);
 }
 
 /* -- building ------------------------------------------------------------------------------ */

@@ -31,7 +31,7 @@ struct daemon {
 enum {
 	ANSWER_MS = 5000,    /* to write a state file, or to end */
 	RELOAD_MS = 10000,   /* names may have to be looked up */
-	UPGRADE_MS = 300000, /* signatures are loaded, beside those of the old one */
+	UPGRADE_MS = 310000, /* signatures are loaded, beside those of the old one */
 	BEFORE_MS = 2000,    /* see reload() */
 	LOOK_MS = 10,
 };

@@ -49,17 +49,19 @@ leave_wire(struct service *service)
 	service->wire = NULL;
 }
 
-/* Once: no new sessions, the others may end in peace.  Twice: now. */
+/* Once: no new sessions, the others may end in peace.  Twice: now.  But who has given way
+ * may hear TERM more than once for one stop: the service manager tells all of a service,
+ * and what is left of it when its main process has ended once more. */
 static void
-stop(struct service *service)
+stop(struct service *service, int number)
 {
 	unsigned left = sessions_count(service->sessions);
 	bool again = service->stopping;
 
 	upgrade_cancel(service);
-	if (service->gave_way) { /* it stops, but nobody has told it to */
-		service->gave_way = false;
-		limit_patience(service);
+	if (service->gave_way && number == SIGTERM) {
+		if (!service->drained)
+			limit_patience(service);
 		return;
 	}
 	service->stopping = true;
@@ -224,7 +226,7 @@ on_signal(evutil_socket_t number, short what, void *arg)
 	else if (number == SIGUSR2)
 		upgrade_begin(arg);
 	else
-		stop(arg);
+		stop(arg, (int)number);
 }
 
 /* ---- serving --------------------------------------------------------------------------- */
@@ -304,7 +306,12 @@ start(struct service *service)
 	entrances_listen(service);
 	hear_signals(service);
 	if (cfg->nft_alive && !(service->wire = wire_new(service->base, cfg)))
-		return service_fail("nft_alive: %s", strerror(errno));
+		return service_fail(
+			"nft_alive: %s%s", strerror(errno),
+			errno == EPERM ? "; give the daemon CAP_NET_ADMIN "
+					 "(AmbientCapabilities= of the unit), or start "
+					 "it as root"
+				       : "");
 	service->started = time(NULL);
 	log_start(cfg);
 	notices_serving(service);

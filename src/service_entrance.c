@@ -65,7 +65,8 @@ tell_of(const struct service *service, const struct systemd_socket *handed,
 
 	log_event(NULL, LOG_CONFIG_EVENT,
 	          log_text("text",
-	                   !has_sections(service)
+	                   upgrade_waited_for() ? "listening where the predecessor did"
+	                   : !has_sections(service)
 	                           ? "listening on a socket that was handed over; "
 	                             "bind_address and port have no effect"
 	                   : is_named
@@ -79,6 +80,28 @@ tell_of(const struct service *service, const struct systemd_socket *handed,
 	                   has_sections(service) ? listener->listener : NULL));
 }
 
+/* What a predecessor listened on, and this configuration does not: its clients are not to
+ * be served as if they had come to another listener. */
+static bool
+is_left_over(const struct service *service, const char *name)
+{
+	const struct config *listener = config_listener(service->cfg, name);
+
+	return upgrade_waited_for() && !(listener && config_serves(listener));
+}
+
+static void
+leave_closed(const struct systemd_socket *handed)
+{
+	struct addr addr = addr_local(handed->fd);
+
+	log_event(NULL, LOG_CONFIG_EVENT,
+	          log_text("text", "nobody listens here any more: the listener is gone "
+	                           "from the configuration"),
+	          log_text("name", handed->name), log_addr("address", &addr));
+	close(handed->fd);
+}
+
 /* Gives each to a listener. */
 static bool
 give_out(struct service *service, const struct systemd_socket *handed, size_t count)
@@ -86,8 +109,13 @@ give_out(struct service *service, const struct systemd_socket *handed, size_t co
 	bool good = true;
 
 	for (size_t i = 0; i < count; i++) {
-		const struct config *listener = listener_for(service, handed[i].name);
+		const struct config *listener;
 
+		if (is_left_over(service, handed[i].name)) {
+			leave_closed(&handed[i]);
+			continue;
+		}
+		listener = listener_for(service, handed[i].name);
 		if (!listener) {
 			close(handed[i].fd);
 			good = false;

@@ -38,6 +38,21 @@ plural(int64_t count)
 	return count == 1 ? "" : "s";
 }
 
+/* What is to be known of them at a glance: until it is well again. */
+static const char *
+signatures_words(const struct config *cfg)
+{
+	if (!config_any(cfg, config_is_scanned))
+		return "";
+	if (stats_get(STAT_signatures_loading))
+		return "; loading signatures";
+	if (stats_get(STAT_signatures) == 0)
+		return "; NO SIGNATURES, nothing can be scanned: see the log";
+	return stats_get(STAT_signatures_stale)
+	               ? "; new signatures are faulty, the old ones stay: see the log"
+	               : "";
+}
+
 static void
 describe(const struct service *service, char status[static NOTICE_SIZE])
 {
@@ -53,9 +68,7 @@ describe(const struct service *service, char status[static NOTICE_SIZE])
 		         "serving %" PRId64 " session%s, %" PRId64 " mail%s, %" PRId64
 		         " infected%s%s%s",
 		         sessions, plural(sessions), mails, plural(mails),
-		         stats_get(STAT_mails_infected),
-		         stats_get(STAT_signatures_loading) ? "; loading signatures"
-		                                            : "",
+		         stats_get(STAT_mails_infected), signatures_words(service->cfg),
 		         fault[0] ? "; " : "", fault);
 	systemd_clean(status);
 }
@@ -105,6 +118,9 @@ on_refresh(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd, (void)what;
 	event_add(service->notices.refresh, &pause);
+	if (service->stopping) /* a reload of the manager has made it forget */
+		(void)systemd_notify("EXTEND_TIMEOUT_USEC=%d000000",
+		                     STOPPING_PATIENCE_S);
 	tell(service);
 }
 

@@ -31,6 +31,10 @@
 
 extern char **environ;
 
+enum {
+	PATIENCE_S = 300, /* for a new one: it loads signatures, beside us */
+};
+
 struct upgrade {
 	struct service *service;
 	struct event *heard;
@@ -191,7 +195,11 @@ on_heard(evutil_socket_t fd, short what, void *arg)
 	ssize_t got = read(fd, upgrade->words + upgrade->size, room);
 	pid_t ready;
 
-	(void)what;
+	if (what & EV_TIMEOUT) {
+		upgrade_free(service);
+		failed("it was not ready within five minutes, and is given up");
+		return;
+	}
 	if (got < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	upgrade->size += got > 0 ? (size_t)got : 0;
@@ -349,9 +357,8 @@ start_other(const struct service *service, int report, pid_t *child)
 static bool
 is_possible(const struct service *service, const char **why)
 {
-	if (service->upgrade || service->stopping)
-		*why = service->stopping ? "this one is about to end"
-		                         : "another one is about to take over";
+	if (service->stopping)
+		*why = "this one is about to end";
 	else if (service->cfg->chroot_path[0])
 		*why = "chroot_path: the program is not to be seen from here; restart "
 		       "the daemon";
@@ -365,6 +372,7 @@ is_possible(const struct service *service, const char **why)
 static struct upgrade *
 upgrade_new(struct service *service, int report, pid_t starter)
 {
+	static const struct timeval patience = { .tv_sec = PATIENCE_S };
 	struct upgrade *upgrade = xcalloc(1, sizeof(*upgrade));
 
 	upgrade->service = service;
@@ -372,7 +380,7 @@ upgrade_new(struct service *service, int report, pid_t starter)
 	upgrade->starter = starter;
 	upgrade->heard = event_new(service->base, report, EV_READ | EV_PERSIST,
 	                           on_heard, upgrade);
-	event_add(upgrade->heard, NULL);
+	event_add(upgrade->heard, &patience);
 	return upgrade;
 }
 
@@ -383,6 +391,12 @@ upgrade_begin(struct service *service)
 	pid_t starter;
 	int ends[2], error;
 
+	if (service->upgrade) {
+		log_event(
+			NULL, LOG_CONFIG_EVENT,
+			log_text("text", "another one is about to take over already"));
+		return;
+	}
 	if (!is_possible(service, &why)) {
 		failed(why);
 		return;

@@ -11,7 +11,6 @@ remove_litter()
 	rm -rf /run/smtp-gated /var/spool/smtp-gated /var/lib/smtp-gated
 	rm -f /etc/apparmor.d/disable/usr.sbin.smtp-gated \
 		/etc/apparmor.d/force-complain/usr.sbin.smtp-gated \
-		/etc/apparmor.d/local/usr.sbin.smtp-gated \
 		/var/cache/apparmor/*/usr.sbin.smtp-gated
 	for link in /etc/systemd/system/*.wants/smtp-gated.service \
 		/etc/systemd/system/*.wants/smtp-gated-helper.* \

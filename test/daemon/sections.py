@@ -128,7 +128,7 @@ class Listeners(Sections):
         self.gated.process, self.gated.pid = None, int(self.gated.pidfile.read_text())
         self.assert_passes(self.sends(CLEAN), self.sink, CLEAN)
         self.assert_passes(self.sends(CLEAN, self.port), self.other, CLEAN)
-        self.gated.wait_for_log("handed over.* name=two .*listener=two")
+        self.gated.wait_for_log("listening where the predecessor did.* name=two .*listener=two")
         self.gated.signal(signal.SIGTERM)
         self.assertEqual(self.gated.end(), 0)
 

@@ -70,15 +70,18 @@ class Upgrade(Case):
         self.assertEqual(self.gated.write_state()["connections"], "2")
         self.gated.stop()
 
-    def test_first_term_lets_the_old_one_be(self):
+    def test_term_lets_the_old_one_be(self):
         """A service manager that stops the service tells all of its processes."""
         self.gated.start()
         sitting = self.begin()
         old = self.upgrade()
-        os.kill(old, signal.SIGTERM)
+        for _ in range(3):                  # once for the stop, once for what is left
+            os.kill(old, signal.SIGTERM)
+            self.assertRegex(sitting.ask("NOOP"), "^250")
         self.gated.stop()
-        self.assertRegex(sitting.ask("NOOP"), "^250")
         os.kill(old, signal.SIGTERM)
+        self.assertRegex(sitting.ask("NOOP"), "^250")
+        os.kill(old, signal.SIGQUIT)
         self.assertRegex(sitting.reply(), "^421")
         sitting.__exit__()
         self.ended(old)
@@ -124,6 +127,26 @@ class Upgrade(Case):
         self.assertLessEqual(len(sockets), 1 + 2 * TALKERS + 3, names)
         words = pathlib.Path(f"/proc/{self.gated.pid}/environ").read_bytes().split(b"\0")
         self.assertEqual(len([one for one in words if one.startswith(b"LISTEN_FDS=")]), 1)
+        self.gated.stop()
+
+    def test_listener_that_is_gone(self):
+        """Its clients are refused: they are not those of another."""
+        port = lab.free_port()
+        section = {'listen "sub" {\nport': f"{port}\n}}"}
+        self.gated.configure(**section)
+        self.gated.start()
+        with Client(self.gated, ("127.0.0.1", port)) as client:
+            client.hello()
+        self.gated.configure(**dict.fromkeys(section))
+        self.ended(self.upgrade())
+        self.gated.wait_for_log("nobody listens here any more.* name=sub ")
+        with self.assertRaises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port), 60)
+        self.serves()
+        self.gated.configure(**section)
+        self.ended(self.upgrade())
+        with Client(self.gated, ("127.0.0.1", port)) as client:
+            client.hello()
         self.gated.stop()
 
     def test_in_the_background(self):

@@ -435,6 +435,8 @@ files_being_written_are_let_be_for_a_while(void **state)
 	FILE *file;
 
 	(void)state;
+	clamav_pace.settle_ms = 1500; /* this process may have to rest itself */
+	clamav_pace.patience_ms = 3000;
 	world_begin_and_wait();
 	file = fopen(path, "w");
 	for (size_t i = 0; i < size; i += 8) {
