@@ -123,14 +123,17 @@ class Wire(unittest.TestCase):
     def what_happens(self, addresses):
         return what_happens(addresses)
 
-    def serve(self, fail, load=True, under=(), **options):
-        """A gateway, and the rules that it prints."""
+    def begin(self, under=(), **options):
         self.gateway = lab.Gateway(
             PROGRAM, {"mode": self.mode, "allow_root": "yes", "port": 9199,
                       "bind_address": '{"0.0.0.0", "::"}', "nft_interfaces": "{lan0}",
                       "nft_alive": "yes", "nft_timeout": TIMEOUT, **options},
             under=(*within(ROUTER), *under))
         self.addCleanup(self.gateway.clear)
+
+    def serve(self, fail, load=True, **options):
+        """A gateway, and the rules that it prints."""
+        self.begin(**options)
         self.rules = run(PROGRAM, "--nft", fail, self.gateway.directory + "/conf")
         run(*within(ROUTER), "nft", "flush", "ruleset")
         if load:
@@ -243,6 +246,22 @@ class Wire(unittest.TestCase):
 class Tproxy(Wire):
     """The server sees the client's own address in any case."""
     mode = "tproxy"
+
+    def test_what_has_passed_by_goes_on(self):
+        """A session that began while nobody was there, and lasts until somebody is."""
+        self.serve("open")
+        for addresses in ADDRESSES:
+            self.signal(signal.SIGKILL)
+            self.gateway.process.wait()
+            self.comes_to(PASSED_BY, addresses)
+            with inside(CLIENT):
+                client = lab.Client((addresses[2], 25), seconds=20)
+            with client:
+                client.hello()
+                self.begin()
+                self.comes_to(THROUGH, addresses)
+                self.assertRegex(client.submit(lab.mail(b"At noon?"))[-1], "^250 ")
+        self.gateway.stop()
 
     def what_happens(self, addresses):
         is_there = os.path.exists(self.gateway.log_file)

@@ -563,6 +563,23 @@ class Drain(Units):
         self.assertEqual((show("ActiveState"), show("Result")), ("inactive", "success"))
         self.assertTrue(is_gone(old))
 
+    def test_restart_after_making_way(self):
+        """As after an update: its session ends in peace, though it hears TERM twice."""
+        self.start()
+        sitting = self.begin()
+        sitting.begins_mail()
+        old = self.main_pid()
+        os.kill(old, signal.SIGUSR2)
+        self.until(lambda: self.main_pid() != old)
+        systemctl("restart", "--no-block", SERVICE)
+        self.until(lambda: show("SubState") == "final-sigterm")
+        time.sleep(1)
+        self.assertRegex(sitting.ends_mail(), "^250 taken")
+        sitting.__exit__()
+        self.until(lambda: show("ActiveState") == "active")
+        self.assertTrue(is_gone(old))
+        self.serves()
+
 
 class Instances(Units):
     def instance(self, name, **options):
