@@ -266,6 +266,10 @@ wire_print(const struct config *cfg, enum wire_fail fail, FILE *out, char *why,
 
 /* ---- renewing -------------------------------------------------------------------------- */
 
+enum {
+	WITHDRAWALS = 5,
+};
+
 struct wire {
 	struct nft_ctx *nft;
 	struct event *due;
@@ -377,13 +381,23 @@ wire_new(struct event_base *base, const struct config *cfg)
 	return wire;
 }
 
+/* Another transaction may have come between; then it is tried again. */
+static void
+withdraw(struct wire *wire)
+{
+	for (int i = 0; i < WITHDRAWALS; i++)
+		if (nft_run_cmd_from_buffer(wire->nft, wire->withdraw) == 0)
+			return;
+	tell(wire, false);
+}
+
 void
 wire_free(struct wire *wire, bool stay)
 {
 	if (!wire)
 		return;
 	if (!stay && !wire->troubled)
-		(void)nft_run_cmd_from_buffer(wire->nft, wire->withdraw);
+		withdraw(wire);
 	if (wire->due)
 		event_free(wire->due);
 	if (wire->nft)

@@ -197,6 +197,7 @@ class Wire(unittest.TestCase):
     def test_rules_that_come_later(self):
         self.serve("open", load=False)
         self.assertTrue(self.gateway.wait_for_log("^trouble .*nft_alive:.* why=.*No such"))
+        self.comes_to(PASSED_BY, ADDRESSES[0])
         self.each(PASSED_BY)
         self.load()
         self.assertTrue(self.gateway.wait_for_log("alive is renewed again"))

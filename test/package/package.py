@@ -72,7 +72,7 @@ def manual_files(page, title):
     """The paths that the subsection TITLE of FILES describes; PAGE is its text."""
     files = page[page.index(".Sh FILES"):]
     files = files[:files.index("\n.Sh ", 1)]
-    part = re.search(rf"^\.Ss {re.escape(title)}\n(.*?)(?=^\.Ss |\Z)", files, re.M | re.S)
+    part = re.search(rf"^\.Ss (?:\\&)?{re.escape(title)}\n(.*?)(?=^\.Ss |\Z)", files, re.M | re.S)
     return [path for line in re.findall(r"^\.It Pa (.+)$", part.group(1), re.M)
             for path in line.split(" , ")]
 

@@ -77,7 +77,8 @@ def open_fronts():
     one = start_gateway("one", send_proxy="v1")
     two = start_gateway("two", send_proxy="v2")
     hasty = start_gateway("hasty", timeout_proxy=1)
-    meant = start_gateway("meant", mode="netfilter", fixed_server='""', send_proxy="v2")
+    meant = start_gateway("meant", mode="netfilter", fixed_server='""', send_proxy="v2",
+                          local_servers="yes")
     circle = start_gateway("circle", fixed_server_port=PORTS["circle"], send_proxy="no")
     to_server = ("    tcp-request connection set-dst ipv4(127.0.0.1)\n"
                  f"    tcp-request connection set-dst-port int({server.proxied_port})\n")
