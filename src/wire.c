@@ -396,7 +396,7 @@ wire_free(struct wire *wire, bool stay)
 {
 	if (!wire)
 		return;
-	if (!stay && !wire->troubled)
+	if (!stay) /* the table may have come since we looked */
 		withdraw(wire);
 	if (wire->due)
 		event_free(wire->due);
