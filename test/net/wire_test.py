@@ -147,7 +147,9 @@ class Wire(unittest.TestCase):
 
     def each(self, wanted):
         for addresses in ADDRESSES:
-            self.assertEqual(self.what_happens(addresses), wanted)
+            # No answer in a second is none of the three: a busy machine.
+            self.assertEqual(self.what_happens(addresses) or self.what_happens(addresses),
+                             wanted)
 
     def comes_to(self, wanted, addresses):
         """Seconds until it does."""
@@ -192,13 +194,14 @@ class Wire(unittest.TestCase):
         self.serve("open", nft_timeout=100)
         self.each(THROUGH)
         self.gateway.stop()
-        self.each(PASSED_BY)
+        for addresses in ADDRESSES:             # long before a hundred seconds
+            self.comes_to(PASSED_BY, addresses)
 
     def test_rules_that_come_later(self):
         self.serve("open", load=False)
         self.assertTrue(self.gateway.wait_for_log("^trouble .*nft_alive:.* why=.*No such"))
-        self.comes_to(PASSED_BY, ADDRESSES[0])
-        self.each(PASSED_BY)
+        for addresses in ADDRESSES:
+            self.comes_to(PASSED_BY, addresses)
         self.load()
         self.assertTrue(self.gateway.wait_for_log("alive is renewed again"))
         time.sleep(TIMEOUT + 0.5)
