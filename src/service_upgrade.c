@@ -137,8 +137,8 @@ upgrade_pidfile(const struct config *cfg)
 
 /* ---- the old one ---------------------------------------------------------------------- */
 
-static void
-upgrade_free(struct service *service)
+void
+upgrade_cancel(struct service *service)
 {
 	struct upgrade *upgrade = service->upgrade;
 
@@ -150,12 +150,6 @@ upgrade_free(struct service *service)
 	waitpid(upgrade->starter, NULL, 0);
 	free(upgrade);
 	service->upgrade = NULL;
-}
-
-void
-upgrade_cancel(struct service *service)
-{
-	upgrade_free(service);
 }
 
 static void
@@ -196,7 +190,7 @@ on_heard(evutil_socket_t fd, short what, void *arg)
 	pid_t ready;
 
 	if (what & EV_TIMEOUT) {
-		upgrade_free(service);
+		upgrade_cancel(service);
 		failed("it was not ready within five minutes, and is given up");
 		return;
 	}
@@ -207,7 +201,7 @@ on_heard(evutil_socket_t fd, short what, void *arg)
 	ready = take_words(upgrade);
 	if (!ready && got > 0 && upgrade->size < sizeof(upgrade->words) - 1)
 		return;
-	upgrade_free(service);
+	upgrade_cancel(service);
 	if (ready)
 		service_give_way(service, ready);
 	else
