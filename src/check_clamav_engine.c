@@ -1,5 +1,7 @@
 #include "check_clamav_internal.h"
 
+#include "clock.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -169,26 +171,15 @@ fill(struct clamav_engine *made, const char *directory, const atomic_bool *stop,
 	return true;
 }
 
-static unsigned
-milliseconds_since(const struct timespec *begin)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (unsigned)((now.tv_sec - begin->tv_sec) * 1000 +
-	                  (now.tv_nsec - begin->tv_nsec) / 1000000);
-}
-
 struct clamav_engine *
 clamav_engine_build(const struct clamav_recipe *recipe, const char *directory,
                     const atomic_bool *stop, char *why, size_t why_size)
 {
 	struct clamav_engine *made = xcalloc(1, sizeof *made);
 	struct clamav_files files;
-	struct timespec begin;
+	int64_t begin = clock_ms();
 
 	clamav_complaint();
-	clock_gettime(CLOCK_MONOTONIC, &begin);
 	clamav_recipe_copy(&made->recipe, recipe);
 	/* Before it is loaded: what changes meanwhile must be seen as a change. */
 	clamav_files_look(recipe->signatures, &files);
@@ -201,7 +192,7 @@ clamav_engine_build(const struct clamav_recipe *recipe, const char *directory,
 	else if (files.why[0] != '\0' && (stop || !files.pipe))
 		say_no_signatures(recipe->signatures, files.why, why, why_size);
 	else if (fill(made, directory, stop, why, why_size)) {
-		made->load_ms = milliseconds_since(&begin);
+		made->load_ms = (unsigned)(clock_ms() - begin);
 		return made;
 	}
 	clamav_engine_free(made);

@@ -1,5 +1,6 @@
 #include "check_clamav_internal.h"
 
+#include "clock.h"
 #include "stats.h"
 
 #include <assert.h>
@@ -334,15 +335,6 @@ say_deaf(struct clamav_reload *reload, int error)
 	reload->deaf = error != 0;
 }
 
-static int64_t
-milliseconds(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 static struct timeval
 interval(unsigned ms)
 {
@@ -365,9 +357,9 @@ is_settled(struct clamav_reload *reload, const struct clamav_files *files)
 	bool young = files->quiet_ms < clamav_pace.settle_ms;
 
 	if (young && !reload->unsettled)
-		reload->unsettled_ms = milliseconds();
-	reload->unsettled = young && milliseconds() - reload->unsettled_ms <
-	                                     clamav_pace.patience_ms;
+		reload->unsettled_ms = clock_ms();
+	reload->unsettled = young &&
+	                    clock_ms() - reload->unsettled_ms < clamav_pace.patience_ms;
 	return !reload->unsettled;
 }
 

@@ -1,5 +1,7 @@
 #include "check_clamav_internal.h"
 
+#include "clock.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -350,16 +352,6 @@ look(struct clamav_scan *scan, struct cl_scan_options options)
 	note_code(scan, code);
 }
 
-static unsigned
-microseconds_since(const struct timespec *begin)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (unsigned)((now.tv_sec - begin->tv_sec) * 1000000 +
-	                  (now.tv_nsec - begin->tv_nsec) / 1000);
-}
-
 /*
  * Of things that only look like a virus libclamav names the last, and to it a limit is
  * one of them.  So an encrypted attachment could hide a phishing: look again without
@@ -370,13 +362,12 @@ static void
 look_twice(struct clamav_scan *scan)
 {
 	struct cl_scan_options options = scan->engine->recipe.options;
-	struct timespec begin;
+	int64_t begin = clock_us();
 
-	clock_gettime(CLOCK_MONOTONIC, &begin);
 	look(scan, options);
 	if (scan->found.kind != FOUND_UNSCANNABLE ||
 	    !(options.general & CL_SCAN_GENERAL_HEURISTICS) ||
-	    microseconds_since(&begin) > scan->engine->recipe.timeout_s * 100000)
+	    clock_us() - begin > scan->engine->recipe.timeout_s * 100000)
 		return;
 	options.heuristic = 0;
 	look(scan, options);
@@ -417,13 +408,12 @@ void
 clamav_scan_run(struct work *work)
 {
 	struct clamav_scan *scan = (struct clamav_scan *)work;
-	struct timespec begin;
+	int64_t begin = clock_us();
 
 	scan->found.kind = FOUND_NOTHING;
 	scan->found.name[0] = '\0';
 	scanning = scan;
-	clock_gettime(CLOCK_MONOTONIC, &begin);
 	scan_with_room(scan);
-	scan->found.scan_us = microseconds_since(&begin);
+	scan->found.scan_us = (unsigned)(clock_us() - begin);
 	scanning = NULL;
 }

@@ -1,5 +1,6 @@
 #include "control.h"
 
+#include "clock.h"
 #include "pidfile.h"
 #include "status.h"
 
@@ -46,15 +47,6 @@ static int PRINTF(2, 3) failure(int code, const char *format, ...)
 	va_end(args);
 	fputc('\n', stderr);
 	return code;
-}
-
-static int64_t
-now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 /* ---- the daemon -------------------------------------------------------------------------- */
@@ -207,12 +199,12 @@ is_fresh(const struct before *before, const char *path)
 static int
 await(const struct daemon *d, const struct before *before, int patience_ms)
 {
-	int64_t until = now_ms() + patience_ms;
+	int64_t until = clock_ms() + patience_ms;
 
 	while (!is_fresh(before, d->state)) {
 		if (ends_within(d, LOOK_MS))
 			return EXIT_NOT_RUNNING;
-		if (now_ms() > until)
+		if (clock_ms() > until)
 			return EXIT_NO_ANSWER;
 	}
 	return EXIT_SUCCESS;
@@ -353,7 +345,7 @@ count_reloads(const struct daemon *d, struct reloads *reloads, int patience_ms)
 static int
 await_reload(const struct daemon *d, const struct reloads *before)
 {
-	int64_t until = now_ms() + RELOAD_MS;
+	int64_t until = clock_ms() + RELOAD_MS;
 	struct reloads after;
 	int code;
 
@@ -368,7 +360,7 @@ await_reload(const struct daemon *d, const struct reloads *before)
 			               (int)d->pid);
 		if (after.done > before->done)
 			return print("reloaded\n");
-	} while (!ends_within(d, LOOK_MS) && now_ms() < until);
+	} while (!ends_within(d, LOOK_MS) && clock_ms() < until);
 	return failure(EXIT_NO_ANSWER,
 	               "the daemon (pid %d) has not read its configuration again "
 	               "within %d seconds; its log may say why",
@@ -436,7 +428,7 @@ failed_upgrades(const struct daemon *d)
 static int
 await_successor(const struct daemon *d, int64_t failed)
 {
-	int64_t until = now_ms() + UPGRADE_MS;
+	int64_t until = clock_ms() + UPGRADE_MS;
 	char why[1024];
 	pid_t owner;
 	bool ended;
@@ -460,7 +452,7 @@ await_successor(const struct daemon *d, int64_t failed)
 			               "the daemon (pid %d) goes on, no other program "
 			               "has taken over: its log says why",
 			               (int)d->pid);
-	} while (now_ms() < until);
+	} while (clock_ms() < until);
 	return failure(EXIT_NO_ANSWER,
 	               "the daemon (pid %d) has not been replaced within %d seconds; "
 	               "its log may say why",

@@ -1,5 +1,6 @@
 #include "helper_internal.h"
 
+#include "clock.h"
 #include "conntrack.h"
 #include "log.h"
 
@@ -14,11 +15,8 @@ enum {
 static bool
 is_time(int64_t *said)
 {
-	struct timespec now;
-	int64_t ms;
+	int64_t ms = clock_ms();
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 	if (*said != 0 && ms - *said < SILENCE)
 		return false;
 	*said = ms;

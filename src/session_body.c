@@ -1,5 +1,6 @@
 #include "session_internal.h"
 
+#include "clock.h"
 #include "stats.h"
 
 #include <assert.h>
@@ -13,15 +14,6 @@
  * held, the message judged, and the dot released or the server dropped (RFC 5321 4.1.1.4:
  * what has no end of mail data was never sent).
  */
-
-static int64_t
-clock_us(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
-}
 
 /* ---- the beginning ------------------------------------------------------------ */
 

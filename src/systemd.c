@@ -1,5 +1,7 @@
 #include "systemd.h"
 
+#include "clock.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -288,8 +290,5 @@ systemd_watchdog(void)
 uint64_t
 systemd_now(void)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+	return (uint64_t)clock_us();
 }
