@@ -72,6 +72,23 @@ def die_with_parent():
     ctypes.CDLL(None).prctl(1, signal.SIGTERM)      # PR_SET_PDEATHSIG
 
 
+def open_files(pid):
+    """What the descriptors of a process are of: paths, kinds, both ends of sockets."""
+    ends = {}
+    for table in ("tcp", "tcp6", "udp", "udp6", "unix"):
+        for line in pathlib.Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
+            fields = line.split()
+            ends[fields[6 if table == "unix" else 9]] = f"{table} {' '.join(fields[1:4])}"
+    names = []
+    for number in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            name = os.readlink(f"/proc/{pid}/fd/{number}")
+        except FileNotFoundError:               # closed meanwhile
+            continue
+        names.append(f"{name} {ends.get(name[8:-1], '')}".strip())
+    return sorted(names)
+
+
 # -- mails, with the line ends of the wire
 
 def mail(*lines, subject="test"):

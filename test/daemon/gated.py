@@ -241,6 +241,10 @@ class Gated:
     def descriptors(self):
         return len(os.listdir(f"/proc/{self.pid}/fd"))
 
+    def open_files(self):
+        """What the descriptors are of, to tell which one is left open."""
+        return lab.open_files(self.pid)
+
     def memory(self):
         """MB in use now."""
         return int(self.status()["VmRSS"].split()[0]) / 1024

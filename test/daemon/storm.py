@@ -88,7 +88,7 @@ class Storm(Case):
         self.check_mails()
         if IS_ROOT:                     # others may not look
             self.assertTrue(wait_until(lambda: self.gated.descriptors() <= descriptors),
-                            "descriptors are left open")
+                            "descriptors are left open: " + "\n".join(self.gated.open_files()))
         if not IS_SHADOWED:
             self.assertLess(self.gated.memory() - memory, MAY_GROW)
         self.assertGreaterEqual(int(self.gated.write_state()["reloads"]), RELOADS)

@@ -123,7 +123,8 @@ class Gateway:
         while self.descriptors() > self.descriptors_at_start:
             assert time.monotonic() < deadline, \
                 f"{self.descriptors()} descriptors are open, " \
-                f"{self.descriptors_at_start} were before the dialog"
+                f"{self.descriptors_at_start} were before the dialog: " \
+                f"{lab.open_files(self.process.pid)}"
             time.sleep(0.02)
         grown = self.memory() - self.memory_at_start
         assert not story.memory or self.is_shadowed() or grown <= story.memory, \
