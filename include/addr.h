@@ -26,6 +26,7 @@ struct addr {
 
 enum {
 	ADDR_TEXT_SIZE = 64,	/* "[address%scope]:port" and its NUL */
+	ADDR_REVERSE_SIZE = 80,
 };
 
 /* Reads a numeric address: 192.0.2.1, 2001:db8::1, or [2001:db8::1].  Never asks DNS. */
@@ -63,6 +64,10 @@ bool addr_is_ours(const struct addr *addr);
  * [2001:db8::1]:25.  No address prints as "-". */
 const char *addr_text(const struct addr *addr, char text[static ADDR_TEXT_SIZE]);
 const char *addr_full(const struct addr *addr, char text[static ADDR_TEXT_SIZE]);
+
+/* Puts the name that DNS has its PTR at into NAME: 4.3.2.1.in-addr.arpa, or below ip6.arpa.
+ * ADDR is an address. */
+void addr_reverse(const struct addr *addr, char name[static ADDR_REVERSE_SIZE]);
 
 /*
  * A network: all addresses that begin with the same bits.  One host is a network, too.

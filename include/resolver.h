@@ -70,12 +70,6 @@ struct resolver_question *resolver_ask(struct resolver *resolver,
 /* It will not be answered.  NULL is fine; one that was answered is gone already. */
 void resolver_cancel(struct resolver_question *question);
 
-/* Puts the name to ask PTR for into NAME: 4.3.2.1.in-addr.arpa, or below ip6.arpa. */
-enum {
-	RESOLVER_REVERSE_SIZE = 80,
-};
-void resolver_reverse(const struct addr *addr, char name[static RESOLVER_REVERSE_SIZE]);
-
 /*
  * The name of a host, from its address: what its PTR says if that is a host name, and
  * verified if the name has that address in turn.

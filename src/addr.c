@@ -1,6 +1,7 @@
 #include "addr.h"
 
 #include <arpa/inet.h>
+#include <assert.h>
 #include <net/if.h>
 #include <netdb.h>
 #include <stdio.h>
@@ -246,4 +247,22 @@ addr_full(const struct addr *addr, char text[static ADDR_TEXT_SIZE])
 	         addr_family(addr) == AF_INET6 ? "[%.54s]:%u" : "%.54s:%u", host,
 	         addr_port(addr));
 	return text;
+}
+
+void
+addr_reverse(const struct addr *addr, char name[static ADDR_REVERSE_SIZE])
+{
+	const uint8_t *at = (const uint8_t *)&addr->v4.sin_addr;
+	size_t size = 0;
+
+	if (addr_family(addr) == AF_INET) {
+		snprintf(name, ADDR_REVERSE_SIZE, "%u.%u.%u.%u.in-addr.arpa", at[3],
+		         at[2], at[1], at[0]);
+		return;
+	}
+	assert(addr_family(addr) == AF_INET6);
+	at = addr->v6.sin6_addr.s6_addr;
+	for (int i = 15; i >= 0; i--)
+		size += (size_t)sprintf(name + size, "%x.%x.", at[i] & 15u, at[i] >> 4);
+	snprintf(name + size, ADDR_REVERSE_SIZE - size, "ip6.arpa");
 }

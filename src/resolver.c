@@ -368,24 +368,6 @@ resolver_cancel(struct resolver_question *question)
 		let_go(question);
 }
 
-void
-resolver_reverse(const struct addr *addr, char name[static RESOLVER_REVERSE_SIZE])
-{
-	const uint8_t *at = (const uint8_t *)&addr->v4.sin_addr;
-	size_t size = 0;
-
-	if (addr_family(addr) == AF_INET) {
-		snprintf(name, RESOLVER_REVERSE_SIZE, "%u.%u.%u.%u.in-addr.arpa", at[3],
-		         at[2], at[1], at[0]);
-		return;
-	}
-	assert(addr_family(addr) == AF_INET6);
-	at = addr->v6.sin6_addr.s6_addr;
-	for (int i = 15; i >= 0; i--)
-		size += (size_t)sprintf(name + size, "%x.%x.", at[i] & 15u, at[i] >> 4);
-	snprintf(name + size, RESOLVER_REVERSE_SIZE - size, "ip6.arpa");
-}
-
 /* ---- birth and death ----------------------------------------------------------------- */
 
 /* The servers of the configuration.  They are addresses: config.c has seen to it. */

@@ -74,14 +74,14 @@ resolver_name_start(struct resolver *resolver, const struct addr *addr,
                     unsigned seconds, resolver_host_cb *named, void *arg)
 {
 	struct resolver_naming *naming = xcalloc(1, sizeof(*naming));
-	char reverse[RESOLVER_REVERSE_SIZE];
+	char reverse[ADDR_REVERSE_SIZE];
 
 	naming->resolver = resolver;
 	naming->addr = *addr;
 	naming->seconds = seconds;
 	naming->named = named;
 	naming->arg = arg;
-	resolver_reverse(addr, reverse);
+	addr_reverse(addr, reverse);
 	naming->question = resolver_ask(resolver, RESOLVER_PTR, reverse, seconds,
 	                                on_name, naming);
 	return naming;

@@ -23,7 +23,7 @@ package="$build
 test="$show $package
 	adduser apparmor bash-completion clang clang-format clang-tidy conntrack cpio git
 	haproxy iproute2 libclang-rt-14-dev libcmocka-dev libnet-ssleay-perl
-	libsasl2-modules lintian mandoc nftables openssl postfix procps rpm2cpio sasl2-bin
+	libsasl2-modules libyaml-dev lintian mandoc nftables openssl postfix procps rpm2cpio sasl2-bin
 	shellcheck systemd-container unbound util-linux zip"
 
 case ${1-} in

@@ -476,19 +476,19 @@ test_ask_from_answer(void **state)
 static void
 test_reverse(void **state)
 {
-	char name[RESOLVER_REVERSE_SIZE];
+	char name[ADDR_REVERSE_SIZE];
 	struct addr addr;
 
 	(void)state;
 	assert_true(addr_parse(&addr, "192.0.2.250", 25));
-	resolver_reverse(&addr, name);
+	addr_reverse(&addr, name);
 	assert_string_equal(name, "250.2.0.192.in-addr.arpa");
 	assert_true(addr_parse(&addr, "fe80:1234::abcd:ef01%lo", 25));
-	resolver_reverse(&addr, name);
+	addr_reverse(&addr, name);
 	assert_string_equal(name, "1.0.f.e.d.c.b.a.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0."
 	                          "4.3.2.1.0.8.e.f.ip6.arpa");
 	assert_true(addr_parse(&addr, "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", 25));
-	resolver_reverse(&addr, name);
+	addr_reverse(&addr, name);
 	assert_int_equal(strlen(name), strlen("f.") * 32 + strlen("ip6.arpa"));
 }
 
