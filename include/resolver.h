@@ -40,6 +40,7 @@ enum resolver_type {
 	RESOLVER_AAAA,
 	RESOLVER_PTR,
 	RESOLVER_TXT,
+	RESOLVER_MX,
 };
 
 enum resolver_result {
@@ -53,15 +54,18 @@ struct resolver_answer {
 	enum resolver_result result;
 	size_t count;		/* 0 unless FOUND */
 	struct addr *addrs;	/* of A and AAAA; port 0 */
-	char **texts;		/* of PTR and TXT, each terminated; those with a NUL inside
-				 * are left out */
+	char **texts;		/* of PTR, TXT and MX, each terminated; a NUL inside is a SUB
+				 * (0x1a); names have no dot behind, those of MX no order */
+	bool has_no_name;	/* NOTHING, as there is not even such a name */
 };
 
 typedef void resolver_answer_cb(const struct resolver_answer *answer, void *arg);
 
 struct resolver_question;
 
-/* Asks for the records of NAME; FAILED is the answer after SECONDS at the latest. */
+/* Asks for the records of NAME, which may be any text; FAILED is the answer after SECONDS
+ * at the latest.  What was answered before is not asked again while it holds: options
+ * resolver_cache, resolver_ttl_min and resolver_ttl_max. */
 struct resolver_question *resolver_ask(struct resolver *resolver,
 				       enum resolver_type type, const char *name,
 				       unsigned seconds, resolver_answer_cb *answered,

@@ -1,14 +1,13 @@
 /* Newer versions of c-ares call half of what older ones have deprecated. */
 #define CARES_NO_DEPRECATED
 
-#include "resolver.h"
+#include "resolver_internal.h"
 
 #include "stats.h"
 
 #include <ares.h>
 #include <assert.h>
 #include <event2/event_struct.h>
-#include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +21,7 @@ enum {
 	CLASS_IN = 1, /* RFC 1035 3.2.4 and 3.2.2 */
 	TYPE_A = 1,
 	TYPE_PTR = 12,
+	TYPE_MX = 15,
 	TYPE_TXT = 16,
 	TYPE_AAAA = 28,
 };
@@ -39,6 +39,8 @@ struct resolver {
 	struct event_base *base; /* NULL until resolver_start() */
 	struct event *timer;     /* when c-ares wants to look again */
 	TAILQ_HEAD(, resolver_socket) sockets;
+	struct resolver_cache *cache;
+	uint32_t ttl_min, ttl_max;
 	unsigned questions; /* that c-ares works on, the cancelled included */
 	unsigned owned;     /* that somebody waits for */
 };
@@ -54,6 +56,7 @@ struct resolver_question {
 	void *arg;
 	struct event event; /* time is up, or made active: the answer is there */
 	bool asked;         /* c-ares works on it */
+	char *name;         /* NULL: c-ares was not asked */
 	struct resolver_answer answer;
 };
 
@@ -134,140 +137,34 @@ on_wanted(void *arg, ares_socket_t fd, int readable, int writable)
 	event_add(sock->event, NULL);
 }
 
-/* ---- answers --------------------------------------------------------------------- */
-
-static void
-answer_clear(struct resolver_answer *answer)
-{
-	for (size_t i = 0; answer->texts && i < answer->count; i++)
-		free(answer->texts[i]);
-	free(answer->texts);
-	free(answer->addrs);
-	*answer = (struct resolver_answer){ .result = RESOLVER_FAILED };
-}
-
-/* SIZE bytes of text, if they are text. */
-static void
-add_text(struct resolver_answer *answer, const char *text, size_t size)
-{
-	if (answer->count == RESOLVER_ANSWERS_MAX || memchr(text, '\0', size))
-		return;
-	if (!answer->texts)
-		answer->texts = xcalloc(RESOLVER_ANSWERS_MAX, sizeof(*answer->texts));
-	answer->texts[answer->count++] = xstrndup(text, size);
-}
-
-static void
-add_host(struct resolver_answer *answer, const struct hostent *host)
-{
-	struct addr addr = { 0 };
-
-	if (!answer->addrs)
-		answer->addrs = xcalloc(RESOLVER_ANSWERS_MAX, sizeof(*answer->addrs));
-	for (char **at = host->h_addr_list; *at && answer->count < RESOLVER_ANSWERS_MAX;
-	     at++) {
-		addr.any.sa_family = (sa_family_t)host->h_addrtype;
-		if (host->h_addrtype == AF_INET)
-			memcpy(&addr.v4.sin_addr, *at, sizeof(addr.v4.sin_addr));
-		else
-			memcpy(&addr.v6.sin6_addr, *at, sizeof(addr.v6.sin6_addr));
-		answer->addrs[answer->count++] = addr_from(&addr.any);
-	}
-}
-
-static int
-read_addresses(struct resolver_answer *answer, enum resolver_type type,
-               const unsigned char *packet, int size)
-{
-	struct hostent *host = NULL;
-	int status = type == RESOLVER_A
-	                     ? ares_parse_a_reply(packet, size, &host, NULL, NULL)
-	                     : ares_parse_aaaa_reply(packet, size, &host, NULL, NULL);
-
-	if (status != ARES_SUCCESS)
-		return status;
-	add_host(answer, host);
-	ares_free_hostent(host);
-	return status;
-}
-
-/* The address that c-ares wants here goes into the hostent and nowhere else.  It refuses
- * what can be no host name: then there is none, and asking again would not help. */
-static int
-read_names(struct resolver_answer *answer, const unsigned char *packet, int size)
-{
-	struct in_addr none = { 0 };
-	struct hostent *host = NULL;
-	int status = ares_parse_ptr_reply(packet, size, &none, sizeof(none), AF_INET,
-	                                  &host);
-
-	if (status != ARES_SUCCESS)
-		return status == ARES_EBADRESP ? ARES_ENODATA : status;
-	for (char **at = host->h_aliases; at && *at; at++)
-		add_text(answer, *at, strlen(*at));
-	ares_free_hostent(host);
-	return status;
-}
-
-/* A record is one or more strings, which belong together (RFC 7208 3.3). */
-static int
-read_texts(struct resolver_answer *answer, const unsigned char *packet, int size)
-{
-	struct ares_txt_ext *list = NULL, *next;
-	int status = ares_parse_txt_reply_ext(packet, size, &list);
-	char *whole = xmalloc((size_t)size + 1);
-	size_t length = 0;
-
-	for (struct ares_txt_ext *part = list; part; part = next) {
-		next = part->next;
-		assert(length + part->length <= (size_t)size);
-		memcpy(whole + length, part->txt, part->length);
-		length += part->length;
-		if (next && !next->record_start)
-			continue;
-		add_text(answer, whole, length);
-		length = 0;
-	}
-	free(whole);
-	if (list)
-		ares_free_data(list);
-	return status;
-}
-
-static int
-read_packet(struct resolver_answer *answer, enum resolver_type type,
-            const unsigned char *packet, int size)
-{
-	switch (type) {
-	case RESOLVER_A:
-	case RESOLVER_AAAA:
-		return read_addresses(answer, type, packet, size);
-	case RESOLVER_PTR:
-		return read_names(answer, packet, size);
-	case RESOLVER_TXT:
-		return read_texts(answer, packet, size);
-	}
-	return ARES_EBADRESP;
-}
-
-static enum resolver_result
-result_of(int status, size_t count)
-{
-	if (status == ARES_ENOTFOUND || status == ARES_ENODATA ||
-	    status == ARES_EBADNAME)
-		return RESOLVER_NOTHING;
-	if (status != ARES_SUCCESS)
-		return RESOLVER_FAILED;
-	return count > 0 ? RESOLVER_FOUND : RESOLVER_NOTHING;
-}
-
 /* ---- questions -------------------------------------------------------------------- */
 
 static void
 question_free(struct resolver_question *question)
 {
-	answer_clear(&question->answer);
+	resolver_answer_clear(&question->answer);
+	free(question->name);
 	free(question);
+}
+
+/* What holds is kept, even if nobody waits for it any more. */
+static void
+remember(const struct resolver_question *question, const unsigned char *packet,
+         int size)
+{
+	const struct resolver *resolver = question->resolver;
+	bool is_negative = question->answer.result == RESOLVER_NOTHING;
+	uint32_t ttl;
+
+	if (question->answer.result == RESOLVER_FAILED || !packet)
+		return;
+	ttl = resolver_packet_ttl(packet, (size_t)size, is_negative);
+	if (ttl < resolver->ttl_min)
+		ttl = resolver->ttl_min;
+	if (ttl > resolver->ttl_max)
+		ttl = resolver->ttl_max;
+	resolver_cache_put(resolver->cache, question->type, question->name,
+	                   &question->answer, ttl);
 }
 
 /* Called by c-ares: from the loop, from within ares_query(), or from ares_destroy(). */
@@ -275,19 +172,17 @@ static void
 on_packet(void *arg, int status, int timeouts, unsigned char *packet, int size)
 {
 	struct resolver_question *question = arg;
-	struct resolver_answer *answer = &question->answer;
 
 	(void)timeouts;
 	question->asked = false;
 	question->resolver->questions--;
-	if (!question->answered) {
+	resolver_answer_read(&question->answer, question->type, status, packet,
+	                     (size_t)size);
+	remember(question, packet, size);
+	if (question->answered)
+		event_active(&question->event, EV_TIMEOUT, 0);
+	else
 		question_free(question);
-		return;
-	}
-	if (status == ARES_SUCCESS)
-		status = read_packet(answer, question->type, packet, size);
-	answer->result = result_of(status, answer->count);
-	event_active(&question->event, EV_TIMEOUT, 0);
 }
 
 static void
@@ -316,30 +211,44 @@ on_due(evutil_socket_t fd, short what, void *arg)
 	arg = question->arg;
 	let_go(question);
 	answered(&answer, arg);
-	answer_clear(&answer);
+	resolver_answer_clear(&answer);
 }
 
 static int
 dns_type(enum resolver_type type)
 {
 	static const int types[] = {
-		[RESOLVER_A] = TYPE_A,
-		[RESOLVER_AAAA] = TYPE_AAAA,
-		[RESOLVER_PTR] = TYPE_PTR,
-		[RESOLVER_TXT] = TYPE_TXT,
+		[RESOLVER_A] = TYPE_A,     [RESOLVER_AAAA] = TYPE_AAAA,
+		[RESOLVER_PTR] = TYPE_PTR, [RESOLVER_TXT] = TYPE_TXT,
+		[RESOLVER_MX] = TYPE_MX,
 	};
 
 	return types[type];
 }
 
-struct resolver_question *
-resolver_ask(struct resolver *resolver, enum resolver_type type, const char *name,
-             unsigned seconds, resolver_answer_cb *answered, void *arg)
+/* A name may be anything that DNS can have; a backslash has a meaning to c-ares. */
+static bool
+escape_name(const char *name, char to[static 2 * RESOLVER_NAME_SIZE])
+{
+	size_t size = 0;
+
+	if (strlen(name) >= RESOLVER_NAME_SIZE)
+		return false;
+	for (; *name; name++) {
+		if (*name == '\\')
+			to[size++] = '\\';
+		to[size++] = *name;
+	}
+	to[size] = '\0';
+	return true;
+}
+
+static struct resolver_question *
+question_new(struct resolver *resolver, enum resolver_type type,
+             resolver_answer_cb *answered, void *arg)
 {
 	struct resolver_question *question = xcalloc(1, sizeof(*question));
-	struct timeval limit = { seconds, 0 };
 
-	assert(resolver->base);
 	question->resolver = resolver;
 	question->type = type;
 	question->answered = answered;
@@ -347,17 +256,51 @@ resolver_ask(struct resolver *resolver, enum resolver_type type, const char *nam
 	question->answer.result = RESOLVER_FAILED;
 	evtimer_assign(&question->event, resolver->base, on_due, question);
 	resolver->owned++;
+	return question;
+}
+
+/* Puts it to c-ares. */
+static void
+question_send(struct resolver_question *question, const char *name, unsigned seconds)
+{
+	struct resolver *resolver = question->resolver;
+	struct timeval limit = { seconds, 0 };
+	char escaped[2 * RESOLVER_NAME_SIZE];
+
 	stats_add(STAT_dns_questions, 1);
+	if (!escape_name(name, escaped)) {
+		question->answer.result = RESOLVER_NOTHING;
+		question->answer.has_no_name = true;
+		event_active(&question->event, EV_TIMEOUT, 0);
+		return;
+	}
 	if (resolver->questions >= RESOLVER_QUESTIONS_MAX) {
 		event_active(&question->event, EV_TIMEOUT, 0);
-		return question;
+		return;
 	}
 	evtimer_add(&question->event, &limit);
-	resolver->questions++;
+	question->name = xstrdup(name);
 	question->asked = true;
-	ares_query(resolver->channel, name, CLASS_IN, dns_type(type), on_packet,
-	           question);
+	resolver->questions++;
+	ares_query(resolver->channel, escaped, CLASS_IN, dns_type(question->type),
+	           on_packet, question);
 	timer_set(resolver);
+}
+
+struct resolver_question *
+resolver_ask(struct resolver *resolver, enum resolver_type type, const char *name,
+             unsigned seconds, resolver_answer_cb *answered, void *arg)
+{
+	struct resolver_question *question = question_new(resolver, type, answered,
+	                                                  arg);
+
+	assert(resolver->base);
+	if (resolver_cache_get(resolver->cache, type, name, &question->answer)) {
+		stats_add(STAT_dns_cached, 1);
+		event_active(&question->event, EV_TIMEOUT, 0);
+	} else {
+		question_send(question, name, seconds);
+	}
 	return question;
 }
 
@@ -418,6 +361,9 @@ resolver_new(const struct config *cfg, char *why, size_t why_size)
 	options.udp_max_queries = PORT_QUESTIONS;
 #endif
 	TAILQ_INIT(&resolver->sockets);
+	resolver->cache = resolver_cache_new((size_t)cfg->resolver_cache);
+	resolver->ttl_min = (uint32_t)cfg->resolver_ttl_min;
+	resolver->ttl_max = (uint32_t)cfg->resolver_ttl_max;
 	if (status == ARES_SUCCESS)
 		status = ares_init_options(&resolver->channel, &options, mask);
 	if (status == ARES_SUCCESS)
@@ -451,6 +397,7 @@ resolver_free(struct resolver *resolver)
 	assert(resolver->questions == 0 && TAILQ_EMPTY(&resolver->sockets));
 	if (resolver->timer)
 		event_free(resolver->timer);
+	resolver_cache_free(resolver->cache);
 	free(resolver);
 	ares_library_cleanup();
 }

@@ -1,5 +1,5 @@
 #include "loop.h"
-#include "resolver.h"
+#include "resolver_internal.h"
 #include "stats.h"
 #include "xclient.h"
 
@@ -20,7 +20,9 @@
 enum {
 	TYPE_A = 1,
 	TYPE_CNAME = 5,
+	TYPE_SOA = 6,
 	TYPE_PTR = 12,
+	TYPE_MX = 15,
 	TYPE_TXT = 16,
 	TYPE_AAAA = 28,
 	NXDOMAIN = 3,
@@ -67,6 +69,15 @@ static const struct zone_row zone[] = {
 	{ "texts.test", TYPE_TXT, TELLS, 3, WIRE("\3one") },
 	{ "nul.test", TYPE_TXT, TELLS, 1, WIRE("\3a\0b") },
 	{ "empty.test", TYPE_TXT, TELLS, 1, WIRE("\0") },
+	{ "mx.test", TYPE_MX, TELLS, 2, WIRE("\0\12\1a\4test\0") },
+	{ "nomail.test", TYPE_MX, TELLS, 1, WIRE("\0\0\0") },
+	{ "b\\.a c.test", TYPE_A, TELLS, 1, WIRE("\xc0\0\2\1") },
+	/* how long they hold: see below */
+	{ "second.test", TYPE_A, TELLS, 1, WIRE("\xc0\0\2\1") },
+	{ "never.test", TYPE_A, TELLS, 1, WIRE("\xc0\0\2\1") },
+	{ "gone.test", TYPE_A, KNOWS_NOT, 0, NULL, 0 },
+	{ "gonesecond.test", TYPE_A, KNOWS_NOT, 0, NULL, 0 },
+	{ "gonesoon.test", TYPE_A, HAS_NONE, 0, NULL, 0 },
 	/* names: forth and back again */
 	{ "1.2.0.192.in-addr.arpa", TYPE_PTR, TELLS, 1, WIRE("\1a\4test\0") },
 	{ "2.2.0.192.in-addr.arpa", TYPE_PTR, TELLS, 1, WIRE("\1a\4test\0") },
@@ -89,6 +100,17 @@ static const struct zone_row zone[] = {
 	       "13\0") },
 	{ "1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa",
 	  TYPE_PTR, TELLS, 1, WIRE("\4aaaa\4test\0") },
+};
+
+/* A minute, and no SOA, unless it is said here. */
+static const struct age {
+	const char *name;
+	uint32_t ttl;
+	uint32_t soa_ttl, soa_least; /* 0: there is no SOA */
+} ages[] = {
+	{ "second.test", 1, 0, 0 },     { "never.test", UINT32_C(0x80000000), 0, 0 },
+	{ "gone.test", 0, 600, 600 },   { "gonesecond.test", 0, 600, 1 },
+	{ "gonesoon.test", 0, 1, 600 }, { "", 60, 0, 0 },
 };
 
 struct server {
@@ -132,18 +154,43 @@ row_of(const char *name, int type)
 }
 
 static size_t
+put(unsigned char *packet, size_t at, uint32_t number, size_t size)
+{
+	for (size_t i = 0; i < size; i++)
+		packet[at + i] = (unsigned char)(number >> 8 * (size - 1 - i));
+	return at + size;
+}
+
+/* Whose name is that of the question. */
+static size_t
+put_record(unsigned char *packet, size_t at, int type, uint32_t ttl, const char *data,
+           size_t size)
+{
+	at = put(packet, at, 0xc00c, 2);
+	at = put(packet, at, (uint32_t)type, 2);
+	at = put(packet, at, 1, 2);
+	at = put(packet, at, ttl, 4);
+	at = put(packet, at, (uint32_t)size, 2);
+	memcpy(packet + at, data, size);
+	return at + size;
+}
+
+static size_t
 put_records(const struct zone_row *row, unsigned char *packet, size_t at)
 {
-	for (size_t i = 0; i < row->count; i++) {
-		const unsigned char head[] = { 0xc0, 12, 0, (unsigned char)row->type,
-			                       0,    1,  0, 0,
-			                       0,    60, 0, (unsigned char)row->size };
+	unsigned char soa[2 + 5 * 4] = { 0 };
+	const struct age *age = ages;
 
-		memcpy(packet + at, head, sizeof(head));
-		memcpy(packet + at + sizeof(head), row->data, row->size);
-		at += sizeof(head) + row->size;
-	}
-	return at;
+	while (age->name[0] && strcmp(age->name, row->name) != 0)
+		age++;
+	for (size_t i = 0; i < row->count; i++)
+		at = put_record(packet, at, row->type, age->ttl, row->data, row->size);
+	if (age->soa_ttl == 0)
+		return at;
+	packet[9] = 1;
+	put(soa, sizeof(soa) - 4, age->soa_least, 4);
+	return put_record(packet, at, TYPE_SOA, age->soa_ttl, (const char *)soa,
+	                  sizeof(soa));
 }
 
 /* Turns the question in PACKET, whose name ends at AT, into an answer. */
@@ -156,7 +203,7 @@ answer(const struct zone_row *row, unsigned char *packet, size_t at, size_t size
 	packet[2] = 0x81; /* an answer, recursion wanted */
 	packet[3] = 0x80; /* and available */
 	packet[7] = (unsigned char)row->count;
-	packet[11] = 0;
+	packet[9] = packet[11] = 0;
 	switch (row->how) {
 	case TELLS_WRONG_ID:
 		packet[0] ^= 0x55;
@@ -293,9 +340,12 @@ test_answers(void **state)
 		{ RESOLVER_A, "short.test", "NOTHING" },
 		{ RESOLVER_TXT, "text.test", "FOUND {v=spf1 -all}" },
 		{ RESOLVER_TXT, "texts.test", "FOUND {one} {one} {one}" },
-		{ RESOLVER_TXT, "nul.test", "NOTHING" },
+		{ RESOLVER_TXT, "nul.test", "FOUND {a\x1a\x62}" },
 		{ RESOLVER_TXT, "empty.test", "FOUND {}" },
 		{ RESOLVER_PTR, "1.2.0.192.in-addr.arpa", "FOUND {a.test}" },
+		{ RESOLVER_MX, "mx.test", "FOUND {a.test} {a.test}" },
+		{ RESOLVER_MX, "nomail.test", "FOUND {}" },
+		{ RESOLVER_A, "b\\.a c.test", "FOUND 192.0.2.1" },
 		/* never sent */
 		{ RESOLVER_A, "a..test", "NOTHING" },
 		{ RESOLVER_A,
@@ -321,6 +371,153 @@ test_answers(void **state)
 			         rows[i].told);
 	}
 	end(&all);
+}
+
+/* ---- answers that still hold ----------------------------------------------------------- */
+
+/* Asks as often; returns how often the name server was asked. */
+static unsigned
+asked_for(struct answerer *all, const char *name, unsigned times, const char *text)
+{
+	unsigned before = all->server.asked;
+	int64_t cached = stats_get(STAT_dns_cached);
+	int64_t questions = stats_get(STAT_dns_questions);
+
+	for (unsigned i = 0; i < times; i++) {
+		struct told told = { .times = 0 };
+
+		resolver_ask(all->resolver, RESOLVER_A, name, 30, on_answer, &told);
+		assert_int_equal(told.times, 0);
+		LOOP_UNTIL(all->base, told.times > 0);
+		assert_string_equal(told.text, text);
+	}
+	cached = stats_get(STAT_dns_cached) - cached;
+	questions = stats_get(STAT_dns_questions) - questions;
+	assert_int_equal(cached + questions, times);
+	assert_true(all->server.asked - before >= questions);
+	return (unsigned)questions;
+}
+
+static void
+test_kept(void **state)
+{
+	static const char found[] = "FOUND 192.0.2.1";
+	struct answerer all;
+
+	(void)state;
+	begin(&all);
+	assert_int_equal(asked_for(&all, "a.test", 3, found), 1);
+	assert_int_equal(asked_for(&all, "A.Test", 1, found), 0);
+	assert_int_equal(asked_for(&all, "gone.test", 3, "NOTHING"), 1);
+	assert_int_equal(asked_for(&all, "none.test", 3, "NOTHING"), 3); /* no SOA */
+	assert_int_equal(asked_for(&all, "fails.test", 2, "FAILED"), 2);
+	assert_int_equal(asked_for(&all, "never.test", 2, found), 2);
+	assert_int_equal(asked_for(&all, "second.test", 2, found), 1);
+	assert_int_equal(asked_for(&all, "gonesecond.test", 2, "NOTHING"), 1);
+	assert_int_equal(asked_for(&all, "gonesoon.test", 2, "NOTHING"), 1);
+	loop_turn(all.base, 1100);
+	assert_int_equal(asked_for(&all, "second.test", 2, found), 1);
+	assert_int_equal(asked_for(&all, "gonesecond.test", 2, "NOTHING"), 1);
+	assert_int_equal(asked_for(&all, "gonesoon.test", 2, "NOTHING"), 1);
+	assert_int_equal(asked_for(&all, "gone.test", 1, "NOTHING"), 0);
+	end(&all);
+	assert_int_equal(stats_get(STAT_dns_cache), 0);
+}
+
+static void
+again(struct answerer *all)
+{
+	char why[512];
+
+	resolver_free(all->resolver);
+	all->resolver = resolver_new(all->cfg, why, sizeof(why));
+	assert_non_null(all->resolver);
+	resolver_start(all->resolver, all->base);
+}
+
+static void
+test_kept_for_how_long(void **state)
+{
+	static const char found[] = "FOUND 192.0.2.1";
+	struct answerer all;
+
+	(void)state;
+	begin(&all);
+	all.cfg->resolver_ttl_min = 600;
+	again(&all);
+	assert_int_equal(asked_for(&all, "never.test", 2, found), 1);
+	assert_int_equal(asked_for(&all, "second.test", 1, found), 1);
+	loop_turn(all.base, 1100);
+	assert_int_equal(asked_for(&all, "second.test", 1, found), 0);
+	all.cfg->resolver_ttl_min = 0;
+	all.cfg->resolver_ttl_max = 1;
+	again(&all);
+	assert_int_equal(asked_for(&all, "a.test", 2, found), 1);
+	loop_turn(all.base, 1100);
+	assert_int_equal(asked_for(&all, "a.test", 2, found), 1);
+	all.cfg->resolver_cache = 0;
+	again(&all);
+	assert_int_equal(asked_for(&all, "a.test", 2, found), 2);
+	end(&all);
+}
+
+/* Many names, much text: it never holds more than it may, and what is asked for stays. */
+static void
+test_kept_is_bounded(void **state)
+{
+	enum { ROOM = 100000, NAMES = 5000 };
+	struct resolver_cache *cache = resolver_cache_new(ROOM);
+	char first[] = "v=spf1 -all", second[] = "something else";
+	char *texts[] = { first, second };
+	struct resolver_answer answer = { RESOLVER_FOUND, 2, NULL, texts, false }, got;
+	unsigned kept = 0;
+	char name[32];
+
+	(void)state;
+	for (unsigned i = 0; i < NAMES; i++) {
+		snprintf(name, sizeof(name), "n%u.test", i);
+		resolver_cache_put(cache, RESOLVER_TXT, name, &answer, 600);
+		assert_true(stats_get(STAT_dns_cache) <= ROOM);
+		got = (struct resolver_answer){ .count = 0 };
+		assert_true(resolver_cache_get(cache, RESOLVER_TXT, "n0.test", &got));
+		assert_string_equal(got.texts[1], texts[1]);
+		resolver_answer_clear(&got);
+	}
+	for (unsigned i = 0; i < NAMES; i++) {
+		got = (struct resolver_answer){ .count = 0 };
+		snprintf(name, sizeof(name), "n%u.test", i);
+		kept += resolver_cache_get(cache, RESOLVER_TXT, name, &got);
+		resolver_answer_clear(&got);
+		assert_false(resolver_cache_get(cache, RESOLVER_MX, name, &got));
+	}
+	assert_in_range(kept, 200, 1000);
+	assert_true(stats_get(STAT_dns_cache) > ROOM / 2);
+	resolver_cache_free(cache);
+	assert_int_equal(stats_get(STAT_dns_cache), 0);
+}
+
+/* A packet may end anywhere, and lie about what is in it. */
+static void
+test_ttl_of_packets(void **state)
+{
+	static const unsigned char packet[] =
+		"\0\1\x81\x80\0\1\0\2\0\0\0\0"
+		"\1a\4test\0\0\1\0\1"
+		"\xc0\x0c\0\5\0\1\0\0\0\x20\0\2\xc0\x0c"
+		"\1b\xc0\x0e\0\1\0\1\0\0\0\x10\0\4\xc0\0\2\1";
+	size_t whole = sizeof(packet) - 1;
+
+	(void)state;
+	assert_int_equal(resolver_packet_ttl(packet, whole, false), 16);
+	assert_int_equal(resolver_packet_ttl(packet, whole, true), 0);
+	assert_int_equal(resolver_packet_ttl(NULL, 0, false), 0);
+	for (size_t size = 0; size < whole; size++) {
+		unsigned char *part = xmalloc(size + 1); /* so that more is noticed */
+
+		memcpy(part + 1, packet, size);
+		assert_int_equal(resolver_packet_ttl(part + 1, size, false), 0);
+		free(part);
+	}
 }
 
 static void
@@ -570,6 +767,10 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_answers),
+		cmocka_unit_test(test_kept),
+		cmocka_unit_test(test_kept_for_how_long),
+		cmocka_unit_test(test_kept_is_bounded),
+		cmocka_unit_test(test_ttl_of_packets),
 		cmocka_unit_test(test_many_records),
 		cmocka_unit_test(test_time_is_up),
 		cmocka_unit_test(test_no_server),

@@ -1,5 +1,6 @@
 #include "spf_internal.h"
 
+#include <assert.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -62,7 +63,7 @@ evaluate(const struct spf_subject *subject, const struct row *rows, unsigned see
 
 		while (count < SPF_NAMES_MAX && spf_ask(spf, &asked[count]))
 			count++;
-		assert_true(count > 0);
+		assert(count > 0);
 		chosen = seed % count;
 		seed /= (unsigned)count;
 		answer(spf, &asked[chosen], rows);
