@@ -2,6 +2,7 @@
 #define CONFIG_H
 
 #include "addr.h"
+#include "pattern.h"
 #include "secret.h"
 
 #include <stdbool.h>
@@ -118,6 +119,7 @@ struct config {
 #define OPT_BOOL(name, ...)	bool name;
 #define OPT_INT(name, ...)	int64_t name;
 #define OPT_STR(name, ...)	char *name;		/* never NULL */
+#define OPT_REGEX(name, ...)	struct pattern *name;	/* NULL: none */
 #define OPT_WORD(name, ...)	int name;		/* an enum's value */
 #define OPT_MASK(name, ...)	unsigned name;		/* of an enum's values */
 #define OPT_LIST(name, ...)	struct string_list name;

@@ -52,12 +52,6 @@ static const struct old_option old_options[] = {
 	{ "spf", LATER, "none", NULL },
 	{ "spf_log_only", LATER, "", NULL },
 	{ "spf_fixed_ip", LATER, "", NULL },
-	{ "regex_enforce_helo", LATER, "", NULL },
-	{ "regex_enforce_mail_from", LATER, "", NULL },
-	{ "regex_enforce_rcpt_to", LATER, "", NULL },
-	{ "regex_reject_helo", LATER, "", NULL },
-	{ "regex_reject_mail_from", LATER, "", NULL },
-	{ "regex_reject_rcpt_to", LATER, "", NULL },
 	{ "earlytalker", LATER, "no", NULL },
 
 	{ "ratelimit_path", LATER, "", NULL },

@@ -104,6 +104,11 @@ static const struct config_row lines[] = {
 	{ "msg_hello it's \"me\" \\ ${HOME} $1 # ; // /* = {x}\n",
 	  "msg_hello = \"it's \\\"me\\\" \\\\ \\${HOME} \\$1 # ; // /* = "
 	  "{x}\"\n" },
+	{ "regex_reject_helo ^(a|b c)\\.d$ # x\n",
+	  "regex_reject_helo = \"^(a|b c)\\\\.d\\$ # x\"\n" },
+	{ "regex_enforce_helo\nregex_enforce_mail_from (\n",
+	  "2: regex_enforce_mail_from: \"(\" is no regular expression: missing "
+	  "closing parenthesis, at byte 1\n" },
 	{ "msg_hello \"\n", "msg_hello = \"\\\"\"\n" },
 	{ "msg_hello \\\n", "msg_hello = \"\\\\\"\n" },
 	{ "msg_hello Dzie\xF1 dobry\n", "msg_hello = \"Dzie\xF1 dobry\"\n" },
