@@ -82,6 +82,12 @@ enum finding_class {
 	CLASS_CLEAN = 1 << 16,	/* nothing was found; in a mask it means always */
 };
 
+enum auth_require {	/* who must have authenticated before DATA */
+	AUTH_REQUIRE_NO,
+	AUTH_REQUIRE_IF_SUPPORTED, /* whoever was offered AUTH */
+	AUTH_REQUIRE_MANDATORY,	/* everybody */
+};
+
 enum auth_skip {	/* any of them together */
 	AUTH_SKIP_DIRECT = 1 << 0, /* the session passes unread */
 	AUTH_SKIP_ANTIVIRUS = 1 << 1,

@@ -24,8 +24,6 @@ static const struct old_option old_options[] = {
 
 	{ "timeout_spam", LATER, "", NULL },
 
-	{ "auth_require", LATER, "no",
-	  "all clients may send, as their server lets them" },
 
 	{ "max_per_host", LATER, "", NULL },
 	{ "max_load", LATER, "0", NULL },
@@ -52,7 +50,6 @@ static const struct old_option old_options[] = {
 	{ "spf", LATER, "none", NULL },
 	{ "spf_log_only", LATER, "", NULL },
 	{ "spf_fixed_ip", LATER, "", NULL },
-	{ "earlytalker", LATER, "no", NULL },
 
 	{ "ratelimit_path", LATER, "", NULL },
 	{ "ratelimit_period", LATER, "0", NULL },

@@ -90,6 +90,13 @@ static const struct word class_words[] = {
 	{ 0 },
 };
 
+static const struct word auth_require_words[] = {
+	{ "no", AUTH_REQUIRE_NO },
+	{ "ifsupported", AUTH_REQUIRE_IF_SUPPORTED },
+	{ "mandatory", AUTH_REQUIRE_MANDATORY },
+	{ 0 },
+};
+
 static const struct word auth_skip_words[] = {
 	{ "none", 0 },
 	{ "direct", AUTH_SKIP_DIRECT },
