@@ -110,7 +110,7 @@ starttls_answered(struct session *s, int code)
 	    evbuffer_get_length(conn_input(s->server)) > 0)
 		session_end(s, END_INJECTION);
 	else
-		session_direct(s);
+		session_direct_starttls(s);
 }
 
 static void
@@ -121,6 +121,7 @@ auth_answered(struct session *s, int code)
 	if (code == 235) {
 		stats_add(STAT_auth_accepted, 1);
 		session_note(s, HAPPENED_AUTH_ACCEPTED, NULL);
+		session_direct_auth(s);
 	} else if (code >= 400) {
 		stats_add(STAT_auth_rejected, 1);
 		session_note(s, HAPPENED_AUTH_REJECTED, NULL);
