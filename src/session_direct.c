@@ -2,6 +2,8 @@
 
 #include "stats.h"
 
+#include <assert.h>
+
 /*
  * Bytes pass unread, both ways, until both sides have closed.
  */
@@ -9,6 +11,7 @@
 static void
 begin(struct session *s, const char *why)
 {
+	assert(s->owed.count == 0); /* what was asked for came last */
 	stats_add(STAT_sessions_direct, 1);
 	log_event(&s->log, LOG_DIRECT_EVENT, log_text("why", why));
 	session_forget_mail(s);
