@@ -166,8 +166,9 @@ script_hint_start(int error)
 {
 	switch (error) {
 	case ENOENT:
-		return "it is not there, or what its first line names is not: seen "
-		       "from chroot_path, if that is set";
+		return "it is not there (seen from chroot_path, if that is set), or "
+		       "what its first line names is not; it is named by its path "
+		       "alone, without arguments";
 	case ENOTDIR:
 	case EACCES:
 	case EPERM:

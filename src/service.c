@@ -137,11 +137,22 @@ spool_limits(const struct config *cfg)
 	};
 }
 
+static struct script_limits
+script_limits(const struct config *cfg)
+{
+	return (struct script_limits){
+		.most = (unsigned)cfg->script_max,
+		.waiting = (unsigned)cfg->script_queue,
+		.seconds = (unsigned)cfg->timeout_script,
+	};
+}
+
 /* From now on sessions are born with FRESH; those under way keep what they have. */
 static void
 put_in_force(struct service *service, struct config *fresh)
 {
 	struct spool_limits limits = spool_limits(fresh);
+	struct script_limits programs = script_limits(fresh);
 
 	config_drop(service->cfg);
 	service->cfg = fresh;
@@ -150,6 +161,8 @@ put_in_force(struct service *service, struct config *fresh)
 	sessions_reconfigure(service->sessions, fresh);
 	checks_reconfigure(service->checks, fresh);
 	spool_budget_set(service->budget, &limits);
+	scripts_set(service->scripts, &programs);
+	service_note_scripts(fresh);
 	log_set_level(fresh->log_level);
 	service_raise_descriptors(fresh);
 	stats_add(STAT_reloads, 1);
@@ -235,6 +248,7 @@ static void
 make_sessions(struct service *service)
 {
 	struct spool_limits limits = spool_limits(service->cfg);
+	struct script_limits programs = script_limits(service->cfg);
 	struct session_world world = {
 		.base = service->base,
 		.cfg = service->cfg,
@@ -242,6 +256,7 @@ make_sessions(struct service *service)
 		.resolver = service->resolver,
 	};
 
+	service->scripts = scripts_new(service->base, &programs);
 	world.budget = service->budget = spool_budget_new(service->base, &limits);
 	service->sessions = sessions_new(&world, on_emptied, service);
 }
@@ -331,15 +346,24 @@ log_stop(void)
 	          log_number("lines_lost", (int64_t)log_lost()));
 }
 
-/* Each accepts what was never made. */
+/* Nobody comes any more, sessions end at once, and scripts in a few seconds.  Each of
+ * these accepts what was never made. */
 static void
-tear_down(struct service *service)
+wind_down(struct service *service)
 {
 	hold_signals(false);
 	upgrade_cancel(service);
 	leave_wire(service);
 	entrances_close(service);
 	sessions_free(service->sessions);
+	service->sessions = NULL;
+	scripts_free(service->scripts);
+	service->scripts = NULL;
+}
+
+static void
+tear_down(struct service *service)
+{
 	checks_free(service->checks);
 	resolver_free(service->resolver);
 	spool_budget_free(service->budget);
@@ -399,11 +423,11 @@ service_run(struct config *cfg, bool foreground)
 	    (foreground || background_begin(&background)) && start(&service) &&
 	    take_over(&service, &background)) {
 		event_base_dispatch(service.base);
-		sessions_free(service.sessions);
-		service.sessions = NULL;
+		wind_down(&service);
 		log_stop();
 		served = true;
 	}
+	wind_down(&service);
 	tear_down(&service);
 	return served ? EXIT_SUCCESS : EXIT_FAILURE;
 }
