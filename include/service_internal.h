@@ -4,6 +4,7 @@
 #include "check.h"
 #include "listener.h"
 #include "pidfile.h"
+#include "reaction.h"
 #include "resolver.h"
 #include "script.h"
 #include "service.h"
@@ -45,9 +46,9 @@ struct service {
 	struct config *cfg;		/* in force; held */
 	struct event_base *base;
 	struct checks *checks;
+	struct reactions *reactions;
 	struct spool_budget *budget;
 	struct resolver *resolver;
-	struct scripts *scripts;
 	struct sessions *sessions;
 	struct pidfile *pidfile;	/* NULL: none is wanted */
 	struct entrance *entrances;

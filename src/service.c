@@ -137,22 +137,11 @@ spool_limits(const struct config *cfg)
 	};
 }
 
-static struct script_limits
-script_limits(const struct config *cfg)
-{
-	return (struct script_limits){
-		.most = (unsigned)cfg->script_max,
-		.waiting = (unsigned)cfg->script_queue,
-		.seconds = (unsigned)cfg->timeout_script,
-	};
-}
-
 /* From now on sessions are born with FRESH; those under way keep what they have. */
 static void
 put_in_force(struct service *service, struct config *fresh)
 {
 	struct spool_limits limits = spool_limits(fresh);
-	struct script_limits programs = script_limits(fresh);
 
 	config_drop(service->cfg);
 	service->cfg = fresh;
@@ -160,8 +149,8 @@ put_in_force(struct service *service, struct config *fresh)
 	service_name_host(fresh);
 	sessions_reconfigure(service->sessions, fresh);
 	checks_reconfigure(service->checks, fresh);
+	reactions_reconfigure(service->reactions, fresh);
 	spool_budget_set(service->budget, &limits);
-	scripts_set(service->scripts, &programs);
 	service_note_scripts(fresh);
 	log_set_level(fresh->log_level);
 	service_raise_descriptors(fresh);
@@ -248,15 +237,14 @@ static void
 make_sessions(struct service *service)
 {
 	struct spool_limits limits = spool_limits(service->cfg);
-	struct script_limits programs = script_limits(service->cfg);
 	struct session_world world = {
 		.base = service->base,
 		.cfg = service->cfg,
 		.checks = service->checks,
+		.reactions = service->reactions,
 		.resolver = service->resolver,
 	};
 
-	service->scripts = scripts_new(service->base, &programs);
 	world.budget = service->budget = spool_budget_new(service->base, &limits);
 	service->sessions = sessions_new(&world, on_emptied, service);
 }
@@ -308,7 +296,8 @@ start(struct service *service)
 	const struct config *cfg = service->cfg;
 
 	service->base = event_base_new();
-	if (!service->base || !checks_start(service->checks, service->base))
+	if (!service->base || !checks_start(service->checks, service->base) ||
+	    !reactions_start(service->reactions, service->base))
 		return service_fail("cannot start threads or the event loop: %s",
 		                    strerror(errno));
 	if (service->pidfile && !upgrade_waited_for() &&
@@ -357,14 +346,14 @@ wind_down(struct service *service)
 	entrances_close(service);
 	sessions_free(service->sessions);
 	service->sessions = NULL;
-	scripts_free(service->scripts);
-	service->scripts = NULL;
+	reactions_finish(service->reactions);
 }
 
 static void
 tear_down(struct service *service)
 {
 	checks_free(service->checks);
+	reactions_free(service->reactions);
 	resolver_free(service->resolver);
 	spool_budget_free(service->budget);
 	for (size_t i = 0; i < SERVICE_SIGNALS; i++)
