@@ -165,6 +165,7 @@ class Script(Case):
         self.assertEqual(one["stdin"], "")
         self.assertEqual(one["cwd"], "/")
         self.assertEqual(one["leads"], [True, True])
+        self.assertEqual(int(one["status"]["CapPrm"], 16), 0)   # root's as well
         self.assertEqual([word.split("=")[0] for word in one["environment"]], VARIABLES)
         self.assertEqual(int(one["status"]["SigBlk"], 16), 0)
         # 32 and 33 are libc's own, SIGPIPE and SIGXFSZ the interpreter's
@@ -175,25 +176,32 @@ class Script(Case):
 
     @as_root
     def test_no_privilege(self):
-        """With a daemon that has some, and a better priority than others."""
-        self.start(RECORDER, allow_root=None, set_user='"backup"', mode='"tproxy,netfilter"',
-                   fixed_server=None, fixed_server_port=None, priority=-5,
-                   sections='listen "other" {\n  address = {"127.0.0.1"}\n'
-                            f'  port = {(port := lab.free_port())}\n  mode = fixed\n'
-                            '  fixed_server = "127.0.0.1"\n'
-                            f'  fixed_server_port = {self.sink.port}\n}}')
-        self.gated.port, first = port, self.gated.port
-        self.assertNotEqual(int(self.gated.status()["CapEff"], 16), 0)
-        self.assertEqual(os.getpriority(os.PRIO_PROCESS, self.gated.pid), -5)
-        self.infect()
-        self.gated.port = first
-        one = self.recorded()[0]
-        for kind in ("CapInh", "CapPrm", "CapEff", "CapAmb"):
-            self.assertEqual(int(one["status"][kind], 16), 0, kind)
-        self.assertEqual(set(one["status"]["Uid"].split()), {str(USER.pw_uid)})
-        self.assertEqual(one["status"]["NoNewPrivs"], "1")
-        self.assertEqual(one["nice"], 0)
-        self.gated.stop()
+        """Of a daemon that has some, and a better priority than others; also as root."""
+        port = lab.free_port()
+        for user, uid in (("backup", USER.pw_uid), ("", 0)):
+            with self.subTest(user):
+                gated = self.gated = self.another()
+                gated.configure(
+                    allow_root=None if user else "yes", set_user=f'"{user}"', priority=-5,
+                    mode='"tproxy,netfilter"', fixed_server=None, fixed_server_port=None,
+                    action_script=f'"{self.script(RECORDER)}"', sections=(
+                        f'listen "other" {{\n  address = {{"127.0.0.1"}}\n  port = {port}\n'
+                        '  mode = fixed\n  fixed_server = "127.0.0.1"\n'
+                        f'  fixed_server_port = {self.sink.port}\n}}'))
+                gated.start()
+                self.assertNotEqual(int(gated.status()["CapEff"], 16), 0)
+                self.assertEqual(os.getpriority(os.PRIO_PROCESS, gated.pid), -5)
+                gated.port = port
+                self.infect()
+                one = self.recorded()[0]
+                for kind in ("CapInh", "CapPrm", "CapEff", "CapAmb"):
+                    self.assertEqual(int(one["status"][kind], 16), 0, kind)
+                self.assertEqual(set(one["status"]["Uid"].split()), {str(uid)})
+                self.assertEqual(one["status"]["NoNewPrivs"], "1")
+                self.assertEqual(one["nice"], 0)
+                gated.stop()
+                for record in self.records.iterdir():
+                    record.unlink()
 
     def test_evil_bytes(self):
         self.start(RECORDER)
