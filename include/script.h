@@ -38,9 +38,9 @@ struct script_subject {
 struct script_call *script_call_new(const char *path,
 				    const struct script_subject *subject) MUST_CHECK;
 
-/* A further argument; a variable of the environment.  VALUE is cleaned on the way: of what is no UTF-8, controls
- * a terminal, or turns its writing around, each is a "?"; so is the "-" in front of an
- * argument that is longer, for it is no option. */
+/* A further argument; a variable of the environment.  VALUE is cleaned on the way: what is
+ * no UTF-8, controls a terminal, or turns its writing around becomes "?", each; so does the
+ * "-" in front of an argument that is longer, for it is no option. */
 void script_call_argument(struct script_call *call, const char *value);
 void script_call_variable(struct script_call *call, const char *name,
 			  const char *value);
@@ -66,8 +66,8 @@ void scripts_set(struct scripts *scripts, const struct script_limits *limits);
 /* Takes CALL over.  What becomes of it is logged and counted. */
 void scripts_run(struct scripts *scripts, struct script_call *call);
 
-/* Drops what waits.  What runs has a few seconds to end, during which the loop turns; then it is
- * told to, then killed.  NULL is fine. */
+/* Drops what waits.  What runs has a few seconds to end, during which the loop turns; then
+ * it is told to, then killed.  NULL is fine. */
 void scripts_free(struct scripts *scripts);
 
 /* True if PATH can be started, as far as can be told from here; else WHY. */

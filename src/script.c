@@ -51,7 +51,7 @@ struct scripts {
 
 static void start_next(struct scripts *scripts);
 
-/* ---- those that are too many ------------------------------------------------------- */
+/* ---- those that are too many ----------------------------------------------------- */
 
 static void
 log_dropped(struct scripts *scripts)
@@ -93,7 +93,7 @@ drop(struct scripts *scripts, struct script_call *call)
 	event_add(scripts->silence, &(struct timeval){ .tv_sec = DROPPED_S });
 }
 
-/* ---- the end of one ------------------------------------------------------------------- */
+/* ---- the end of one -------------------------------------------------------------- */
 
 static void
 free_event(struct event *event)
@@ -194,7 +194,7 @@ on_ended(evutil_socket_t fd, short what, void *arg)
 	start_next(scripts);
 }
 
-/* ---- while it runs ---------------------------------------------------------------------- */
+/* ---- while it runs --------------------------------------------------------------- */
 
 static void
 on_deadline(evutil_socket_t fd, short what, void *arg)
@@ -251,7 +251,7 @@ listen_to(struct run *run)
 	event_add(run->deadline, &limit);
 }
 
-/* ---- the beginning --------------------------------------------------------------------- */
+/* ---- the beginning --------------------------------------------------------------- */
 
 static void
 run_in_thread(struct work *work)
@@ -332,7 +332,7 @@ scripts_run(struct scripts *scripts, struct script_call *call)
 	start_next(scripts);
 }
 
-/* ---- all of them ------------------------------------------------------------------------- */
+/* ---- all of them ----------------------------------------------------------------- */
 
 struct scripts *
 scripts_new(struct event_base *base, const struct script_limits *limits)

@@ -13,7 +13,7 @@
 #define STANDARD_PATH \
 	"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-/* ---- cleaning ---------------------------------------------------------------------- */
+/* ---- cleaning -------------------------------------------------------------------- */
 
 /* The size of the character of UTF-8 that AT begins with, and which it is; 0: it begins
  * with none (RFC 3629: the shortest form, no surrogates). */
@@ -88,7 +88,7 @@ script_clean(char *to, size_t size, const char *text)
 	return used;
 }
 
-/* ---- calls --------------------------------------------------------------------------- */
+/* ---- calls ----------------------------------------------------------------------- */
 
 /* WORD, which is owned by the list from now on, behind the others. */
 static void

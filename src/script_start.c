@@ -146,7 +146,7 @@ script_start(const struct script_call *call, struct script_child *child)
 	return error;
 }
 
-/* ---- what to look at ------------------------------------------------------------------ */
+/* ---- what to look at ------------------------------------------------------------- */
 
 bool
 script_is_there(const char *path, char *why, size_t why_size)
