@@ -1,5 +1,7 @@
 #include "check_internal.h"
 
+#include "header.h"
+
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,25 +42,13 @@ struct check_round {
 	struct check_run run[RULES];
 };
 
-/* RFC 5322, 3.6.8: what a name is made of.  Anything else would end our head. */
-static bool
-is_header_name(const char *name)
-{
-	size_t length = strlen(name);
-
-	for (const char *at = name; *at != '\0'; at++)
-		if (*at <= ' ' || *at > '~' || *at == ':')
-			return false;
-	return length > 0 && length < CHECK_HEAD_SIZE / 2;
-}
-
 size_t
 check_head(const struct config *cfg, char to[static CHECK_HEAD_SIZE])
 {
 	static const char first[] = "Received: from smtp-gated\r\n";
 	int size;
 
-	if (is_header_name(cfg->spool_header))
+	if (header_is_name(cfg->spool_header))
 		size = snprintf(to, CHECK_HEAD_SIZE, "%s%s: smtp-gated\r\n", first,
 		                cfg->spool_header);
 	else

@@ -40,10 +40,6 @@ static const struct old_option old_options[] = {
 	{ "log_rcpt_to", LATER, "off", NULL },
 	{ "email_length", LATER, "", NULL },
 
-	{ "nat_header", LATER, "", NULL },
-	{ "nat_header_type", LATER, "none", "no header is put into messages" },
-	{ "abuse", LATER, "", NULL },
-
 	{ "dnsbl", LATER, "", NULL },
 	{ "spf", LATER, "none", NULL },
 	{ "spf_log_only", LATER, "", NULL },
