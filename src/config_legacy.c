@@ -58,7 +58,6 @@ static const struct old_option old_options[] = {
 	{ "ratelimit_auth_rejects", LATER, "0", NULL },
 	{ "ratelimit_dst_expiration", LATER, "-1", NULL },
 
-	{ "locale", OBSOLETE, "", "errors of the system are told in English" },
 	{ "msg_spam_found", LATER, "", NULL },
 	{ "msg_unknown_virus", OBSOLETE, "", "a virus always has a name" },
 	{ "msg_malformed_ip", OBSOLETE, "", "this cannot happen any more" },

@@ -97,6 +97,7 @@ static const struct config_row accepted[] = {
 	{ "msg_hello = \"\"\n", "msg_hello = \"\"\n" },
 	{ "msg_hello = \"; # /* // = {\"\n", "msg_hello = \"; # /* // = {\"\n" },
 	{ "msg_hello = Dzie\xC5\x84\n", "msg_hello = \"Dzie\xC5\x84\"\n" },
+	{ "locale = pl_PL.UTF-8\n", "locale = \"pl_PL.UTF-8\"\n" },
 	{ "nat_header_type = IP-only\nnat_header = .x\n",
 	  "nat_header_type = ip-only\nnat_header = \".x\"\n" },
 	{ "nat_header_type = none\n", "nat_header_type = none\n" },
@@ -294,6 +295,8 @@ static const struct config_row refused[] = {
 	{ "nat_header = \"\"\n", "1: nat_header: it must not be empty\n" },
 	{ "nat_header_type = 3\n", "1: nat_header_type: no such word: \"3\"; allowed: "
 	                           "none, ip-only, generic\n" },
+	{ "locale = \"pl PL\"\n",
+	  "1: locale: \"pl PL\" must be one word of plain ASCII, without blanks\n" },
 	{ "outgoing_addr = here\n",
 	  "1: outgoing_addr: \"here\" is no IPv4 or IPv6 address\n" },
 	{ "bind_address = fe80::1\n",
