@@ -96,7 +96,12 @@ static const struct config_row accepted[] = {
 	  "msg_hello = \"a \\\"b\\\" ' \\\\ \\\\n \\${HOME}\"\n" },
 	{ "msg_hello = \"\"\n", "msg_hello = \"\"\n" },
 	{ "msg_hello = \"; # /* // = {\"\n", "msg_hello = \"; # /* // = {\"\n" },
-	{ "msg_hello = Dzie\xC5\x84\n", "msg_hello = \"Dzie\xC5\x84\"\n" },
+	{ "msg_hello = Dzie\xC5\x84\n",
+	  "note 1: msg_hello: is not plain ASCII; there will be a \"?\" in place of "
+	  "each byte that is not\nmsg_hello = \"Dzie\xC5\x84\"\n" },
+	{ "\nabuse = \"\xC5\x84@b\"\n",
+	  "note 2: abuse: is not plain ASCII; there will be a \"?\" in place of each "
+	  "byte that is not\nabuse = \"\xC5\x84@b\"\n" },
 	{ "locale = pl_PL.UTF-8\n", "locale = \"pl_PL.UTF-8\"\n" },
 	{ "nat_header_type = IP-only\nnat_header = .x\n",
 	  "nat_header_type = ip-only\nnat_header = \".x\"\n" },

@@ -111,7 +111,9 @@ static const struct config_row lines[] = {
 	  "closing parenthesis, at byte 1\n" },
 	{ "msg_hello \"\n", "msg_hello = \"\\\"\"\n" },
 	{ "msg_hello \\\n", "msg_hello = \"\\\\\"\n" },
-	{ "msg_hello Dzie\xF1 dobry\n", "msg_hello = \"Dzie\xF1 dobry\"\n" },
+	{ "msg_hello Dzie\xF1 dobry\n",
+	  "note 1: msg_hello: is not plain ASCII; there will be a \"?\" in place of "
+	  "each byte that is not\nmsg_hello = \"Dzie\xF1 dobry\"\n" },
 	{ "nat_header_type 1\nnat_header X-Who\nabuse call +00 000, or write\n",
 	  "nat_header = \"X-Who\"\nabuse = \"call +00 000, or write\"\n" },
 	{ "nat_header_type none\nlocale pl_PL\n",
