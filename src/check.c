@@ -312,8 +312,11 @@ check_cancel(struct check_round *round)
 {
 	if (!round)
 		return;
-	for (size_t i = 0; i < round->found->count; i++)
-		if (!round->run[i].answered)
-			round->run[i].rule->cancel(&round->run[i]);
+	for (size_t i = 0; i < round->found->count; i++) {
+		if (round->run[i].answered)
+			continue;
+		assert(round->run[i].rule->cancel); /* or it would have answered */
+		round->run[i].rule->cancel(&round->run[i]);
+	}
 	round_free(round);
 }
