@@ -70,6 +70,9 @@ void ratestore_free(struct ratestore *store);
 /* Another limit takes effect with the next client. */
 void ratestore_set_most(struct ratestore *store, size_t most);
 
+/* If it is another, all counts begin anew. */
+void ratestore_set_generation(struct ratestore *store, uint32_t generation);
+
 /* Counts AMOUNT unless that would be more than LIMIT (0: there is none) within a period:
  * false, and nothing is counted. */
 bool ratestore_take(struct ratestore *store, const struct rate_key *key, enum rate rate,

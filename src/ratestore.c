@@ -396,18 +396,35 @@ ratestore_set_most(struct ratestore *store, size_t most)
 	store->setup.most = most;
 }
 
+static void
+discard_all(struct ratestore *store)
+{
+	struct rate_entry *entry;
+
+	while ((entry = TAILQ_FIRST(&store->by_time)))
+		discard(store, entry);
+}
+
+/* What the file has of another generation counts for nothing, and goes when it is read. */
+void
+ratestore_set_generation(struct ratestore *store, uint32_t generation)
+{
+	if (store->setup.generation == generation)
+		return;
+	store->setup.generation = generation;
+	discard_all(store);
+}
+
 void
 ratestore_free(struct ratestore *store)
 {
 	struct rate_forgotten *gone;
-	struct rate_entry *entry;
 
 	if (!store)
 		return;
 	workers_free(store->workers);
 	(void)ratestore_flush(store, ratestore_now());
-	while ((entry = TAILQ_FIRST(&store->by_time)))
-		discard(store, entry);
+	discard_all(store);
 	while ((gone = STAILQ_FIRST(&store->forgotten))) {
 		STAILQ_REMOVE_HEAD(&store->forgotten, link);
 		free(gone);
