@@ -72,6 +72,8 @@ bool ratestore_load(struct ratestore *store, int64_t now, char *why,
  *
  * Everything but ratefile_open() may be called in any thread, by one at a time.
  */
+#define RATEFILE_DATA "data.mdb"
+
 struct ratefile;
 
 /* One client in a batch that goes out. */
@@ -93,6 +95,15 @@ struct rate_batch {
 struct ratefile *ratefile_open(const char *path, size_t room, size_t most_room,
 			       bool *damaged, char *why, size_t why_size) MUST_CHECK;
 void ratefile_close(struct ratefile *file);	/* NULL is fine */
+
+/* Reads all of it, and begins to write.  WHY, unless it is good.  May die of it. */
+enum ratefile_state {
+	RATEFILE_GOOD,
+	RATEFILE_DAMAGED,
+	RATEFILE_FAILED,		/* by permission, or for want of something */
+};
+
+enum ratefile_state ratefile_examine(const char *path, char *why, size_t why_size);
 
 /* All or nothing, and on disk when it returns.  False: WHY, and no item has changed. */
 bool ratefile_write(struct ratefile *file, struct rate_batch *batch, char *why,

@@ -297,6 +297,8 @@ rewrite_option(struct rewriting *work, const char *name, char *value)
 	else
 		fprintf(work->out, "%s = \"\"",
 		        name); /* will be refused, as any other */
+	if (work->keep && old && opt)
+		fprintf(work->out, "   # was %s", name);
 	if (work->keep && was)
 		fprintf(work->out, "   # was %s", value);
 	if (work->keep && comment)

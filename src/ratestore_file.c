@@ -1,29 +1,22 @@
 #include "ratestore_internal.h"
 
-#include "log.h"
-
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <lmdb.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 /*
  * LMDB keeps its promises as long as the file is what it wrote: a transaction is on disk
  * or it is not, and a crash or a power cut damages nothing.  Of a file that something else
- * has damaged it dies: so that is looked at by a child first.
+ * has damaged it may die: ratestore_whole.c.
  */
 
-#define DATA    "data.mdb"
-#define LOCK    "lock.mdb"
-#define DAMAGED "damaged.mdb"
+#define DATA RATEFILE_DATA
 
 struct ratefile {
 	char *path;
@@ -372,11 +365,41 @@ ratefile_each(struct ratefile *file, const struct rate_key *prefix,
 
 /* ---- is it whole? ----------------------------------------------------------------------- */
 
-enum {
-	CHILD_GOOD,
-	CHILD_DAMAGED,
-	CHILD_FAILED, /* and has said why */
-};
+static int
+count_in(MDB_txn *txn, MDB_dbi table, size_t *count)
+{
+	MDB_val at, value;
+	MDB_cursor *cursor;
+	int error = mdb_cursor_open(txn, table, &cursor);
+
+	*count = 0;
+	if (error != 0)
+		return error;
+	while (!(error = mdb_cursor_get(cursor, &at, &value, MDB_NEXT)))
+		++*count;
+	mdb_cursor_close(cursor);
+	return error == MDB_NOTFOUND ? 0 : error;
+}
+
+/* Are as many there as there should be?  A page of nonsense may look like an empty one. */
+static int
+count(MDB_env *env, MDB_dbi table)
+{
+	MDB_stat stat;
+	MDB_txn *txn;
+	size_t is;
+	int error = mdb_txn_begin(env, NULL, MDB_RDONLY, &txn);
+
+	if (error != 0)
+		return error;
+	error = mdb_stat(txn, table, &stat);
+	if (error == 0)
+		error = count_in(txn, table, &is);
+	if (error == 0 && is != stat.ms_entries)
+		error = MDB_CORRUPTED;
+	mdb_txn_abort(txn);
+	return error;
+}
 
 static void
 look_over(const struct rate_key *key, struct rate_record *record, void *arg)
@@ -421,8 +444,8 @@ try_to_write(struct ratefile *file)
 	return error == MDB_MAP_FULL ? 0 : error;
 }
 
-static int
-examine(const char *path, char *why, size_t why_size)
+enum ratefile_state
+ratefile_examine(const char *path, char *why, size_t why_size)
 {
 	static const struct rate_key all;
 	bool damaged;
@@ -430,101 +453,19 @@ examine(const char *path, char *why, size_t why_size)
 	int error;
 
 	if (!file)
-		return damaged ? CHILD_DAMAGED : CHILD_FAILED;
-	error = read_all(file->env, file->table, &all, look_over, NULL);
+		return damaged ? RATEFILE_DAMAGED : RATEFILE_FAILED;
+	error = count(file->env, file->table);
+	if (error == 0)
+		error = read_all(file->env, file->table, &all, look_over, NULL);
 	if (error == 0)
 		error = read_free(file);
 	if (error == 0)
 		error = try_to_write(file);
 	ratefile_close(file);
 	if (error == 0)
-		return CHILD_GOOD;
+		return RATEFILE_GOOD;
 	(void)fail(why, why_size, "%s", mdb_strerror(error));
-	return is_damage(error) ? CHILD_DAMAGED : CHILD_FAILED;
-}
-
-/* Whatever it dies of is no concern of anybody else. */
-static _Noreturn void
-examine_in_child(const char *path, int report)
-{
-	static const int deadly[] = { SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL };
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	char why[256] = "";
-	int code;
-
-	for (size_t i = 0; i < sizeof(deadly) / sizeof(deadly[0]); i++)
-		signal(deadly[i], SIG_DFL);
-	if (null >= 0)
-		dup2(null, STDERR_FILENO);
-	alarm(60); /* pages that lead in a circle */
-	code = examine(path, why, sizeof(why));
-	(void)!write(report, why, strlen(why));
-	_exit(code);
-}
-
-/* One of the above. */
-static int
-examine_apart(const char *path, char *why, size_t why_size)
-{
-	ssize_t size;
-	int ends[2], status;
-	pid_t child;
-
-	if (pipe2(ends, O_CLOEXEC) != 0 || (child = fork()) < 0) {
-		(void)fail(why, why_size, "cannot look at it: %s", strerror(errno));
-		return CHILD_FAILED;
-	}
-	if (child == 0)
-		examine_in_child(path, ends[1]);
-	close(ends[1]);
-	size = read(ends[0], why, why_size - 1);
-	why[size > 0 ? size : 0] = '\0';
-	close(ends[0]);
-	while (waitpid(child, &status, 0) < 0 && errno == EINTR)
-		;
-	if (WIFEXITED(status))
-		return WEXITSTATUS(status);
-	(void)fail(why, why_size, "whoever reads it dies (%s)",
-	           strsignal(WTERMSIG(status)));
-	return CHILD_DAMAGED;
-}
-
-/* The lock file belongs to what was there. */
-static bool
-move_aside(const char *path, const char *what, char *why, size_t why_size)
-{
-	char *data = xasprintf("%s/" DATA, path), *lock = xasprintf("%s/" LOCK, path);
-	char *aside = xasprintf("%s/" DAMAGED, path);
-	bool moved = rename(data, aside) == 0 && (unlink(lock) == 0 || errno == ENOENT);
-
-	if (moved)
-		log_event(NULL, LOG_TROUBLE_EVENT,
-		          log_text("text",
-		                   "the counts of clients are damaged; they were moved "
-		                   "aside, and counting begins anew"),
-		          log_text("why", what), log_text("file", aside));
-	else
-		(void)fail(why, why_size,
-		           DATA " in it is damaged (%s), and cannot be moved aside: %s",
-		           what, strerror(errno));
-	free(aside);
-	free(lock);
-	free(data);
-	return moved;
-}
-
-bool
-ratestore_ready(const char *path, char *why, size_t why_size)
-{
-	char what[256];
-	int found = examine_apart(path, what, sizeof(what));
-
-	if (found == CHILD_DAMAGED) {
-		if (!move_aside(path, what, why, why_size))
-			return false;
-		found = examine_apart(path, what, sizeof(what));
-	}
-	return found == CHILD_GOOD || fail(why, why_size, "%s", what);
+	return is_damage(error) ? RATEFILE_DAMAGED : RATEFILE_FAILED;
 }
 
 /* ---- looking from outside ------------------------------------------------------------------ */
@@ -563,6 +504,8 @@ ratestore_look(const char *path, const struct addr *client, unsigned prefix6,
 	error = open_patiently(&env, path, 0, MDB_RDONLY);
 	if (error == 0) {
 		error = open_table(env, MDB_RDONLY, &table);
+		if (error == 0)
+			error = count(env, table);
 		if (error == 0)
 			error = read_all(env, table, &prefix, look_at, &look);
 		mdb_env_close(env);
