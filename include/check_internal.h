@@ -50,6 +50,9 @@ struct check_rule {
 /* Says that RUN->found stands.  In the loop's thread. */
 void check_answer(struct check_run *run);
 
+extern const struct check_rule check_early;
+extern const struct check_rule check_regex;
+extern const struct check_rule check_auth;
 extern const struct check_rule check_rate;
 extern const struct check_rule check_clamav;
 

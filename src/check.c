@@ -7,6 +7,9 @@
 
 /* To add a check: write it (check_internal.h says how), and give it a row here. */
 static const struct check_rule *const rules[] = {
+	&check_early,
+	&check_regex,
+	&check_auth,
 	&check_rate,
 	&check_clamav,
 };

@@ -17,15 +17,11 @@ static const struct old_option old_options[] = {
 	{ "lock_duration", LATER, "0", NULL },
 	{ "lock_path", LATER, "", NULL },
 	{ "lock_perm", LATER, "", NULL },
-	{ "action_script", LATER, "", NULL },
 
 	{ "spool_perm", OBSOLETE, "",
 	  "spooled messages have no name that others could open" },
 
 	{ "timeout_spam", LATER, "", NULL },
-
-	{ "auth_require", LATER, "no",
-	  "all clients may send, as their server lets them" },
 
 	{ "max_per_host", LATER, "", NULL },
 	{ "max_load", LATER, "0", NULL },
@@ -52,13 +48,6 @@ static const struct old_option old_options[] = {
 	{ "spf", LATER, "none", NULL },
 	{ "spf_log_only", LATER, "", NULL },
 	{ "spf_fixed_ip", LATER, "", NULL },
-	{ "regex_enforce_helo", LATER, "", NULL },
-	{ "regex_enforce_mail_from", LATER, "", NULL },
-	{ "regex_enforce_rcpt_to", LATER, "", NULL },
-	{ "regex_reject_helo", LATER, "", NULL },
-	{ "regex_reject_mail_from", LATER, "", NULL },
-	{ "regex_reject_rcpt_to", LATER, "", NULL },
-	{ "earlytalker", LATER, "no", NULL },
 
 
 	{ "ratelimit_expiration", RENAMED, "", "ratelimit_period" },
