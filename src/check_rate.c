@@ -139,31 +139,34 @@ rate_start(struct check_run *run)
 }
 
 static void
+count(const struct check_rate *rate, const struct config *cfg,
+      const struct evidence *evidence, enum rate what)
+{
+	struct rate_key key = key_of(cfg, evidence);
+
+	ratestore_note(rate->store, &key, what, 1, ratestore_now());
+}
+
+static void
 rate_note(void *state, const struct config *cfg, enum happening what,
           const struct evidence *evidence)
 {
-	const struct check_rate *rate = state;
-	struct rate_key key;
-	enum rate which;
-
 	switch (what) {
 	case HAPPENED_MAIL_REJECTED:
-		which = RATE_MAILFROM_REJECTS;
+		count(state, cfg, evidence, RATE_MAILFROM_REJECTS);
 		break;
 	case HAPPENED_RCPT_REJECTED:
-		which = RATE_RCPTTO_REJECTS;
+		count(state, cfg, evidence, RATE_RCPTTO_REJECTS);
 		break;
 	case HAPPENED_AUTH_REJECTED:
-		which = RATE_AUTH_REJECTS;
+		count(state, cfg, evidence, RATE_AUTH_REJECTS);
 		break;
 	case HAPPENED_MAIL_ACCEPTED:
 	case HAPPENED_RCPT_ACCEPTED:
 	case HAPPENED_AUTH_ACCEPTED:
 	case HAPPENED_CONTENT:
-		return;
+		break;
 	}
-	key = key_of(cfg, evidence);
-	ratestore_note(rate->store, &key, which, 1, ratestore_now());
 }
 
 /* ---- the store ----------------------------------------------------------------------- */
