@@ -110,4 +110,8 @@ bool ratestore_look(const char *path, const struct addr *client, unsigned prefix
 		    ratestore_each_cb *each, void *arg, char *why,
 		    size_t why_size) MUST_CHECK;
 
+/* For the process that does it, since it may die of a damaged file: nobody reports that, and
+ * it does not take for ever. */
+void ratestore_die_quietly(void);
+
 #endif

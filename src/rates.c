@@ -151,8 +151,10 @@ look_apart(struct showing *showing, const char *path, const struct addr *client)
 		perror("smtp-gated: fork");
 		return EXIT_FAILURE;
 	}
-	if (child == 0)
+	if (child == 0) {
+		ratestore_die_quietly();
 		_exit(look(showing, path, client));
+	}
 	while (waitpid(child, &status, 0) < 0 && errno == EINTR)
 		;
 	if (WIFEXITED(status))

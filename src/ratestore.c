@@ -358,7 +358,7 @@ ratestore_new(const struct ratestore_setup *setup)
 		abort(); /* no kernel that we run on does that */
 	for (size_t i = 0; i < RATE_KEY_WORDS; i++)
 		store->secret[i] |= 1;
-	store->buckets = xcalloc(buckets, sizeof(*store->buckets));
+	store->buckets = xcalloc(buckets, sizeof(struct rate_entry *));
 	store->mask = buckets - 1;
 	TAILQ_INIT(&store->by_time);
 	TAILQ_INIT(&store->dirty);
@@ -399,10 +399,12 @@ ratestore_set_most(struct ratestore *store, size_t most)
 static void
 discard_all(struct ratestore *store)
 {
-	struct rate_entry *entry;
+	struct rate_entry *entry, *next;
 
-	while ((entry = TAILQ_FIRST(&store->by_time)))
+	for (entry = TAILQ_FIRST(&store->by_time); entry; entry = next) {
+		next = TAILQ_NEXT(entry, link);
 		discard(store, entry);
+	}
 }
 
 /* What the file has of another generation counts for nothing, and goes when it is read. */

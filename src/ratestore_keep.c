@@ -27,7 +27,7 @@ static void
 plan(struct ratestore *store, int milliseconds)
 {
 	struct timeval when = { .tv_sec = milliseconds / 1000,
-		                .tv_usec = milliseconds % 1000 * 1000 };
+		                .tv_usec = (suseconds_t)(milliseconds % 1000) * 1000 };
 
 	if (store->flush && !store->job &&
 	    !event_pending(store->flush, EV_TIMEOUT, NULL))

@@ -30,20 +30,27 @@ static bool PRINTF(3, 4) fail(char *why, size_t why_size, const char *format, ..
 	return false;
 }
 
+void
+ratestore_die_quietly(void)
+{
+	static const int deadly[] = { SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL };
+
+	for (size_t i = 0; i < sizeof(deadly) / sizeof(deadly[0]); i++)
+		signal(deadly[i], SIG_DFL);
+	alarm(60); /* pages that lead in a circle */
+}
+
 /* Whatever it dies of is no concern of anybody else. */
 static _Noreturn void
 examine_in_child(const char *path, int report)
 {
-	static const int deadly[] = { SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL };
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	char why[256] = "";
 	int code;
 
-	for (size_t i = 0; i < sizeof(deadly) / sizeof(deadly[0]); i++)
-		signal(deadly[i], SIG_DFL);
+	ratestore_die_quietly();
 	if (null >= 0)
 		dup2(null, STDERR_FILENO);
-	alarm(60); /* pages that lead in a circle */
 	code = (int)ratefile_examine(path, why, sizeof(why));
 	(void)!write(report, why, strlen(why));
 	_exit(code);

@@ -9,10 +9,8 @@
 
 #include <cmocka.h>
 
-enum {
-	HOUR = 3600000,
-	PART = HOUR / RATE_PARTS,
-};
+#define HOUR INT64_C(3600000)
+#define PART (HOUR / RATE_PARTS)
 
 /* A moment at which a part begins. */
 #define NOON (INT64_C(1800000) * 1000000 / PART * PART)
@@ -105,10 +103,10 @@ test_clock_put_back(void **state)
 	rate_record_add(&record, RATE_MESSAGES, 2);
 	assert_int_equal(sum_at(&record, NOON + HOUR), 7);
 	record = at(NOON, 5); /* it was a wrong year */
-	assert_int_equal(sum_at(&record, NOON - 10 * (int64_t)HOUR), 0);
+	assert_int_equal(sum_at(&record, NOON - 10 * HOUR), 0);
 	rate_record_add(&record, RATE_MESSAGES, 1);
-	assert_int_equal(sum_at(&record, NOON - 9 * (int64_t)HOUR), 1);
-	assert_int_equal(sum_at(&record, NOON - 8 * (int64_t)HOUR), 0);
+	assert_int_equal(sum_at(&record, NOON - 9 * HOUR), 1);
+	assert_int_equal(sum_at(&record, NOON - 8 * HOUR), 0);
 }
 
 /* Nothing is forgiven, and nothing is counted twice, when the period becomes another. */
@@ -122,7 +120,7 @@ test_other_period(void **state)
 	rate_record_add(&record, RATE_MESSAGES, 3);
 	rate_record_advance(&record, 10 * HOUR, NOON + PART + 1);
 	assert_int_equal(rate_record_sum(&record, RATE_MESSAGES), 8);
-	rate_record_advance(&record, 10 * HOUR, NOON + 9 * (int64_t)HOUR);
+	rate_record_advance(&record, 10 * HOUR, NOON + 9 * HOUR);
 	assert_int_equal(rate_record_sum(&record, RATE_MESSAGES), 8);
 
 	record = at(NOON, 5);
@@ -140,7 +138,7 @@ test_merge(void **state)
 {
 	(void)state;
 	for (int apart = 0; apart < 2 * RATE_SLOTS; apart++) {
-		int64_t later = NOON + apart * (int64_t)PART;
+		int64_t later = NOON + apart * PART;
 		struct rate_record a = at(NOON, 5), b = at(later, 3);
 		struct rate_record c = at(NOON, 5), d = at(later, 3);
 		uint64_t sum = apart < RATE_SLOTS ? 8 : 3;
