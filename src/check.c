@@ -12,6 +12,7 @@ static const struct check_rule *const rules[] = {
 	&check_early,
 	&check_regex,
 	&check_auth,
+	&check_rate,
 	&check_clamav,
 };
 

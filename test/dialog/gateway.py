@@ -119,7 +119,8 @@ class Gateway:
 
     def shell(self, command):
         subprocess.run(command, shell=True, check=True, timeout=20,
-                       env=dict(os.environ, TMP=str(self.tmp), PID=str(self.process.pid)))
+                       env=dict(os.environ, TMP=str(self.tmp), PID=str(self.process.pid),
+                                PROGRAM=self.process.args[0]))
 
     def check_tidy(self, story):
         """All sessions are over: nothing may be left of them."""
