@@ -11,6 +11,7 @@
 enum {
 	LONGEST_TEXT = 400, /* with name and code it must fit into a reply line, 512 */
 	LONGEST_STRING = 1000,
+	LONGEST_HEADER = 64, /* its name */
 };
 
 /* ---- the table ---------------------------------------------------------------------- */
@@ -90,6 +91,13 @@ static const struct word class_words[] = {
 	{ 0 },
 };
 
+static const struct word auth_require_words[] = {
+	{ "no", AUTH_REQUIRE_NO },
+	{ "ifsupported", AUTH_REQUIRE_IF_SUPPORTED },
+	{ "mandatory", AUTH_REQUIRE_MANDATORY },
+	{ 0 },
+};
+
 static const struct word auth_skip_words[] = {
 	{ "none", 0 },
 	{ "direct", AUTH_SKIP_DIRECT },
@@ -97,6 +105,13 @@ static const struct word auth_skip_words[] = {
 	{ "antispam", AUTH_SKIP_ANTISPAM },
 	{ "dnsbl", AUTH_SKIP_DNSBL },
 	{ "regex", AUTH_SKIP_REGEX },
+	{ 0 },
+};
+
+static const struct word header_words[] = {
+	{ "none", NAT_HEADER_NONE },
+	{ "ip-only", NAT_HEADER_IP_ONLY },
+	{ "generic", NAT_HEADER_GENERIC },
 	{ 0 },
 };
 
@@ -129,6 +144,7 @@ const struct option config_options[] = {
 #define OPT_INT(n, def, lo, hi, un, fl, text) \
 	{ ROW(INT, n, fl, text), .low = lo, .high = hi, .unit = un },
 #define OPT_STR(n, def, fl, text)        { ROW(STR, n, fl, text) },
+#define OPT_REGEX(n, fl, text)           { ROW(REGEX, n, fl, text) },
 #define OPT_WORD(n, def, list, fl, text) { ROW(WORD, n, fl, text), .words = list },
 #define OPT_MASK(n, def, list, fl, text) { ROW(MASK, n, fl, text), .words = list },
 #define OPT_LIST(n, def, fl, text)       { ROW(LIST, n, fl, text) },
@@ -349,6 +365,12 @@ is_name(const char *text)
 }
 
 static bool
+is_header(const char *text)
+{
+	return is_token(text, ":") && strlen(text) <= LONGEST_HEADER;
+}
+
+static bool
 is_port(const char *text)
 {
 	size_t size = strspn(text, "0123456789");
@@ -403,12 +425,33 @@ check_string(const struct option *opt, const char *text, char *why, size_t why_s
 		fault = "is no name: up to 15 letters, digits, or any of _-.@";
 	else if (opt->flags & OPT_PORT && !is_port(text))
 		fault = "is no port: a number from 1 to 65535";
-	else if (opt->flags & OPT_HEADER && !is_token(text, ":"))
-		fault = "is no name of a header: plain ASCII, no blank, no colon";
+	else if (opt->flags & OPT_HEADER && !is_header(text))
+		fault = "is no name of a header: up to 64 characters of plain ASCII, "
+			"no blank, no colon";
 	if (fault)
 		snprintf(why, why_size, "%s%s%s %s", *text ? "\"" : "", text,
 		         *text ? "\"" : "it", fault);
 	return !fault;
+}
+
+static bool
+check_regex(const char *text, char *why, size_t why_size)
+{
+	struct pattern *pattern;
+	char fault[256];
+
+	if (strlen(text) > LONGEST_STRING) {
+		snprintf(why, why_size, "is longer than %d bytes", LONGEST_STRING);
+		return false;
+	}
+	if (!*text)
+		return true;
+	pattern = pattern_new(text, fault, sizeof(fault));
+	if (!pattern)
+		snprintf(why, why_size, "\"%s\" is no regular expression: %s", text,
+		         fault);
+	pattern_drop(pattern);
+	return pattern;
 }
 
 static bool
@@ -446,6 +489,8 @@ option_check(const struct option *opt, const char *text, char *why, size_t why_s
 	case OPTION_LIST:
 	case OPTION_TEXT:
 		return check_string(opt, text, why, why_size);
+	case OPTION_REGEX:
+		return check_regex(text, why, why_size);
 	case OPTION_NETS:
 		return check_net(text, why, why_size);
 	case OPTION_NONE:
@@ -453,6 +498,16 @@ option_check(const struct option *opt, const char *text, char *why, size_t why_s
 		break;
 	}
 	abort();
+}
+
+static void
+regex_set(struct pattern **pattern, const char *text)
+{
+	char why[256];
+
+	pattern_drop(*pattern);
+	*pattern = *text ? pattern_new(text, why, sizeof(why)) : NULL;
+	assert(!*text || *pattern);
 }
 
 static void
@@ -489,6 +544,9 @@ option_set(struct config *cfg, const struct option *opt, const char *text)
 	case OPTION_TEXT:
 		free(*(char **)field);
 		*(char **)field = xstrdup(text);
+		break;
+	case OPTION_REGEX:
+		regex_set(field, text);
 		break;
 	case OPTION_LIST:
 		string_list_add(field, text);

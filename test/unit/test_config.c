@@ -96,9 +96,27 @@ static const struct config_row accepted[] = {
 	  "msg_hello = \"a \\\"b\\\" ' \\\\ \\\\n \\${HOME}\"\n" },
 	{ "msg_hello = \"\"\n", "msg_hello = \"\"\n" },
 	{ "msg_hello = \"; # /* // = {\"\n", "msg_hello = \"; # /* // = {\"\n" },
-	{ "msg_hello = Dzie\xC5\x84\n", "msg_hello = \"Dzie\xC5\x84\"\n" },
+	{ "msg_hello = Dzie\xC5\x84\n",
+	  "note 1: msg_hello: is not plain ASCII; there will be a \"?\" in place of "
+	  "each byte that is not\nmsg_hello = \"Dzie\xC5\x84\"\n" },
+	{ "\nabuse = \"\xC5\x84@b\"\n",
+	  "note 2: abuse: is not plain ASCII; there will be a \"?\" in place of each "
+	  "byte that is not\nabuse = \"\xC5\x84@b\"\n" },
+	{ "locale = pl_PL.UTF-8\n", "locale = \"pl_PL.UTF-8\"\n" },
+	{ "nat_header_type = IP-only\nnat_header = .x\n",
+	  "nat_header_type = ip-only\nnat_header = \".x\"\n" },
+	{ "nat_header_type = none\n", "nat_header_type = none\n" },
+	{ "nat_header_type = 2\n", "nat_header_type = ip-only\n" },
 	{ "pidfile = /a//b\n", "pidfile = \"/a//b\"\n" },
 	{ "outgoing_addr = 2001:db8::1\n", "outgoing_addr = \"2001:db8::1\"\n" },
+	/* regular expressions */
+	{ "regex_reject_helo = '^[^.]*$'\n", "regex_reject_helo = \"^[^.]*\\$\"\n" },
+	{ "regex_enforce_mail_from = \"(?i)@a\\\\.b\\$\"\n",
+	  "regex_enforce_mail_from = \"(?i)@a\\\\.b\\$\"\n" },
+	{ "regex_enforce_rcpt_to = plain\nregex_enforce_rcpt_to = \"\"\n",
+	  "note 2: regex_enforce_rcpt_to: given again; this line counts, line 1 does "
+	  "not\n" },
+	{ "regex_match_limit = 1000\n", "regex_match_limit = 1000\n" },
 	/* lists */
 	{ "bind_address = 127.0.0.1\n", "bind_address = {\"127.0.0.1\"}\n" },
 	{ "bind_address = {127.0.0.1,\n \"::1\"}\n",
@@ -268,8 +286,22 @@ static const struct config_row refused[] = {
 	{ "spool_path = msg\n",
 	  "1: spool_path: \"msg\" is no absolute path: it must begin with \"/\"\n" },
 	{ "spool_header = X:\n",
-	  "1: spool_header: \"X:\" is no name of a header: plain ASCII, "
-	  "no blank, no colon\n" },
+	  "1: spool_header: \"X:\" is no name of a header: up to 64 "
+	  "characters of plain ASCII, no blank, no colon\n" },
+	{ "nat_header = \"X-A: b\"\n", "1: nat_header: \"X-A: b\" is no name of a "
+	                               "header: up to 64 characters of plain "
+	                               "ASCII, no blank, no colon\n" },
+	{ "nat_header = "
+	  "a23456789b23456789c23456789d23456789e23456789f23456789g23456789hx\n",
+	  "1: nat_header: "
+	  "\"a23456789b23456789c23456789d23456789e23456789f23456789g23456789hx\" "
+	  "is no name of a header: up to 64 characters of plain ASCII, no blank, no "
+	  "colon\n" },
+	{ "nat_header = \"\"\n", "1: nat_header: it must not be empty\n" },
+	{ "nat_header_type = 3\n", "1: nat_header_type: no such word: \"3\"; allowed: "
+	                           "none, ip-only, generic\n" },
+	{ "locale = \"pl PL\"\n",
+	  "1: locale: \"pl PL\" must be one word of plain ASCII, without blanks\n" },
 	{ "outgoing_addr = here\n",
 	  "1: outgoing_addr: \"here\" is no IPv4 or IPv6 address\n" },
 	{ "bind_address = fe80::1\n",
@@ -321,6 +353,17 @@ static const struct config_row refused[] = {
 	  "\"#\"\n" },
 	{ "msg_hello = \"Hello\" \"there\"\n",
 	  "1: msg_hello: " NEEDS_QUOTES("\"there\"") },
+	{ "regex_reject_helo = '^(a'\n",
+	  "1: regex_reject_helo: \"^(a\" is no regular expression: missing closing "
+	  "parenthesis, at byte 3\n" },
+	{ "\nregex_enforce_mail_from = 'a)'\npolicy p {\nregex_reject_rcpt_to = "
+	  "'[z-a]'\n}\n",
+	  "2: regex_enforce_mail_from: \"a)\" is no regular expression: unmatched "
+	  "closing parenthesis, at byte 1\n"
+	  "4: regex_reject_rcpt_to: \"[z-a]\" is no regular expression: range out of "
+	  "order in character class, at byte 3\n" },
+	{ "regex_enforce_rcpt_to = a b\n",
+	  "1: regex_enforce_rcpt_to: " NEEDS_QUOTES("b") },
 	{ "msg_hello = a=b\n", "1: msg_hello: " NEEDS_QUOTES("=") },
 	{ "msg_hello = a, b\n", "1: msg_hello: " NEEDS_QUOTES(",") },
 	{ "msg_hello = a#b\n", "1: " NO_COMMENT },
@@ -562,6 +605,9 @@ test_lengths(void **state)
 	} rows[] = {
 		{ "msg_hello", 'x', 400, NULL },
 		{ "msg_hello", 'x', 401, "1: msg_hello: is longer than 400 bytes\n" },
+		{ "regex_reject_helo", 'x', 1000, NULL },
+		{ "regex_reject_helo", 'x', 1001,
+		  "1: regex_reject_helo: is longer than 1000 bytes\n" },
 		{ "spool_path", '/', 1000, NULL },
 		{ "spool_path", '/', 1001,
 		  "1: spool_path: is longer than 1000 bytes\n" },
@@ -656,7 +702,7 @@ test_each_option_reads_back(void **state)
 		         (intmax_t)opt->high);
 		if (opt->kind == OPTION_INT)
 			option_set(cfg, opt, number);
-		if (opt->kind == OPTION_TEXT)
+		if (opt->kind == OPTION_TEXT || opt->kind == OPTION_REGEX)
 			option_set(cfg, opt, " \"${odd}\" \\ ");
 		text = dump(cfg, true);
 		again = config_row_load(text);
