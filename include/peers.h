@@ -23,6 +23,9 @@ struct peer *peers_enter(struct peers *peers, const struct addr_net *net,
 			 const char *ident) MUST_CHECK;
 void peers_leave(struct peers *peers, struct peer *peer);	/* NULL is fine */
 
+/* How many of NET have entered without an ident. */
+unsigned peers_sessions(const struct peers *peers, const struct addr_net *net);
+
 /* How many hold it, the caller included; NULL: none. */
 unsigned peer_count(const struct peer *peer);
 

@@ -3,6 +3,7 @@
 
 #include "conn.h"
 #include "log.h"
+#include "peers.h"
 #include "pipeline.h"
 #include "reply.h"
 #include "route.h"
@@ -121,6 +122,8 @@ struct session {
 	struct addr client_addr, server_addr;
 	struct addr meant;		/* the destination in a proxy's header, if any */
 	const char *header;		/* kind of the PROXY header that was read, or NULL */
+	struct peer *of_host;		/* the sessions of its client; NULL: not known yet */
+	struct peer *of_ident;		/* and of its ident; NULL: it has none */
 	unsigned hops;			/* of the client's connection; 0: not known */
 	char ident[ROUTE_IDENT_SIZE];	/* of the client, as a helper says; or empty */
 	struct log_ctx log;
@@ -153,6 +156,35 @@ void session_end(struct session *s, enum session_end why);
 
 /* Closes at once.  S lives on, DEAD, until the loop turns. */
 void session_close(struct session *s, enum session_end why);
+
+/*
+ * session_gate.c: who is let in, and the counts of those who were.
+ */
+struct session_gate;
+
+enum away {			/* why a client may not even begin */
+	AWAY_CONNECTIONS,
+	AWAY_HOST,		/* far too many of one client */
+	AWAY_DESCRIPTORS,
+	AWAY_REASONS,
+};
+
+struct session_gate *session_gate_new(void);
+void session_gate_free(struct session_gate *gate);	/* NULL is fine */
+
+/* CFG: the main part's, of which the options of the process and all listeners count. */
+void session_gate_set(struct session_gate *gate, struct config *cfg);
+
+/* CFG is that of the listener, SESSIONS how many there are.  False: CLIENT was told to
+ * come again, and FD is closed. */
+bool session_gate_admits(struct session_gate *gate, const struct config *cfg, int fd,
+			 const struct addr *client, unsigned sessions) MUST_CHECK;
+void session_gate_turn_away(struct session_gate *gate, const struct config *cfg, int fd,
+			    const struct addr *client, enum away why);
+
+void session_gate_count_host(struct session_gate *gate, struct session *s);
+void session_gate_count_ident(struct session_gate *gate, struct session *s);
+void session_gate_discount(struct session_gate *gate, struct session *s);
 
 /* session.c: the listener as the log has it: NULL for that of the main part. */
 const char *session_listener(const struct config *cfg);
@@ -224,9 +256,10 @@ void session_turn_routing(struct session *s);
 void session_routing_expired(struct session *s);
 void session_forget_route(struct session *s);
 
-/* session.c: how many sessions, this one included, have its ident and client.  Looks at
- * each session there is. */
-unsigned session_count_of_ident(const struct session *s);
+/* session.c: the client, or the ident, has become known: counts this session as one of
+ * those that it has. */
+void session_count_host(struct session *s);
+void session_count_ident(struct session *s);
 
 /* session.c: the destination is known; calls there. */
 void session_connect(struct session *s);

@@ -31,10 +31,6 @@ static const struct old_option old_options[] = {
 	{ "auth_skip", LATER, "none",
 	  "authenticated sessions are scanned like others" },
 
-	{ "max_per_host", LATER, "", NULL },
-	{ "max_load", LATER, "0", NULL },
-	{ "size_limit", LATER, "0", NULL },
-
 	{ "spam_max_size", LATER, "", NULL },
 	{ "spam_max_load", LATER, "0", NULL },
 	{ "spam_threshold", LATER, "", NULL },
@@ -87,7 +83,6 @@ static const struct old_option old_options[] = {
 	{ "msg_pipeline_full", OBSOLETE, "", "a client that is ahead is made to wait" },
 	{ "msg_lookup_nomem", OBSOLETE, "", "see msg_lookup_failed" },
 	{ "msg_lookup_unknown", OBSOLETE, "", "see msg_lookup_failed" },
-	{ "msg_max_per_host", LATER, "", NULL },
 	{ "msg_system_load", LATER, "", NULL },
 	{ "msg_nomem", OBSOLETE, "", "this cannot happen any more" },
 	{ "msg_unknown_scanner", OBSOLETE, "", "this cannot happen any more" },

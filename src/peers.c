@@ -130,13 +130,14 @@ fit(struct peers *peers)
 		resize(peers, peers->bucket_count / 2);
 }
 
+/* NULL: there is none. */
 static struct peer *
-find(const struct peers *peers, const struct peer *like)
+find(const struct peers *peers, uint64_t hash, const void *key, size_t size)
 {
-	struct peer *peer = *bucket_of(peers, like->hash);
+	struct peer *peer = *bucket_of(peers, hash);
 
-	while (peer && (peer->hash != like->hash || peer->size != like->size ||
-	                memcmp(peer->key, like->key, like->size) != 0))
+	while (peer && (peer->hash != hash || peer->size != size ||
+	                memcmp(peer->key, key, size) != 0))
 		peer = peer->next;
 	return peer;
 }
@@ -148,7 +149,7 @@ peers_enter(struct peers *peers, const struct addr_net *net, const char *ident)
 	struct peer *known;
 
 	fresh->hash = siphash(&peers->secret, fresh->key, fresh->size);
-	known = find(peers, fresh);
+	known = find(peers, fresh->hash, fresh->key, fresh->size);
 	if (known) {
 		free(fresh);
 		known->count++;
@@ -178,6 +179,15 @@ peers_leave(struct peers *peers, struct peer *peer)
 	free(peer);
 	peers->known--;
 	fit(peers);
+}
+
+unsigned
+peers_sessions(const struct peers *peers, const struct addr_net *net)
+{
+	struct network key = network_of(net);
+
+	return peer_count(find(peers, siphash(&peers->secret, &key, sizeof(key)), &key,
+	                       sizeof(key)));
 }
 
 unsigned

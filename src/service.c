@@ -147,11 +147,11 @@ put_in_force(struct service *service, struct config *fresh)
 	service->cfg = fresh;
 	service->reloaded = time(NULL);
 	service_name_host(fresh);
+	service_raise_descriptors(fresh);
 	sessions_reconfigure(service->sessions, fresh);
 	checks_reconfigure(service->checks, fresh);
 	spool_budget_set(service->budget, &limits);
 	log_set_level(fresh->log_level);
-	service_raise_descriptors(fresh);
 	stats_add(STAT_reloads, 1);
 }
 

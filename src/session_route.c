@@ -47,8 +47,8 @@ session_refuse(struct session *s, enum session_end why, const char *text)
 static bool
 is_one_too_many(const struct session *s)
 {
-	return s->ident[0] && s->cfg->max_per_ident != 0 &&
-	       session_count_of_ident(s) > s->cfg->max_per_ident;
+	return s->cfg->max_per_ident != 0 &&
+	       peer_count(s->of_ident) > s->cfg->max_per_ident;
 }
 
 /* What goes round would take all sessions, and so would all clients of one dead server.
@@ -84,6 +84,7 @@ session_routed(struct session *s, const struct route_answer *answer)
 	if (refusal == END_NONE && is_crowded(s))
 		refusal = END_TOO_MANY_WAITING;
 	snprintf(s->ident, sizeof(s->ident), "%s", answer->ident);
+	session_count_ident(s);
 	if (refusal == END_NONE && is_one_too_many(s)) {
 		stats_add(STAT_refused_ident, 1);
 		refusal = END_MAX_PER_IDENT;

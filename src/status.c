@@ -50,9 +50,12 @@ print_old_lines(const struct status_source *source, FILE *out)
 	        "Requests: %" PRId64 "/%" PRId64 "/%" PRId64 " (total/direct/empty)\n",
 	        stats_get(STAT_connections), stats_get(STAT_sessions_direct),
 	        stats_get(STAT_sessions_empty));
-	fprintf(out, "Rejects: 0/%" PRId64 "/0/%" PRId64 " (host/ident/lock/other)\n",
-	        stats_get(STAT_refused_ident),
-	        stats_get(STAT_connections_refused) - stats_get(STAT_refused_ident));
+	fprintf(out,
+	        "Rejects: %" PRId64 "/%" PRId64 "/0/%" PRId64
+	        " (host/ident/lock/other)\n",
+	        stats_get(STAT_refused_host), stats_get(STAT_refused_ident),
+	        stats_get(STAT_connections_refused) - stats_get(STAT_refused_host) -
+	                stats_get(STAT_refused_ident));
 }
 
 static void

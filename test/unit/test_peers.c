@@ -47,7 +47,11 @@ sessions_of_one_network_are_counted_together(void **state)
 
 	(void)state;
 	for (int i = 0; i < ROWS; i++) {
+		struct addr_net net = network(rows[i].client, rows[i].bits);
+
+		assert_int_equal(peers_sessions(peers, &net), rows[i].count - 1);
 		held[i] = enter(peers, rows[i].client, rows[i].bits, NULL);
+		assert_int_equal(peers_sessions(peers, &net), rows[i].count);
 		assert_int_equal(peer_count(held[i]), rows[i].count);
 	}
 	for (int i = 0; i < ROWS; i++)
