@@ -13,6 +13,10 @@
  * MAIL (or with its 354, if it wanted no MAIL) and ends with the last word on the content,
  * or with RSET, HELO, EHLO.
  */
+enum {
+	EARLY_MOST = 3,		/* kinds of findings that a message can have before its end */
+};
+
 struct transaction {
 	struct log_ctx log;
 	char *sender;			/* owned; NULL: not known */
@@ -22,9 +26,10 @@ struct transaction {
 	struct body_encoder encoder;
 	struct evbuffer *message;	/* decoded, on its way to spool and server */
 	struct spool *spool;		/* NULL if no check wants it */
-	struct evidence evidence;	/* what the checks see; to the end of the round */
 	struct check_round *round;	/* while it is judged */
 	struct verdict verdict;
+	struct finding early[EARLY_MOST];	/* let pass, until the end is judged */
+	unsigned early_count;
 	uint64_t size;			/* bytes of content, decoded */
 	uint64_t judged_at;		/* ms, monotonic: when the dot was seen */
 	bool complete;			/* the lone dot was seen */

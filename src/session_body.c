@@ -5,6 +5,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -44,7 +45,8 @@ session_body_begin(struct session *s)
 	s->mail->message = evbuffer_new();
 	if (s->cfg->bare_newline == NEWLINE_PASS)
 		s->mail->decoder.newlines = BODY_PASS;
-	if (check_stages(s->cfg) & STAGE_MESSAGE)
+	if (check_reads(s->cfg, s->authenticated) ||
+	    (s->cfg->spool_leave_on & CLASS_CLEAN))
 		s->mail->spool = spool_begin(s);
 	session_enter(s, SESSION_BODY);
 }
@@ -54,16 +56,8 @@ session_body_begin(struct session *s)
 static void
 count_verdict(const struct finding *because)
 {
-	static const enum counter counters[] = {
-		[FOUND_NOTHING] = STAT_mails_clean,
-		[FOUND_VIRUS] = STAT_mails_infected,
-		[FOUND_UNSCANNABLE] = STAT_mails_unscannable,
-		[FOUND_FAILED] = STAT_mails_failed,
-		[FOUND_BARE_NEWLINE] = STAT_mails_unscannable,
-	};
-
 	stats_add(STAT_mails, 1);
-	stats_add(counters[because->kind], 1);
+	stats_add(finding_counter(because->kind), 1);
 }
 
 static void
@@ -105,28 +99,71 @@ refuse(struct session *s)
 	const struct verdict *verdict = &s->mail->verdict;
 
 	session_say(s, verdict->code, verdict->enhanced, verdict->text);
+	if (verdict->act == VERDICT_HANG_UP) {
+		session_end(s, END_FINDING);
+		return;
+	}
 	session_takeover(s);
 	session_forget_mail(s);
 }
 
 static void
+react(struct session *s)
+{
+	struct evidence evidence = session_evidence(s);
+
+	evidence.message = s->mail->spool;
+	session_react(s, &evidence, &s->mail->verdict);
+}
+
+/* Nothing read it, so nothing is said about it either. */
+static bool
+is_unread(const struct session *s)
+{
+	return s->mail->verdict.because.kind == FOUND_NOTHING &&
+	       !check_reads(s->cfg, s->authenticated);
+}
+
+static void
 carry_out(struct session *s)
 {
-	count_verdict(&s->mail->verdict.because);
-	log_verdict(s);
-	if (s->mail->verdict.act == VERDICT_DELIVER)
+	const struct verdict *verdict = &s->mail->verdict;
+
+	if (is_unread(s)) {
+		stats_add(STAT_mails, 1);
+	} else {
+		count_verdict(&verdict->because);
+		log_verdict(s);
+	}
+	react(s);
+	if (verdict->act == VERDICT_DELIVER)
 		release(s);
 	else
 		refuse(s);
 }
 
+/* With what was found before the end and let pass. */
 static void
-on_judged(const struct finding *found, size_t count, void *arg)
+weigh(struct session *s, const struct finding *found, size_t count)
+{
+	struct transaction *mail = s->mail;
+	struct finding all[CHECKS_MOST + EARLY_MOST];
+
+	assert(count <= CHECKS_MOST);
+	for (size_t i = 0; i < mail->early_count; i++)
+		all[i] = mail->early[i];
+	for (size_t i = 0; i < count; i++)
+		all[mail->early_count + i] = found[i];
+	verdict_weigh(&mail->verdict, s->cfg, all, mail->early_count + count);
+}
+
+static void
+on_judged(const struct findings *found, void *arg)
 {
 	struct session *s = arg;
 
 	s->mail->round = NULL;
-	verdict_weigh(&s->mail->verdict, s->cfg, found, count);
+	weigh(s, found->at, found->count);
 	carry_out(s);
 	session_turn(s);
 }
@@ -135,18 +172,21 @@ static void
 judge(struct session *s)
 {
 	struct transaction *mail = s->mail;
+	struct evidence evidence = session_evidence(s);
+	struct findings found;
 
-	mail->evidence = (struct evidence){
-		.log = &mail->log,
-		.client = &s->client_addr,
-		.server = &s->server_addr,
-		.message = mail->spool,
-	};
-	spool_seal(mail->spool);
+	evidence.message = mail->spool;
+	if (mail->spool)
+		spool_seal(mail->spool);
 	session_enter(s, SESSION_JUDGING);
-	mail->round = check_start(s->world->checks, s->cfg, STAGE_MESSAGE,
-	                          &mail->evidence, on_judged, s);
-	assert(mail->round);
+	mail->round = check_start(s->world->checks, s->cfg, STAGE_MESSAGE, &evidence,
+	                          &found, on_judged, s);
+	if (mail->round)
+		return;
+	conn_flush(
+		s->server); /* as if time had passed: the server gets all but the end */
+	weigh(s, found.at, found.count);
+	carry_out(s);
 }
 
 void
@@ -158,7 +198,7 @@ session_judging_expired(struct session *s)
 
 	check_cancel(s->mail->round);
 	s->mail->round = NULL;
-	verdict_weigh(&s->mail->verdict, s->cfg, &late, 1);
+	weigh(s, &late, 1);
 	carry_out(s);
 }
 
@@ -177,12 +217,30 @@ doom(struct session *s, int why)
 	transaction_drop_spool(mail);
 }
 
+static bool
+is_known(const struct transaction *mail, enum finding_kind kind)
+{
+	for (unsigned i = 0; i < mail->early_count; i++)
+		if (mail->early[i].kind == kind)
+			return true;
+	return false;
+}
+
+/* What the configuration lets pass is weighed once more at the end. */
 static void
 doom_by(struct session *s, const struct finding *finding)
 {
-	verdict_weigh(&s->mail->verdict, s->cfg, finding, 1);
-	if (s->mail->verdict.act != VERDICT_DELIVER)
+	struct transaction *mail = s->mail;
+
+	if (is_known(mail, finding->kind))
+		return;
+	verdict_weigh(&mail->verdict, s->cfg, finding, 1);
+	if (mail->verdict.act != VERDICT_DELIVER) {
 		doom(s, DOOM_BY_VERDICT);
+		return;
+	}
+	assert(mail->early_count < EARLY_MOST);
+	mail->early[mail->early_count++] = *finding;
 }
 
 /*
@@ -272,6 +330,25 @@ store(struct session *s)
 	return true;
 }
 
+/* What can be seen of the decoded piece without looking into it. */
+static void
+find_faults(struct session *s)
+{
+	struct finding stray = { .kind = FOUND_BARE_NEWLINE, .check = "bare_newline" };
+	struct finding large = { .kind = FOUND_SIZE, .check = "size_limit" };
+	struct transaction *mail = s->mail;
+	uint64_t size = mail->size + evbuffer_get_length(mail->message);
+
+	if (!mail->doom && mail->decoder.bare > 0 &&
+	    s->cfg->bare_newline == NEWLINE_REJECT)
+		doom_by(s, &stray);
+	if (mail->doom || s->cfg->size_limit == 0 ||
+	    size <= (uint64_t)s->cfg->size_limit)
+		return;
+	snprintf(large.name, sizeof(large.name), "limit %" PRId64, s->cfg->size_limit);
+	doom_by(s, &large);
+}
+
 static void
 pass_on(struct session *s)
 {
@@ -284,14 +361,6 @@ pass_on(struct session *s)
 		body_encode(&mail->encoder, mail->message, conn_output(s->server));
 }
 
-/* No check is configured: nothing was looked at, so nothing is said about it either. */
-static void
-release_unjudged(struct session *s)
-{
-	stats_add(STAT_mails, 1);
-	release(s);
-}
-
 static void
 on_complete(struct session *s)
 {
@@ -300,12 +369,12 @@ on_complete(struct session *s)
 	mail->judged_at = clock_us();
 	switch (mail->doom) {
 	case DOOM_NONE:
-		if (mail->unchecked)
+		if (mail->unchecked) {
+			weigh(s, NULL, 0);
 			carry_out(s);
-		else if (mail->spool)
+		} else {
 			judge(s);
-		else
-			release_unjudged(s);
+		}
 		break;
 	case DOOM_BY_VERDICT:
 		carry_out(s);
@@ -326,7 +395,6 @@ void
 session_turn_body(struct session *s)
 {
 	struct transaction *mail = s->mail;
-	struct finding stray = { .kind = FOUND_BARE_NEWLINE, .check = "bare_newline" };
 
 	if (!mail->doom)
 		(void)server_listens(s);
@@ -335,16 +403,16 @@ session_turn_body(struct session *s)
 	if (!mail->complete)
 		mail->complete = body_decode(&mail->decoder, conn_input(s->client),
 		                             mail->message) == BODY_END;
-	if (!mail->doom && mail->decoder.bare > 0 &&
-	    s->cfg->bare_newline == NEWLINE_REJECT)
-		doom_by(s, &stray);
+	find_faults(s);
 	if (!store(s))
 		return;
 	pass_on(s);
-	if (mail->complete)
+	if (mail->complete) {
+		session_note(s, HAPPENED_CONTENT, NULL);
 		on_complete(s);
-	else if (conn_at_eof(s->client))
+	} else if (conn_at_eof(s->client)) {
 		session_end(s, END_CLIENT_CLOSED);
+	}
 }
 
 /* Whose fault is it that nothing moves? */

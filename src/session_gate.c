@@ -91,7 +91,7 @@ session_gate_free(struct session_gate *gate)
 static bool
 has_no_limit(const struct config *cfg)
 {
-	return cfg->max_per_host == 0;
+	return cfg->max_per_host == 0 || cfg->on_maxhost == ACTION_PASS;
 }
 
 static void
@@ -162,7 +162,9 @@ session_gate_turn_away(struct session_gate *gate, const struct config *cfg, int 
                        const struct addr *client, enum away why)
 {
 	const char *text = *(char **)((char *)cfg + reasons[why].text);
-	char *line = xasprintf("421 %s %s\r\n", cfg->proxy_name, text);
+	bool for_good = why == AWAY_HOST && cfg->on_maxhost != ACTION_DEFER;
+	char *line = xasprintf("%d %s %s\r\n", for_good ? 554 : 421, cfg->proxy_name,
+	                       text);
 
 	(void)!send(fd, line, strlen(line), MSG_NOSIGNAL | MSG_DONTWAIT);
 	free(line);

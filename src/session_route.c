@@ -44,13 +44,6 @@ session_refuse(struct session *s, enum session_end why, const char *text)
 	session_end(s, why);
 }
 
-static bool
-is_one_too_many(const struct session *s)
-{
-	return s->cfg->max_per_ident != 0 &&
-	       peer_count(s->of_ident) > s->cfg->max_per_ident;
-}
-
 /* What goes round would take all sessions, and so would all clients of one dead server.
  * In mode fixed there is no other server that could suffer. */
 static bool
@@ -85,10 +78,6 @@ session_routed(struct session *s, const struct route_answer *answer)
 		refusal = END_TOO_MANY_WAITING;
 	snprintf(s->ident, sizeof(s->ident), "%s", answer->ident);
 	session_count_ident(s);
-	if (refusal == END_NONE && is_one_too_many(s)) {
-		stats_add(STAT_refused_ident, 1);
-		refusal = END_MAX_PER_IDENT;
-	}
 	if (refusal != END_NONE) {
 		session_refuse(s, refusal, answer->why.text);
 		return;
@@ -99,7 +88,7 @@ session_routed(struct session *s, const struct route_answer *answer)
 	          log_text("header", s->header),
 	          log_text("listener", session_listener(s->cfg)),
 	          log_text("policy", s->cfg->policy));
-	session_connect(s);
+	session_screen_client(s);
 }
 
 static void
