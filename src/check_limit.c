@@ -5,7 +5,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
+#include <sys/sysinfo.h>
 
 /*
  * What is counted while it lasts: sessions of one client, the load, the size of a message.
@@ -68,19 +68,21 @@ const struct check_rule check_limit_ident = {
 
 /* ---- the load ------------------------------------------------------------------------ */
 
-/* The kernel reckons it anew every five seconds: to ask once in one is enough. */
+/* The kernel reckons it anew every five seconds: to ask once in one is enough.  (Of /proc,
+ * where getloadavg(3) looks, there may be nothing in our root.) */
 static double
 load_now(void)
 {
 	static int64_t asked;
 	static double load;
 	int64_t now = clock_ms();
+	struct sysinfo info;
 
 	if (asked != 0 && now - asked < 1000)
 		return load;
 	asked = now;
-	if (getloadavg(&load, 1) != 1)
-		load = 0;
+	if (sysinfo(&info) == 0)
+		load = (double)info.loads[0] / (1 << SI_LOAD_SHIFT);
 	return load;
 }
 

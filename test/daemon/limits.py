@@ -3,9 +3,12 @@
 
     limits.py PROGRAM [unittest arguments]
 """
+import contextlib
+import os
 import pathlib
 import resource
 import socket
+import tempfile
 import time
 
 from gated import Case, Client, main, wait_until
@@ -39,9 +42,35 @@ def first_words(sockets):
     return words
 
 
+@contextlib.contextmanager
+def load_average(count=40):
+    """Raises it by COUNT without using the processor: those who wait, as for a disk, for a
+    child that cannot begin, count as well."""
+    with tempfile.TemporaryDirectory() as directory:
+        fifo = f"{directory}/fifo"
+        os.mkfifo(fifo)
+        waiting = []
+        for _ in range(count):
+            child = os.fork()
+            if child == 0:
+                lab.die_with_parent()
+                os.posix_spawn("/bin/true", ["true"], {}, file_actions=[
+                    (os.POSIX_SPAWN_OPEN, 0, fifo, os.O_RDONLY, 0)])
+                os._exit(0)
+            waiting.append(child)
+        try:
+            yield
+        finally:
+            writer = os.open(fifo, os.O_RDWR)
+            for child in waiting:
+                os.waitpid(child, 0)
+            os.close(writer)
+
+
 class Limits(Case):
     def setUp(self):
         super().setUp()
+        self.gated.configure(lock_on="never")
         self.floods = []
         self.addCleanup(self.end_flood)
 
@@ -75,7 +104,7 @@ class Limits(Case):
         print(f"{FLOOD} sockets of one client: {took:.1f} s, {used * 1e6 / FLOOD:.0f} us each")
         words = first_words(self.floods)
         refused = [text for text in words if text.startswith(
-            "421 gate.example Too many connections from you, please try again later\r\n")]
+            "421 gate.example Too many connections from your host, please try again later\r\n")]
         greeted = [text for text in words if text.startswith("220 ")]
         self.assertGreaterEqual(len(greeted), 20)
         self.assertLessEqual(len(greeted), 28)
@@ -94,6 +123,23 @@ class Limits(Case):
         self.flood(100)
         self.assertRegex(self.honest(), "^421 gate.example Too many connections, please")
         self.end_flood()
+        self.gated.stop()
+
+    def test_a_high_load_keeps_clients_out(self):
+        limit = int(os.getloadavg()[0]) + 2
+        self.gated.configure(max_load=limit)
+        self.gated.start()
+        self.assertRegex(self.honest(), "^250 taken")
+        with load_average():
+            if not wait_until(lambda: os.getloadavg()[0] > limit, 20, 0.2):
+                self.skipTest("the load average does not rise here")
+            time.sleep(1.1)                 # it is asked for once a second
+            refusal = self.honest()
+        self.assertRegex(refusal, "^421 gate.example .*(load|busy)")
+        self.assertRegex(self.gated.logged("^found .*finding=load")[0],
+                         rf'name="\d+\.\d+, limit {limit}" action=defer stage=connect')
+        self.gated.reload(max_load=1000)
+        self.assertRegex(self.honest(), "^250 taken")
         self.gated.stop()
 
     def processor_seconds(self):
