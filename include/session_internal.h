@@ -51,6 +51,8 @@ enum session_state {
 	  "the client's connection broke") \
 	E(CLIENT_TIMEOUT, "client-timeout", 421, "4.4.2", msg_session_timeout, \
 	  "the client was silent for too long") \
+	E(CLIENT_SLOW, "client-slow", 421, "4.4.2", msg_session_timeout, \
+	  "the client sent a command or a message too slowly") \
 	E(SERVER_CLOSED, "server-closed", 0, NULL, msg_sign_off, \
 	  "the server closed after its last word") \
 	E(SERVER_LOST, "server-lost", 421, "4.4.2", msg_transaction_failed, \
@@ -118,6 +120,9 @@ struct session {
 	struct event timer;
 	int64_t timer_at;		/* when it fires; 0: it is not set */
 	int64_t deadline;		/* when the state's time is up; ms, monotonic */
+	int64_t due;			/* when some work has to be done, whatever moves
+					 * meanwhile; 0: none */
+	uint64_t window_from;		/* BODY: received when the window began, till DUE */
 	int64_t born;			/* ms, monotonic */
 	uint64_t chunk_left;		/* of a refused BDAT, to be thrown away */
 	uint64_t server_received;	/* bytes, from a server that was dropped */
@@ -208,6 +213,9 @@ int64_t session_now(void);
 
 /* A session is born: its deadlines begin. */
 void session_begin_time(struct session *s);
+
+/* Some work has to be done within so many seconds, silence or not; in this state only. */
+void session_set_due(struct session *s, int64_t seconds);
 
 /* Something has moved: the silence that a state's limit may be of begins anew. */
 void session_stir(struct session *s);
@@ -327,6 +335,7 @@ void session_turn_body(struct session *s);
 void session_turn_judging(struct session *s);
 void session_judging_expired(struct session *s);
 void session_body_expired(struct session *s);
+void session_body_window_over(struct session *s);
 
 /* session_takeover.c: the server is dropped, we answer from now on. */
 void session_takeover(struct session *s);

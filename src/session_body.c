@@ -36,6 +36,15 @@ spool_begin(struct session *s)
 	return spool_new(s->world->budget, head, size, on_space, s);
 }
 
+/* Of time: so much of the message has to come in it. */
+static void
+begin_window(struct session *s)
+{
+	s->window_from = conn_received(s->client);
+	if (s->cfg->min_body_rate > 0)
+		session_set_due(s, s->cfg->timeout_body);
+}
+
 /* A server may take DATA without a MAIL that we saw accepted: content is content. */
 void
 session_body_begin(struct session *s)
@@ -49,6 +58,7 @@ session_body_begin(struct session *s)
 	    (s->cfg->spool_leave_on & CLASS_CLEAN))
 		s->mail->spool = spool_begin(s);
 	session_enter(s, SESSION_BODY);
+	begin_window(s);
 }
 
 /* ---- the verdict ---------------------------------------------------------------- */
@@ -425,6 +435,25 @@ session_body_expired(struct session *s)
 		session_end(s, END_SERVER_TIMEOUT);
 	else
 		session_end(s, END_CLIENT_TIMEOUT);
+}
+
+/* We may have stopped reading for want of room: then no client can be blamed. */
+static bool
+is_dripping(const struct session *s)
+{
+	uint64_t least = (uint64_t)(s->cfg->min_body_rate * s->cfg->timeout_body);
+
+	return conn_received(s->client) - s->window_from < least &&
+	       !s->mail->waits_for_space && !(s->server && conn_backlog(s->server) > 0);
+}
+
+void
+session_body_window_over(struct session *s)
+{
+	if (is_dripping(s))
+		session_end(s, END_CLIENT_SLOW);
+	else
+		begin_window(s);
 }
 
 void

@@ -9,9 +9,10 @@ import pathlib
 import resource
 import socket
 import tempfile
+import threading
 import time
 
-from gated import Case, Client, main, wait_until
+from gated import Case, Client, IS_SHADOWED, main, wait_until
 import lab
 
 FLOOD = 5000
@@ -140,6 +141,27 @@ class Limits(Case):
                          rf'name="\d+\.\d+, limit {limit}" action=defer stage=connect')
         self.gated.reload(max_load=1000)
         self.assertRegex(self.honest(), "^250 taken")
+        self.gated.stop()
+
+    def test_a_hundred_thousand_recipients_in_one_go(self):
+        count = 100000
+        self.gated.extra_environment["ASAN_OPTIONS"] = "quarantine_size_mb=1"
+        self.gated.start()
+        client = self.begin()
+        before, begun = self.gated.memory(), time.monotonic()
+        sender = threading.Thread(daemon=True, target=client.send, args=(
+            b"MAIL FROM:<a@client.example>\r\n" +
+            b"RCPT TO:<b@sink.example>\r\n" * count + b"RSET\r\n",))
+        sender.start()
+        replies = [client.input.readline() for _ in range(count + 2)]
+        sender.join()
+        grown, took = self.gated.memory() - before, time.monotonic() - begun
+        print(f"{count} recipients: {took:.1f} s, {grown:.1f} MB")
+        self.assertEqual(set(replies), {b"250 ok\r\n"})
+        if not IS_SHADOWED:
+            self.assertLess(grown, 10)
+        self.assertRegex(client.ask("QUIT"), "^221")
+        client.__exit__()
         self.gated.stop()
 
     def processor_seconds(self):
