@@ -1,9 +1,10 @@
-#include "reaction.h"
+#include "reaction_internal.h"
 
 #include <stdlib.h>
 
 struct reactions {
-	struct event_base *base; /* NULL until reactions_start() */
+	struct script_limits limits; /* until there are scripts */
+	struct scripts *scripts;     /* NULL until reactions_start() */
 };
 
 struct reactions *
@@ -11,29 +12,40 @@ reactions_new(const struct config *cfg, char *why, size_t why_size)
 {
 	struct reactions *reactions = xcalloc(1, sizeof(*reactions));
 
-	(void)cfg;
 	(void)why;
 	(void)why_size;
+	reactions->limits = reaction_script_limits(cfg);
 	return reactions;
 }
 
 bool
 reactions_start(struct reactions *reactions, struct event_base *base)
 {
-	reactions->base = base;
+	reactions->scripts = scripts_new(base, &reactions->limits);
 	return true;
 }
 
 void
 reactions_reconfigure(struct reactions *reactions, const struct config *cfg)
 {
-	(void)reactions;
-	(void)cfg;
+	struct script_limits limits = reaction_script_limits(cfg);
+
+	scripts_set(reactions->scripts, &limits);
+}
+
+void
+reactions_finish(struct reactions *reactions)
+{
+	if (!reactions)
+		return;
+	scripts_free(reactions->scripts);
+	reactions->scripts = NULL;
 }
 
 void
 reactions_free(struct reactions *reactions)
 {
+	reactions_finish(reactions);
 	free(reactions);
 }
 
@@ -47,9 +59,10 @@ reaction_to(struct reactions *reactions, const struct occurrence *what)
 	bool found = what->verdict->because.kind != FOUND_NOTHING;
 	bool locks = found && (what->cfg->lock_on & class);
 	bool runs = found && (what->cfg->script_on & class);
+	struct reaction_marks marks = { 0 };
 
-	(void)reactions;
 	(void)keeps;
 	(void)locks;
-	(void)runs;
+	if (runs)
+		reaction_script(reactions->scripts, what, &marks);
 }
