@@ -36,6 +36,18 @@ on_moved(struct conn *conn, void *owner)
 	session_turn(s);
 }
 
+/* While the server owes a reply, what a client sends on is no sign of life of it. */
+static void
+on_client_input(struct conn *conn, void *owner)
+{
+	struct session *s = owner;
+
+	(void)conn;
+	if (s->state != SESSION_RELAYING || !pipeline_awaits_server(&s->owed))
+		session_stir(s);
+	session_turn(s);
+}
+
 static void
 on_client_lost(struct conn *conn, enum conn_end why, int error, void *owner)
 {
@@ -91,7 +103,7 @@ on_server_lost(struct conn *conn, enum conn_end why, int error, void *owner)
 }
 
 static const struct conn_events client_events = {
-	.input = on_moved,
+	.input = on_client_input,
 	.drained = on_moved,
 	.lost = on_client_lost,
 };

@@ -7,6 +7,7 @@ import contextlib
 import os
 import pathlib
 import resource
+import signal
 import socket
 import tempfile
 import threading
@@ -136,12 +137,45 @@ class Limits(Case):
                 self.skipTest("the load average does not rise here")
             time.sleep(1.1)                 # it is asked for once a second
             refusal = self.honest()
+            self.gated.reload(on_load="pass")
+            self.assertRegex(self.honest(), "^250 taken")
         self.assertRegex(refusal, "^421 gate.example .*(load|busy)")
         self.assertRegex(self.gated.logged("^found .*finding=load")[0],
                          rf'name="\d+\.\d+, limit {limit}" action=defer stage=connect')
         self.gated.reload(max_load=1000)
         self.assertRegex(self.honest(), "^250 taken")
         self.gated.stop()
+
+    def from_address(self, address):
+        client = Client(self.gated, source=address)
+        self.addCleanup(client.__exit__)
+        return client
+
+    def test_policies_and_reloads_set_it_anew(self):
+        self.gated.configure(max_per_host=2, sections=f"""
+policy "busy" {{
+	clients = {HONEST}
+	max_per_host = 12
+}}
+""")
+        self.gated.start()
+        too_many = "^421 gate.example Too many connections from your host, please"
+        for address, most in ((ATTACKER, 2), (HONEST, 12)):
+            for _ in range(most):
+                self.assertRegex(self.from_address(address).reply(), "^220")
+            self.assertRegex(self.from_address(address).reply(), too_many)
+        # Those under way count, whatever limit they began with.
+        self.gated.reload(max_per_host=4)
+        for _ in range(2):
+            self.assertRegex(self.from_address("127.0.0.99").reply(), "^220")
+        self.gated.reload(max_per_host=2, sections="")
+        self.assertRegex(self.from_address("127.0.0.99").reply(), too_many)
+        self.assertRegex(self.from_address("127.0.0.98").reply(), "^220")
+        self.gated.reload(max_per_host=0)
+        self.assertRegex(self.from_address(ATTACKER).reply(), "^220")
+        self.gated.signal(signal.SIGTERM)
+        self.gated.signal(signal.SIGQUIT)
+        self.gated.check_ended()
 
     def test_a_hundred_thousand_recipients_in_one_go(self):
         count = 100000
