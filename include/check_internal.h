@@ -15,6 +15,7 @@ struct check_run { /* one check in one round */
 	void (*start)(struct check_run *run); /* the rule's, if it was loaded */
 	void *state;                          /* what load() gave */
 	const struct config *cfg; /* these live until the answer, or cancel() */
+	enum stage stage;
 	const struct evidence *evidence;
 	void *job;             /* the check's own, for cancel() */
 	struct finding *found; /* FOUND_NOTHING by this check, until it says more */
@@ -51,6 +52,9 @@ void check_answer(struct check_run *run);
 
 extern const struct check_rule check_limit_host, check_limit_ident, check_limit_load,
 	check_limit_size;
+extern const struct check_rule check_early;
+extern const struct check_rule check_regex;
+extern const struct check_rule check_auth;
 extern const struct check_rule check_clamav;
 
 #endif
