@@ -40,10 +40,6 @@ static const struct old_option old_options[] = {
 	{ "log_rcpt_to", LATER, "off", NULL },
 	{ "email_length", LATER, "", NULL },
 
-	{ "nat_header", LATER, "", NULL },
-	{ "nat_header_type", LATER, "none", "no header is put into messages" },
-	{ "abuse", LATER, "", NULL },
-
 	{ "dnsbl", LATER, "", NULL },
 	{ "spf", LATER, "none", NULL },
 	{ "spf_log_only", LATER, "", NULL },
@@ -52,7 +48,6 @@ static const struct old_option old_options[] = {
 
 	{ "ratelimit_expiration", RENAMED, "", "ratelimit_period" },
 
-	{ "locale", OBSOLETE, "", "errors of the system are told in English" },
 	{ "msg_spam_found", LATER, "", NULL },
 	{ "msg_unknown_virus", OBSOLETE, "", "a virus always has a name" },
 	{ "msg_malformed_ip", OBSOLETE, "", "this cannot happen any more" },

@@ -7,7 +7,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <libintl.h>
 #include <limits.h>
+#include <locale.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -51,6 +53,26 @@ service_name_host(struct config *cfg)
 	if (gethostname(name, sizeof(name)) != 0 || !name[0])
 		strcpy(name, "localhost");
 	config_each(cfg, name_host, name);
+}
+
+/* Of messages alone: what we read and write ourselves is the same in all languages.  The
+ * first error loads the words, while the root directory is the one that has them. */
+static void
+choose_language(const struct config *cfg)
+{
+	if (!cfg->locale[0])
+		return;
+	unsetenv("LANGUAGE");                     /* it would have precedence */
+	bind_textdomain_codeset("libc", "UTF-8"); /* whatever the locale's own is */
+	if (setlocale(LC_MESSAGES, cfg->locale)) {
+		(void)strerror(ENOENT);
+		return;
+	}
+	log_event(NULL, LOG_TROUBLE_EVENT,
+	          log_text("text",
+	                   "this machine has no such locale (\"locale -a\" lists "
+	                   "those it has): errors are told in English"),
+	          log_text("locale", cfg->locale));
 }
 
 static bool
@@ -273,6 +295,7 @@ service_prepare(struct service *service)
 	notices_open();
 	service_raise_descriptors(cfg);
 	service_name_host(service->cfg);
+	choose_language(cfg);
 	if (!privilege_check(cfg, why, sizeof(why)))
 		return service_fail("%s", why);
 	upgrade_remember(service);

@@ -36,6 +36,7 @@ scan_path = "$TMP/scan"
 scan_workers = 1
 spool_path = "$TMP/spool"
 log_level = debug
+nat_header_type = none
 max_connections = 1000
 """
 
