@@ -248,6 +248,20 @@ policy "busy" {{
         serving.__exit__()
         self.gated.stop()
 
+    def test_without_even_that_one_it_rests(self):
+        self.gated.configure(enfile_sleep=2)
+        self.few(200)
+        resource.prlimit(self.gated.pid, resource.RLIMIT_NOFILE, (3, 200))
+        begun = time.monotonic()
+        client = self.from_address(HONEST)
+        self.gated.wait_for_log("^trouble .*resting .enfile_sleep.* seconds=2$")
+        resource.prlimit(self.gated.pid, resource.RLIMIT_NOFILE, (200, 200))
+        self.assertRegex(client.hello(), "^250")
+        self.assertGreater(time.monotonic() - begun, 1.8)
+        self.assertEqual(len(self.gated.logged("resting")), 1)
+        client.__exit__()
+        self.gated.stop()
+
 
 if __name__ == "__main__":
     main()
