@@ -163,11 +163,14 @@ session_gate_turn_away(struct session_gate *gate, const struct config *cfg, int 
 {
 	const char *text = *(char **)((char *)cfg + reasons[why].text);
 	bool for_good = why == AWAY_HOST && cfg->on_maxhost != ACTION_DEFER;
-	char *line = xasprintf("%d %s %s\r\n", for_good ? 554 : 421, cfg->proxy_name,
-	                       text);
+	char *words = xasprintf("%s %s", cfg->proxy_name, text);
+	struct evbuffer *line = evbuffer_new();
 
-	(void)!send(fd, line, strlen(line), MSG_NOSIGNAL | MSG_DONTWAIT);
-	free(line);
+	reply_make(line, for_good ? 554 : 421, NULL, words);
+	(void)!send(fd, evbuffer_pullup(line, -1), evbuffer_get_length(line),
+	            MSG_NOSIGNAL | MSG_DONTWAIT);
+	evbuffer_free(line);
+	free(words);
 	close(fd);
 	note_away(gate, cfg, why, client);
 }

@@ -84,6 +84,7 @@ spool_path = "{work}/spool"
 antivirus_type = "{antivirus}"
 signature_path = "{work}/signatures"
 scan_path = "{work}/scan"
+nat_header_type = none
 """
 
 
