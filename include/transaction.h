@@ -14,6 +14,10 @@
  * MAIL (or with its 354, if it wanted no MAIL) and ends with the last word on the content,
  * or with RSET, HELO, EHLO.
  */
+enum {
+	EARLY_MOST = 3,		/* kinds of findings that a message can have before its end */
+};
+
 struct transaction {
 	struct log_ctx log;
 	char *sender;			/* owned; NULL: not known */
@@ -28,6 +32,8 @@ struct transaction {
 	struct check_round *round;	/* while it is judged */
 	struct verdict verdict;
 	uint64_t size;			/* bytes of content, decoded, our header left out */
+	struct finding early[EARLY_MOST];	/* let pass, until the end is judged */
+	unsigned early_count;
 	uint64_t judged_at;		/* ms, monotonic: when the dot was seen */
 	bool complete;			/* the lone dot was seen */
 	enum {

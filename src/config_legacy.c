@@ -23,10 +23,6 @@ static const struct old_option old_options[] = {
 
 	{ "timeout_spam", LATER, "", NULL },
 
-	{ "max_per_host", LATER, "", NULL },
-	{ "max_load", LATER, "0", NULL },
-	{ "size_limit", LATER, "0", NULL },
-
 	{ "spam_max_size", LATER, "", NULL },
 	{ "spam_max_load", LATER, "0", NULL },
 	{ "spam_threshold", LATER, "", NULL },

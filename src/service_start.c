@@ -93,11 +93,10 @@ check_route(const struct service *service)
 	return route_check(service->cfg, &why) || service_fail("%s", why.text);
 }
 
-/* Two descriptors a session, and some for everything else. */
 void
 service_raise_descriptors(const struct config *cfg)
 {
-	rlim_t want = 2 * (rlim_t)cfg->max_connections + 256;
+	rlim_t want = (rlim_t)sessions_descriptors(cfg->max_connections);
 	struct rlimit limit;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= want)
@@ -108,8 +107,10 @@ service_raise_descriptors(const struct config *cfg)
 	log_event(NULL, LOG_TROUBLE_EVENT,
 	          log_text("text", "not enough file descriptors for max_connections: "
 	                           "raise the limit (LimitNOFILE= of the unit, ulimit "
-	                           "-n) or lower max_connections"),
+	                           "-n) or lower max_connections; until then there "
+	                           "are fewer sessions"),
 	          log_number("max_connections", cfg->max_connections),
+	          log_number("sessions", sessions_possible(limit.rlim_cur)),
 	          log_number("needed", (int64_t)want),
 	          log_number("descriptors", (int64_t)limit.rlim_cur));
 }

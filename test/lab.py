@@ -228,7 +228,7 @@ class Gateway:
             "bind_address": f'{{"{listen}"}}',
             "port": self.port,
             "pidfile": '""',
-            "max_connections": 1000,
+            "max_connections": 1000, "max_per_host": 0,
             "spool_path": f'"{self.directory}/spool"',
             "scan_path": f'"{self.directory}/scan"',
             "signature_path": f'"{self.directory}/signatures"',
