@@ -4,6 +4,7 @@
 #include "addr.h"
 #include "config.h"
 #include "log.h"
+#include "resolver.h"
 #include "spool.h"
 #include "verdict.h"
 
@@ -44,6 +45,7 @@ size_t check_head(const struct config *cfg, char to[static CHECK_HEAD_SIZE]);
 struct evidence {
 	const struct log_ctx *log;
 	const struct addr *client, *server;
+	const struct addr *outgoing;	/* our end of the server's connection; no address before */
 	const char *ident;	/* of the client, as a helper says; may be empty */
 	const char *helo;	/* argument of the last HELO or EHLO, be it refused; NULL: none yet */
 	const char *sender;	/* path of MAIL; NULL: none, or no path; from STAGE_MAIL on */
@@ -70,8 +72,10 @@ struct checks *checks_new(const struct config *cfg, char *why,
  * like that?  False: WHY. */
 bool checks_ready(struct checks *checks, char *why, size_t why_size) MUST_CHECK;
 
-/* Starts threads; after this the process must not fork.  False: errno. */
-bool checks_start(struct checks *checks, struct event_base *base) MUST_CHECK;
+/* Starts threads; after this the process must not fork.  RESOLVER, which is asked when a
+ * round is, must live as long; NULL: there is none.  False: errno. */
+bool checks_start(struct checks *checks, struct event_base *base,
+		  struct resolver *resolver) MUST_CHECK;
 
 /* Lets CFG, a reloaded configuration, have what it can have without a restart, at once or,
  * where something must be loaded first, as soon as that is done.  Asks for a look at

@@ -14,6 +14,7 @@ struct check_run { /* one check in one round */
 	const struct check_rule *rule;
 	void (*start)(struct check_run *run); /* the rule's, if it was loaded */
 	void *state;                          /* what load() gave */
+	struct resolver *resolver;            /* to ask DNS */
 	const struct config *cfg; /* these live until the answer, or cancel() */
 	enum stage stage;
 	const struct evidence *evidence;
@@ -55,6 +56,7 @@ extern const struct check_rule check_limit_host, check_limit_ident, check_limit_
 extern const struct check_rule check_early;
 extern const struct check_rule check_regex;
 extern const struct check_rule check_auth;
+extern const struct check_rule check_spf;
 extern const struct check_rule check_rate;
 extern const struct check_rule check_clamav;
 

@@ -80,6 +80,7 @@ enum finding_class {
 	CLASS_LOAD = 1 << 14,
 	CLASS_LOCKED = 1 << 15,
 	CLASS_CLEAN = 1 << 16,	/* nothing was found; in a mask it means always */
+	CLASS_SPF_OTHER = 1 << 17, /* softfail, and its errors */
 };
 
 enum auth_require {	/* who must have authenticated before DATA */
@@ -94,6 +95,13 @@ enum auth_skip {	/* any of them together */
 	AUTH_SKIP_ANTISPAM = 1 << 2,
 	AUTH_SKIP_DNSBL = 1 << 3,
 	AUTH_SKIP_REGEX = 1 << 4,
+};
+
+enum spf_address {	/* what SPF is asked about */
+	SPF_OFF,
+	SPF_INCOMING,		/* the client's */
+	SPF_OUTGOING,		/* that from which we call the server */
+	SPF_FIXED,		/* option spf_fixed_ip */
 };
 
 enum statefile_type {	/* any of them together */

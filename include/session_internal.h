@@ -128,6 +128,7 @@ struct session {
 	uint64_t server_received;	/* bytes, from a server that was dropped */
 	struct addr peer;		/* the far end of CLIENT: itself, or a proxy */
 	struct addr client_addr, server_addr;
+	struct addr outgoing_addr;	/* our end of the server's connection */
 	struct addr meant;		/* the destination in a proxy's header, if any */
 	const char *header;		/* kind of the PROXY header that was read, or NULL */
 	struct peer *of_host;		/* the sessions of its client; NULL: not known yet */

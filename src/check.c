@@ -9,9 +9,9 @@
 
 /* To add a check: write it (check_internal.h says how), and give it a row here. */
 static const struct check_rule *const rules[] = {
-	&check_limit_host, &check_limit_ident, &check_limit_load,
-	&check_limit_size, &check_early,       &check_regex,
-	&check_auth,       &check_rate,        &check_clamav,
+	&check_limit_host, &check_limit_ident, &check_limit_load, &check_limit_size,
+	&check_early,      &check_regex,       &check_auth,       &check_rate,
+	&check_spf,        &check_clamav,
 };
 
 enum {
@@ -20,7 +20,8 @@ enum {
 
 struct checks {
 	struct event_base *base; /* NULL until checks_start() */
-	unsigned rounds;         /* under way */
+	struct resolver *resolver;
+	unsigned rounds; /* under way */
 	bool loaded[RULES];
 	void *state[RULES];
 };
@@ -86,10 +87,11 @@ checks_ready(struct checks *checks, char *why, size_t why_size)
 }
 
 bool
-checks_start(struct checks *checks, struct event_base *base)
+checks_start(struct checks *checks, struct event_base *base, struct resolver *resolver)
 {
 	assert(!checks->base);
 	checks->base = base;
+	checks->resolver = resolver;
 	for (size_t i = 0; i < RULES; i++)
 		if (checks->loaded[i] && rules[i]->begin &&
 		    !rules[i]->begin(checks->state[i], base))
@@ -244,6 +246,7 @@ round_add(struct check_round *round, size_t rule, const struct config *cfg)
 		.rule = rules[rule],
 		.start = checks->loaded[rule] ? rules[rule]->start : not_loaded,
 		.state = checks->state[rule],
+		.resolver = checks->resolver,
 		.cfg = cfg,
 		.stage = round->stage,
 		.evidence = &round->evidence,

@@ -212,6 +212,9 @@ check_snapshot(struct reading *reading, const struct config *cfg)
 
 	char words[128];
 
+	if (cfg->spf == SPF_FIXED && !cfg->spf_fixed_ip[0])
+		complain(reading, place_of_either(cfg, "spf", "spf_fixed_ip"),
+		         "spf: fixed needs spf_fixed_ip, an address");
 	if (!config_is_fixed(cfg) || cfg->fixed_server[0] || !is_needed)
 		return;
 	snprintf(words, sizeof(words),

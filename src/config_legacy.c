@@ -37,9 +37,6 @@ static const struct old_option old_options[] = {
 	{ "email_length", LATER, "", NULL },
 
 	{ "dnsbl", LATER, "", NULL },
-	{ "spf", LATER, "none", NULL },
-	{ "spf_log_only", LATER, "", NULL },
-	{ "spf_fixed_ip", LATER, "", NULL },
 
 
 	{ "ratelimit_expiration", RENAMED, "", "ratelimit_period" },
@@ -55,7 +52,6 @@ static const struct old_option old_options[] = {
 	{ "msg_nomem", OBSOLETE, "", "this cannot happen any more" },
 	{ "msg_unknown_scanner", OBSOLETE, "", "this cannot happen any more" },
 	{ "msg_dnsdb_reject", LATER, "", NULL },
-	{ "msg_spf_reject", LATER, "", NULL },
 	{ "msg_ratelimit_error", OBSOLETE, "", "see msg_check_failed" },
 	{ "msg_ratelimit_helo", OBSOLETE, "", "see msg_rate_reject" },
 	{ "msg_ratelimit_mailfrom", OBSOLETE, "", "see msg_ratelimit_messages" },

@@ -86,6 +86,7 @@ static const struct word class_words[] = {
 	{ "noauth", CLASS_NOAUTH },
 	{ "load", CLASS_LOAD },
 	{ "locked", CLASS_LOCKED },
+	{ "spfother", CLASS_SPF_OTHER },
 	{ "always", CLASS_CLEAN },
 	{ "never", 0 },
 	{ 0 },
@@ -105,6 +106,14 @@ static const struct word auth_skip_words[] = {
 	{ "antispam", AUTH_SKIP_ANTISPAM },
 	{ "dnsbl", AUTH_SKIP_DNSBL },
 	{ "regex", AUTH_SKIP_REGEX },
+	{ 0 },
+};
+
+static const struct word spf_words[] = {
+	{ "none", SPF_OFF },
+	{ "incoming", SPF_INCOMING },
+	{ "outgoing", SPF_OUTGOING },
+	{ "fixed", SPF_FIXED },
 	{ 0 },
 };
 

@@ -296,7 +296,8 @@ start(struct service *service)
 	const struct config *cfg = service->cfg;
 
 	service->base = event_base_new();
-	if (!service->base || !checks_start(service->checks, service->base) ||
+	if (!service->base ||
+	    !checks_start(service->checks, service->base, service->resolver) ||
 	    !reactions_start(service->reactions, service->base))
 		return service_fail("cannot start threads or the event loop: %s",
 		                    strerror(errno));

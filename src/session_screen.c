@@ -36,6 +36,7 @@ session_evidence(const struct session *s)
 		.log = s->mail ? &s->mail->log : &s->log,
 		.client = &s->client_addr,
 		.server = &s->server_addr,
+		.outgoing = &s->outgoing_addr,
 		.ident = s->ident,
 		.helo = s->helo,
 		.sender = s->mail ? s->mail->sender : NULL,

@@ -74,7 +74,7 @@ world_begin(void)
 	checks = checks_new(&cfg, why, sizeof why);
 	if (!checks)
 		fail_msg("checks_new: %s", why);
-	assert_true(checks_start(checks, base));
+	assert_true(checks_start(checks, base, NULL));
 }
 
 static void

@@ -171,7 +171,7 @@ world_begin(void)
 	if (!checks)
 		fail_msg("checks_new: %s", why);
 	assert_true(checks_ready(checks, why, sizeof why));
-	assert_true(checks_start(checks, base));
+	assert_true(checks_start(checks, base, NULL));
 }
 
 /* And listens to changes. */

@@ -34,7 +34,7 @@ checks_of(const struct config *cfg)
 	if (!checks)
 		fail_msg("%s", why);
 	assert_true(checks_ready(checks, why, sizeof(why)));
-	assert_true(checks_start(checks, base));
+	assert_true(checks_start(checks, base, NULL));
 	return checks;
 }
 

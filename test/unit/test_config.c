@@ -321,6 +321,9 @@ static const struct config_row refused[] = {
 	{ "\nbind_address = {\"\"}\n", "2: bind_address: it must not be empty\n" },
 	{ "mode = fixed\n",
 	  "1: mode: fixed needs fixed_server, an address or a host name\n" },
+	{ "spf = fixed\n", "1: spf: fixed needs spf_fixed_ip, an address\n" },
+	{ "spf_fixed_ip = mx.example.test\n",
+	  "1: spf_fixed_ip: \"mx.example.test\" is no IPv4 or IPv6 address\n" },
 	/* syntax: one option in a line, and all of its value */
 	{ "x = 1\nport 25\n",
 	  "1: no such option: \"x\"; \"smtp-gated -t\" prints all that "
