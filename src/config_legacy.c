@@ -20,8 +20,6 @@ static const struct old_option old_options[] = {
 	{ "lock_perm", LATER, "", NULL },
 	{ "action_script", LATER, "", NULL },
 
-	{ "spool_perm", OBSOLETE, "",
-	  "spooled messages have no name that others could open" },
 	{ "spool_leave_on", LATER, "never", "no message is kept" },
 
 	{ "timeout_spam", LATER, "", NULL },

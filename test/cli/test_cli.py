@@ -263,7 +263,7 @@ class Questions(Case):
                    r"--client: here is no IPv4 or IPv6 address\n")
         self.check(self.run_program("-C", "prt", file, "--client", "::1"), 1, None,
                    r"no option prt; did you mean port\?")
-        self.check(self.run_program("-t", file, "--client", "::1"), 2, None, r"are for -C\n")
+        self.check(self.run_program("-t", file, "--client", "::1"), 2, None, r"--client is not for --dump\n")
 
     def test_sections_survive_a_dump(self):
         file = self.file('listen "in" {\n port = 26\n}\n'
