@@ -42,7 +42,7 @@ struct quarantine_note {
 	const char *ident, *helo;
 	bool authenticated;
 	const char *sender;
-	const char *const *recipients;
+	char *const *recipients;
 	unsigned recipient_count;	/* of these */
 	unsigned recipients_total;	/* that the server accepted */
 	const char *finding, *name, *check, *action;	/* words of the log */

@@ -37,7 +37,8 @@ struct world {
 	struct quarantine_note note;
 };
 
-static const char *const recipients[] = { "bob@example.test", "eve@example.test" };
+static char bob[] = "bob@example.test", eve[] = "eve@example.test";
+static char *const recipients[] = { bob, eve };
 
 static int
 setup(void **state)
@@ -384,7 +385,7 @@ check_evil(struct world *w, const char *evil, const char *becomes, bool complete
 	json_t *note;
 
 	w->note.sender = w->note.helo = w->note.ident = w->note.name = evil;
-	w->note.recipients = &evil;
+	w->note.recipients = (char *const *)&evil;
 	w->note.recipient_count = w->note.recipients_total = 1;
 	assert_true(keep(w, 10, id));
 	LOOP_UNTIL(w->base, is_there(w, id, ".json"));
