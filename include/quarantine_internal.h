@@ -20,6 +20,7 @@ enum store_kind {
 
 enum {
 	STORE_NAME_SIZE = QUARANTINE_ID_SIZE + 16,
+	STORE_TIME_SIZE = 16,		/* of an ID's time, with which it begins */
 	STORE_NOTE_MOST = 1 << 20,	/* bytes of a note that we read */
 	STORE_BLOCK = 4096,		/* files take whole ones */
 };

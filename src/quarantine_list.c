@@ -19,7 +19,7 @@ store_list_add(struct store_list *list, const char *id, uint64_t charge)
 	list->charge += charge;
 }
 
-/* At its place, which is the end but when a clock has gone back. */
+/* Behind those of the same second and before: at the end, but when a clock has gone back. */
 void
 store_list_insert(struct store_list *list, const char *id, uint64_t charge)
 {
@@ -29,7 +29,9 @@ store_list_insert(struct store_list *list, const char *id, uint64_t charge)
 	store_list_add(list, id, charge);
 	place = list->end - 1;
 	entry = list->at[place];
-	for (; place > list->first && strcmp(list->at[place - 1].id, id) > 0; place--)
+	for (; place > list->first &&
+	       strncmp(list->at[place - 1].id, id, STORE_TIME_SIZE) > 0;
+	     place--)
 		list->at[place] = list->at[place - 1];
 	list->at[place] = entry;
 }

@@ -74,7 +74,7 @@ store_is_id(const char *text)
 {
 	static const char time[] = "99999999T999999Z", digits[] = "0123456789";
 	static const char letters[] = "0123456789abcdefghijklmnopqrstuvwxyz";
-	size_t session, mail, at = sizeof(time) - 1;
+	size_t session, mail, at = STORE_TIME_SIZE;
 
 	if (!begins_like(text, time))
 		return false;
