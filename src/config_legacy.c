@@ -17,7 +17,6 @@ static const struct old_option old_options[] = {
 	{ "lock_duration", LATER, "0", NULL },
 	{ "lock_path", LATER, "", NULL },
 	{ "lock_perm", LATER, "", NULL },
-	{ "action_script", LATER, "", NULL },
 
 	{ "timeout_spam", LATER, "", NULL },
 

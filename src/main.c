@@ -3,6 +3,7 @@
 #include "log.h"
 #include "quarantine.h"
 #include "service.h"
+#include "verdict.h"
 #include "wire.h"
 
 #include <ares.h>
@@ -54,6 +55,7 @@ static int serve(const struct wish *wish);
 static int dump(const struct wish *wish);
 static int dump_all(const struct wish *wish);
 static int show(const struct wish *wish);
+static int findings(const struct wish *wish);
 static int check(const struct wish *wish);
 static int import(const struct wish *wish);
 static int status(const struct wish *wish);
@@ -87,6 +89,8 @@ static const struct task tasks[] = {
 	{ 'T', "dump-all", NULL, FILE_MAY, dump_all,
 	  "the same, with the messages to clients" },
 	{ 'C', "show", "NAME", FILE_MUST, show, "print one option with its value" },
+	{ WORD_ONLY + 4, "findings", NULL, FILE_MAY, findings,
+	  "print what each finding leads to" },
 	{ WORD_ONLY, "check", NULL, FILE_MUST, check,
 	  "check FILE, print nothing if it is right" },
 	{ WORD_ONLY + 1, "import", NULL, FILE_MUST, import,
@@ -104,11 +108,11 @@ static const struct task tasks[] = {
 static const struct {
 	const char *word;
 	bool bare;                             /* it has no argument */
-	int (*of[2])(const struct wish *wish); /* tasks */
+	int (*of[3])(const struct wish *wish); /* tasks */
 } details[] = {
-	[DETAIL_CLIENT] = { "client", false, { show } },
-	[DETAIL_SERVER] = { "server", false, { show, quarantine } },
-	[DETAIL_LISTENER] = { "listener", false, { show } },
+	[DETAIL_CLIENT] = { "client", false, { show, findings } },
+	[DETAIL_SERVER] = { "server", false, { show, findings, quarantine } },
+	[DETAIL_LISTENER] = { "listener", false, { show, findings } },
 	[DETAIL_TO] = { "to", false, { quarantine } },
 	[DETAIL_OLDER] = { "older", false, { quarantine } },
 	[DETAIL_DELETE] = { "delete", true, { quarantine } },
@@ -211,27 +215,42 @@ read_address(const char *what, const char *text, struct addr *addr)
 	return false;
 }
 
+/* The session that --client, --server and --listener describe. */
+struct example {
+	struct addr client, server; /* no address: not known */
+	const char *listener;       /* NULL: that of the main part */
+};
+
+static int
+read_example(struct config *cfg, const struct wish *wish, struct example *of)
+{
+	*of = (struct example){ .listener = wish->details[DETAIL_LISTENER] };
+	if (!read_address(details[DETAIL_CLIENT].word, wish->details[DETAIL_CLIENT],
+	                  &of->client) ||
+	    !read_address(details[DETAIL_SERVER].word, wish->details[DETAIL_SERVER],
+	                  &of->server))
+		return EXIT_USAGE;
+	if (!of->listener || config_listener(cfg, of->listener))
+		return EXIT_SUCCESS;
+	fprintf(stderr,
+	        "smtp-gated: %s: there is no section listen \"%s\"; \"%s\" is "
+	        "the listener of the main part\n",
+	        wish->file, of->listener, CONFIG_DEFAULT_LISTENER);
+	return EXIT_FAILURE;
+}
+
 /* With what applies to one session, and why. */
 static int
 show_for(struct config *cfg, const struct wish *wish)
 {
-	const char *listener = wish->details[DETAIL_LISTENER];
-	const char *client = wish->details[DETAIL_CLIENT];
-	const char *server = wish->details[DETAIL_SERVER];
-	struct addr from, to;
+	struct example of;
+	int code = read_example(cfg, wish, &of);
 
-	if (!read_address(details[DETAIL_CLIENT].word, client, &from) ||
-	    !read_address(details[DETAIL_SERVER].word, server, &to))
-		return EXIT_USAGE;
-	if (listener && !config_listener(cfg, listener)) {
-		fprintf(stderr,
-		        "smtp-gated: %s: there is no section listen \"%s\"; \"%s\" is "
-		        "the listener of the main part\n",
-		        wish->file, listener, CONFIG_DEFAULT_LISTENER);
-		return EXIT_FAILURE;
-	}
-	if (config_show_for(cfg, wish->argument, listener, client ? &from : NULL,
-	                    server ? &to : NULL, stdout))
+	if (code != EXIT_SUCCESS)
+		return code;
+	if (config_show_for(cfg, wish->argument, of.listener,
+	                    wish->details[DETAIL_CLIENT] ? &of.client : NULL,
+	                    wish->details[DETAIL_SERVER] ? &of.server : NULL, stdout))
 		return printed();
 	return no_option(wish->argument);
 }
@@ -251,6 +270,25 @@ show(const struct wish *wish)
 		code = EXIT_SUCCESS;
 	else
 		code = no_option(wish->argument);
+	config_drop(cfg);
+	return code;
+}
+
+static int
+findings(const struct wish *wish)
+{
+	struct config *cfg = load(wish->file, note_to_terminal), *is;
+	struct example of;
+	int code;
+
+	if (!cfg)
+		return EXIT_FAILURE;
+	code = read_example(cfg, wish, &of);
+	if (code == EXIT_SUCCESS) {
+		is = config_listener(cfg, of.listener ?: CONFIG_DEFAULT_LISTENER);
+		findings_print(config_policy(is, &of.client, &of.server), stdout);
+		code = printed();
+	}
 	config_drop(cfg);
 	return code;
 }
@@ -505,8 +543,10 @@ options_of_tasks(char letters[static 3 * TASKS], struct option longs[static LONG
 static bool
 is_misused(const struct wish *wish, size_t detail)
 {
-	return wish->details[detail] && details[detail].of[0] != wish->task->run &&
-	       details[detail].of[1] != wish->task->run;
+	for (size_t i = 0; i < 3 && wish->details[detail]; i++)
+		if (details[detail].of[i] == wish->task->run)
+			return false;
+	return wish->details[detail];
 }
 
 static bool

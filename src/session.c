@@ -333,5 +333,5 @@ sessions_each(const struct sessions *all,
 unsigned
 sessions_count(const struct sessions *all)
 {
-	return all->count;
+	return all ? all->count : 0;
 }

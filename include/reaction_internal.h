@@ -1,0 +1,42 @@
+#ifndef REACTION_INTERNAL_H
+#define REACTION_INTERNAL_H
+
+#include "quarantine.h"
+#include "reaction.h"
+#include "script.h"
+
+#include <time.h>
+
+/*
+ * The inside of reaction*.c.
+ */
+
+/* What the reactions to a finding have left so far, for the next one to know. */
+struct reaction_marks {
+	char *spool_name;		/* path of the message that is kept; NULL: none is */
+	const char *lock_file;		/* path of the lock that was made; NULL: none was */
+	int64_t lock_duration;		/* seconds, of that */
+};
+
+/* Opens the quarantine, unless there is one or CFG needs none; gives it CFG's limits.
+ * False: WHY. */
+bool reaction_keeper(struct quarantine **quarantine, struct event_base *base,
+		     const struct config *cfg, char *why, size_t why_size) MUST_CHECK;
+
+/* Keeps the message of WHAT.  Its path, to be freed; NULL: it is not kept, which was
+ * logged. */
+char *reaction_keep(struct quarantine *quarantine,
+		    const struct occurrence *what) MUST_CHECK;
+
+struct script_limits reaction_script_limits(const struct config *cfg);
+
+/* Runs the script for WHAT, if there is one. */
+void reaction_script(struct scripts *scripts, const struct occurrence *what,
+		     const struct reaction_marks *marks);
+
+/* What it is called with, found at NOW. */
+struct script_call *reaction_script_call(const struct occurrence *what,
+					 const struct reaction_marks *marks,
+					 time_t now) MUST_CHECK;
+
+#endif
