@@ -13,7 +13,7 @@
 
 /* What the reactions to a finding have left so far, for the next one to know. */
 struct reaction_marks {
-	char *spool_name;		/* path of the message that is kept; NULL: none is */
+	const char *spool_name;		/* path of the message that is kept; NULL: none is */
 	const char *lock_file;		/* path of the lock that was made; NULL: none was */
 	int64_t lock_duration;		/* seconds, of that */
 };

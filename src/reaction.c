@@ -73,11 +73,12 @@ reaction_to(struct reactions *reactions, const struct occurrence *what)
 	bool locks = found && (what->cfg->lock_on & class);
 	bool runs = found && (what->cfg->script_on & class);
 	struct reaction_marks marks = { 0 };
+	char *kept = NULL;
 
 	if (keeps)
-		marks.spool_name = reaction_keep(reactions->quarantine, what);
+		marks.spool_name = kept = reaction_keep(reactions->quarantine, what);
 	(void)locks;
 	if (runs)
 		reaction_script(reactions->scripts, what, &marks);
-	free(marks.spool_name);
+	free(kept);
 }
