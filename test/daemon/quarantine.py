@@ -486,6 +486,25 @@ class Rooms(Kept):
         self.gated.stop()
 
 
+class Telling(Kept):
+    def test_action_script(self):
+        """It is told where the message is; one in a file is there by then."""
+        told = self.gated.directory / "reports" / "told"
+        script = self.gated.directory / "script"
+        script.write_text(f'#!/bin/sh\nwc -c <"$SPOOL_NAME" >{told}.new\n'
+                          f'echo "$SPOOL_NAME" >>{told}.new\nmv {told}.new {told}\n')
+        script.chmod(0o755)
+        self.gated.configure(action_script=f'"{script}"', script_on="{virus}",
+                             lock_on="{never}")
+        self.gated.start()
+        name, message = self.infect(lab.mail(*[b"x" * 70] * 1000, lab.EICAR))
+        self.assertTrue(wait_until(told.exists))
+        self.assertEqual(told.read_text(),
+                         f"{len(message)}\n{self.directory}/{name}.eml\n")
+        told.unlink()
+        self.gated.stop()
+
+
 class Places(Kept):
     def test_spool_path_unless_said_otherwise(self):
         self.gated.configure(quarantine_path=None)

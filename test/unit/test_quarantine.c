@@ -455,8 +455,10 @@ an_envelope_that_is_not_known_is_not_complete(void **state)
 	json_t *note;
 
 	w->note.recipients_total = 3;
+	w->note.authenticated = true;
 	note = note_new("20260101T000000Z-a-1", 0, &w->note, 1);
 	assert_true(json_is_false(json_object_get(note, "envelope_complete")));
+	assert_true(json_is_true(json_object_get(note, "authenticated")));
 	json_decref(note);
 	w->note.recipients_total = 2;
 	w->note.sender = NULL;
