@@ -517,7 +517,9 @@ quarantine_path(const struct quarantine *q, const char *id)
 const char *
 quarantine_directory(const struct config *cfg)
 {
-	return cfg->quarantine_path[0] ? cfg->quarantine_path : cfg->spool_path;
+	if (cfg->quarantine_path[0])
+		return cfg->quarantine_path;
+	return cfg->spool_path;
 }
 
 /* ---- the loop ------------------------------------------------------------------------------ */

@@ -52,6 +52,8 @@ relay(struct session *s)
 	struct expected *greeting = pipeline_push(&s->owed, PLAN_FORWARD);
 
 	greeting->subject = SUBJECT_GREETING;
+	/* What comes before it is for the checks, if any, and not for the server. */
+	greeting->ends_group = check_stages(s->cfg) & STAGE_GREETING;
 	session_enter(s, SESSION_RELAYING);
 }
 
