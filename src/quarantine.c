@@ -35,7 +35,7 @@ struct job {
 	EVP_MD_CTX *hash;
 	uint64_t at;
 	int copy; /* descriptor; -1: the message has its name already */
-	TAILQ_ENTRY(job) link;
+	STAILQ_ENTRY(job) link;
 };
 
 struct quarantine {
@@ -49,7 +49,7 @@ struct quarantine {
 	struct timespec changed; /* the directory, by ourselves */
 	bool is_shared;          /* others have changed it since it was scanned */
 	bool is_stuck;           /* what has to go cannot be removed */
-	TAILQ_HEAD(, job) jobs;
+	STAILQ_HEAD(, job) jobs;
 	struct event *step, *look;
 	char *buffer; /* of STEP_BYTES, while there are jobs */
 };
@@ -141,7 +141,7 @@ scan_some(struct quarantine *q)
 		return;
 	store_scan_end(q->scan);
 	q->scan = NULL;
-	TAILQ_FOREACH(job, &q->jobs, link)
+	STAILQ_FOREACH(job, &q->jobs, link)
 	store_list_add(&q->found, job->id,
 	               store_charge(spool_message_size(job->spool)));
 	store_list_clear(&q->kept);
@@ -158,7 +158,7 @@ job_of(const struct quarantine *q, const char *id)
 {
 	const struct job *job;
 
-	TAILQ_FOREACH(job, &q->jobs, link)
+	STAILQ_FOREACH(job, &q->jobs, link)
 	if (strcmp(job->id, id) == 0)
 		return job;
 	return NULL;
@@ -210,8 +210,8 @@ drop_oldest(struct quarantine *q, struct dropped *dropped)
 	}
 	if (removed) {
 		if (dropped->count++ == 0)
-			strcpy(dropped->oldest, oldest->id);
-		strcpy(dropped->newest, oldest->id);
+			memcpy(dropped->oldest, oldest->id, QUARANTINE_ID_SIZE);
+		memcpy(dropped->newest, oldest->id, QUARANTINE_ID_SIZE);
 		dropped->bytes += oldest->charge;
 	}
 	store_list_drop_oldest(&q->kept);
@@ -265,9 +265,10 @@ job_free(struct job *job)
 static void
 job_end(struct quarantine *q, struct job *job)
 {
-	TAILQ_REMOVE(&q->jobs, job, link);
+	assert(job == STAILQ_FIRST(&q->jobs));
+	STAILQ_REMOVE_HEAD(&q->jobs, link);
 	job_free(job);
-	if (!TAILQ_EMPTY(&q->jobs))
+	if (!STAILQ_EMPTY(&q->jobs))
 		return;
 	free(q->buffer);
 	q->buffer = NULL;
@@ -356,12 +357,16 @@ job_finish(struct quarantine *q, struct job *job)
 	job_end(q, job);
 }
 
-/* A piece of MOST bytes at most.  Returns how many it were; 0 at the end, -1: errno. */
+/* A piece of MOST bytes at most.  Returns how many they were; 0 at the end, -1: errno. */
 static ssize_t
 job_go_on(struct quarantine *q, struct job *job, size_t most)
 {
 	ssize_t got = spool_read_message(job->spool, q->buffer, most, job->at);
 
+	if (got == 0 && job->at < spool_message_size(job->spool)) {
+		errno = EIO;
+		return -1;
+	}
 	if (got <= 0)
 		return got;
 	EVP_DigestUpdate(job->hash, q->buffer, (size_t)got);
@@ -379,7 +384,7 @@ write_some(struct quarantine *q)
 	struct job *job;
 
 	look_for_others(q);
-	while (left > STEP_BYTES / 64 && (job = TAILQ_FIRST(&q->jobs))) {
+	while (left > STEP_BYTES / 64 && (job = STAILQ_FIRST(&q->jobs))) {
 		ssize_t got = job_go_on(q, job, left);
 
 		if (got < 0) {
@@ -387,7 +392,7 @@ write_some(struct quarantine *q)
 			break;
 		}
 		left -= (size_t)got;
-		if (job->at < spool_message_size(job->spool) && got > 0)
+		if (job->at < spool_message_size(job->spool))
 			continue;
 		left -= left < STEP_BYTES / 64 ? left : STEP_BYTES / 64;
 		job_finish(q, job);
@@ -494,11 +499,11 @@ quarantine_keep(struct quarantine *q, struct spool *spool,
 		job_free(job);
 		return false;
 	}
-	TAILQ_INSERT_TAIL(&q->jobs, job, link);
+	STAILQ_INSERT_TAIL(&q->jobs, job, link);
 	if (!q->buffer)
 		q->buffer = xmalloc(STEP_BYTES);
 	job->note = note_new(job->id, now, note, size);
-	strcpy(id, job->id);
+	memcpy(id, job->id, QUARANTINE_ID_SIZE);
 	add(q, id, size);
 	q->changed = change_time(q);
 	turn_soon(q);
@@ -530,7 +535,7 @@ on_step(evutil_socket_t fd, short what, void *arg)
 	struct quarantine *q = arg;
 
 	(void)fd, (void)what;
-	if (!TAILQ_EMPTY(&q->jobs))
+	if (!STAILQ_EMPTY(&q->jobs))
 		write_some(q);
 	if (q->scan)
 		scan_some(q);
@@ -540,7 +545,7 @@ on_step(evutil_socket_t fd, short what, void *arg)
 		else
 			drop_some(q);
 	}
-	if (q->scan || !TAILQ_EMPTY(&q->jobs) || why_drop(q))
+	if (q->scan || !STAILQ_EMPTY(&q->jobs) || why_drop(q))
 		turn_soon(q);
 }
 
@@ -589,7 +594,7 @@ quarantine_new(struct event_base *base, const char *directory,
 {
 	struct quarantine *q = xcalloc(1, sizeof(*q));
 
-	TAILQ_INIT(&q->jobs);
+	STAILQ_INIT(&q->jobs);
 	q->path = xstrdup(directory);
 	q->directory = store_open(directory);
 	if (q->directory < 0 || !can_write(q)) {
@@ -611,7 +616,7 @@ quarantine_free(struct quarantine *q)
 {
 	if (!q)
 		return;
-	while (!TAILQ_EMPTY(&q->jobs))
+	while (!STAILQ_EMPTY(&q->jobs))
 		write_some(q);
 	store_scan_end(q->scan);
 	store_list_clear(&q->kept);

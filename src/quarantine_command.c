@@ -320,7 +320,7 @@ our_name(const struct config *cfg, char name[static HOST_NAME_MAX + 1])
 	if (strcmp(cfg->proxy_name, "*") != 0)
 		snprintf(name, HOST_NAME_MAX + 1, "%s", cfg->proxy_name);
 	else if (gethostname(name, HOST_NAME_MAX) != 0 || !name[0])
-		strcpy(name, "localhost");
+		snprintf(name, HOST_NAME_MAX + 1, "localhost");
 	name[HOST_NAME_MAX] = '\0';
 }
 

@@ -15,7 +15,7 @@ store_list_add(struct store_list *list, const char *id, uint64_t charge)
 	}
 	entry = &list->at[list->end++];
 	*entry = (struct store_entry){ .charge = charge };
-	strcpy(entry->id, id);
+	snprintf(entry->id, sizeof(entry->id), "%s", id);
 	list->charge += charge;
 }
 

@@ -34,17 +34,10 @@ repaired(const char *text)
 	size_t at = 0, size;
 	json_t *string;
 
-	while (*text) {
+	for (; *text; text += size ? size : 1) {
 		size = character(text);
-		if (size == 0) {
-			memcpy(copy + at, "\xef\xbf\xbd", 3);
-			at += 3;
-			text++;
-			continue;
-		}
-		memcpy(copy + at, text, size);
-		at += size;
-		text += size;
+		at += (size_t)sprintf(copy + at, "%.*s", size ? (int)size : 3,
+		                      size ? text : "\xef\xbf\xbd");
 	}
 	string = json_stringn(copy, at);
 	free(copy);
