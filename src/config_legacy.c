@@ -18,9 +18,6 @@ static const struct old_option old_options[] = {
 	{ "lock_path", LATER, "", NULL },
 	{ "lock_perm", LATER, "", NULL },
 
-	{ "spool_perm", OBSOLETE, "",
-	  "spooled messages have no name that others could open" },
-
 	{ "timeout_spam", LATER, "", NULL },
 
 	{ "spam_max_size", LATER, "", NULL },

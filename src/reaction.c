@@ -3,8 +3,10 @@
 #include <stdlib.h>
 
 struct reactions {
-	struct script_limits limits; /* until there are scripts */
-	struct scripts *scripts;     /* NULL until reactions_start() */
+	struct event_base *base;       /* NULL until reactions_start() */
+	struct script_limits limits;   /* until there are scripts */
+	struct scripts *scripts;       /* NULL until reactions_start() */
+	struct quarantine *quarantine; /* NULL: no message is ever kept */
 };
 
 struct reactions *
@@ -19,18 +21,26 @@ reactions_new(const struct config *cfg, char *why, size_t why_size)
 }
 
 bool
-reactions_start(struct reactions *reactions, struct event_base *base)
+reactions_start(struct reactions *reactions, struct event_base *base,
+                const struct config *cfg, char *why, size_t why_size)
 {
+	reactions->base = base;
 	reactions->scripts = scripts_new(base, &reactions->limits);
-	return true;
+	return reaction_keeper(&reactions->quarantine, base, cfg, why, why_size);
 }
 
 void
 reactions_reconfigure(struct reactions *reactions, const struct config *cfg)
 {
 	struct script_limits limits = reaction_script_limits(cfg);
+	char why[512];
 
 	scripts_set(reactions->scripts, &limits);
+	if (!reaction_keeper(&reactions->quarantine, reactions->base, cfg, why,
+	                     sizeof(why)))
+		log_event(NULL, LOG_TROUBLE_EVENT,
+		          log_text("text", "no message will be kept"),
+		          log_text("why", why));
 }
 
 void
@@ -45,7 +55,10 @@ reactions_finish(struct reactions *reactions)
 void
 reactions_free(struct reactions *reactions)
 {
+	if (!reactions)
+		return;
 	reactions_finish(reactions);
+	quarantine_free(reactions->quarantine);
 	free(reactions);
 }
 
@@ -60,9 +73,12 @@ reaction_to(struct reactions *reactions, const struct occurrence *what)
 	bool locks = found && (what->cfg->lock_on & class);
 	bool runs = found && (what->cfg->script_on & class);
 	struct reaction_marks marks = { 0 };
+	char *kept = NULL;
 
-	(void)keeps;
+	if (keeps)
+		marks.spool_name = kept = reaction_keep(reactions->quarantine, what);
 	(void)locks;
 	if (runs)
 		reaction_script(reactions->scripts, what, &marks);
+	free(kept);
 }

@@ -232,6 +232,7 @@ class Gateway:
             "spool_path": f'"{self.directory}/spool"',
             "scan_path": f'"{self.directory}/scan"',
             "signature_path": f'"{self.directory}/signatures"',
+            "spool_leave_on": "{never}",
             "log_level": "debug",
             "nat_header_type": "none",      # so that what comes out is what went in
         }

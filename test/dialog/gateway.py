@@ -35,6 +35,7 @@ signature_path = "$TMP/test.ndb"
 scan_path = "$TMP/scan"
 scan_workers = 1
 spool_path = "$TMP/spool"
+spool_leave_on = {never}
 log_level = debug
 nat_header_type = none
 max_connections = 1000
