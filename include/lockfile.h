@@ -1,7 +1,7 @@
 #ifndef LOCKFILE_H
 #define LOCKFILE_H
 
-#include "addr.h"
+#include "config.h"
 #include "xalloc.h"
 
 #include <event2/event.h>
@@ -58,6 +58,9 @@ struct lockfile_rules {
 	int64_t longest;	/* seconds; what is older is removed; LOCKFILE_FOR_EVER */
 };
 
+/* As CFG has it; a lock may be as old as the longest lock_duration of all its snapshots. */
+struct lockfile_rules lockfile_rules(const struct config *cfg);
+
 enum lockfile_state {
 	LOCKFILE_FREE,		/* also if it cannot be looked up, which is logged, once */
 	LOCKFILE_LOCKED,
@@ -110,7 +113,7 @@ struct lockfile_entry {
 	char ident[LOCKFILE_IDENT_SIZE];
 	time_t since, until;	/* until 0: for ever */
 	uid_t owner;
-	char words[LOCKFILE_WORDS_SIZE];	/* its first line, as it is */
+	char words[LOCKFILE_WORDS_SIZE];	/* its first line, printable */
 };
 
 /* All that is in the directory PATH of a daemon that runs as USER, sorted by name; to be
@@ -118,7 +121,8 @@ struct lockfile_entry {
 bool lockfile_list(const char *path, uid_t user, const struct lockfile_rules *rules,
 		   struct lockfile_entry **entries, size_t *count) MUST_CHECK;
 
-/* Removes one of them, unless it is no file or has become another's.  False: errno. */
-bool lockfile_remove(const char *path, const struct lockfile_entry *entry) MUST_CHECK;
+/* Removes one of them, unless it is not (or no more) a file of USER.  False: errno. */
+bool lockfile_remove(const char *path, uid_t user,
+		     const struct lockfile_entry *entry) MUST_CHECK;
 
 #endif

@@ -24,4 +24,13 @@ lockfile_is_of(const struct stat *info, uid_t user)
 	return S_ISREG(info->st_mode) && info->st_uid == user;
 }
 
+/* What is said of a client comes from mail, and is shown on terminals. */
+static inline void
+lockfile_make_printable(char *words)
+{
+	for (; *words; words++)
+		if (*words < ' ' || *words > '~')
+			*words = '?';
+}
+
 #endif

@@ -15,9 +15,6 @@ static const struct old_option old_options[] = {
 	{ "host_hash_size", OBSOLETE, "", "there is no such table any more" },
 
 	{ "lock_on", LATER, "never", NULL },
-	{ "lock_duration", LATER, "0", NULL },
-	{ "lock_path", LATER, "", NULL },
-	{ "lock_perm", LATER, "", NULL },
 	{ "action_script", LATER, "", NULL },
 
 	{ "spool_perm", OBSOLETE, "",

@@ -3,7 +3,6 @@
 #include "log.h"
 #include "stats.h"
 
-#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -31,6 +30,33 @@ struct lockfiles {
 	DIR *sweeping; /* NULL: no sweep is under way */
 	size_t swept;  /* files that it has found, and left */
 };
+
+/* ---- the rules -------------------------------------------------------------- */
+
+static void
+prolong(struct config *cfg, void *arg)
+{
+	int64_t *longest = arg;
+
+	if (cfg->lock_duration == LOCKFILE_FOR_EVER || *longest == LOCKFILE_FOR_EVER)
+		*longest = LOCKFILE_FOR_EVER;
+	else if (cfg->lock_duration > *longest)
+		*longest = cfg->lock_duration;
+}
+
+struct lockfile_rules
+lockfile_rules(const struct config *cfg)
+{
+	struct lockfile_rules rules = {
+		.mode = (unsigned)cfg->lock_perm,
+		.prefix6 = (unsigned)cfg->lock_prefix6,
+		.longest = cfg->lock_duration,
+	};
+
+	if (cfg->root)
+		config_each(cfg->root, prolong, &rules.longest);
+	return rules;
+}
 
 /* Once, until it works again. */
 static void
@@ -273,15 +299,11 @@ static void
 inscribe(int fd, const char *words)
 {
 	char line[LOCKFILE_WORDS_SIZE];
-	size_t size = (size_t)snprintf(line, sizeof(line) - 1, "%s", words);
 
-	if (size > sizeof(line) - 2)
-		size = sizeof(line) - 2;
-	for (size_t i = 0; i < size; i++)
-		if (iscntrl((unsigned char)line[i]))
-			line[i] = '?';
-	line[size++] = '\n';
-	(void)!write(fd, line, size);
+	snprintf(line, sizeof(line) - 1, "%s", words);
+	lockfile_make_printable(line);
+	strcat(line, "\n");
+	(void)!write(fd, line, strlen(line));
 }
 
 /* False: errno. */

@@ -33,6 +33,7 @@ read_words(const struct view *view, struct lockfile_entry *entry)
 	close(fd);
 	entry->words[size < 0 ? 0 : size] = '\0';
 	entry->words[strcspn(entry->words, "\n")] = '\0';
+	lockfile_make_printable(entry->words);
 }
 
 /* Is it the name of a lock that a client can have, as networks are cut now? */
@@ -122,7 +123,7 @@ lockfile_list(const char *path, uid_t user, const struct lockfile_rules *rules,
 }
 
 bool
-lockfile_remove(const char *path, const struct lockfile_entry *entry)
+lockfile_remove(const char *path, uid_t user, const struct lockfile_entry *entry)
 {
 	int directory = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC), error;
 	struct stat info;
@@ -131,7 +132,7 @@ lockfile_remove(const char *path, const struct lockfile_entry *entry)
 	if (directory < 0)
 		return false;
 	removed = fstatat(directory, entry->name, &info, AT_SYMLINK_NOFOLLOW) == 0;
-	if (removed && !lockfile_is_of(&info, entry->owner)) {
+	if (removed && !lockfile_is_of(&info, user)) {
 		errno = EPERM;
 		removed = false;
 	}

@@ -631,9 +631,10 @@ test_list(void **state)
 	                 LOCKFILE_KIND_ODD);
 	assert_int_equal(entry_of(entries, count, "192.0.2.0_24")->kind,
 	                 LOCKFILE_KIND_ODD);
-	assert_true(lockfile_remove(directory, entry));
+	assert_true(lockfile_remove(directory, geteuid(), entry));
 	assert_false(is_there("2001:db8::_64-bob"));
-	assert_false(lockfile_remove(directory, entry_of(entries, count, "10.0.0.2")));
+	assert_false(lockfile_remove(directory, geteuid(),
+	                             entry_of(entries, count, "10.0.0.2")));
 	assert_true(is_there("10.0.0.2"));
 	free(entries);
 }
@@ -659,7 +660,7 @@ test_list_of_others(void **state)
 	assert_int_equal(entries[1].kind, LOCKFILE_KIND_NEVER);
 	free(entries);
 	touch_as_stranger("192.0.2.2"); /* meanwhile */
-	assert_false(lockfile_remove(directory, &before));
+	assert_false(lockfile_remove(directory, geteuid(), &before));
 	assert_int_equal(errno, EPERM);
 	assert_false(lockfile_list("/no/such", 0, &usual, &entries, &count));
 	assert_null(entries);
