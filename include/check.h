@@ -12,13 +12,23 @@
 /*
  * What is known at a stage, in; findings, out.
  *
- * A virus scanner, a block list, a regex, a rate limit differ in when they look and how
- * long they take.  Each is a check: one row in check.c.  The checks of one stage run side
- * by side; a round is over when all of them have answered.
+ * A virus scanner, a block list, a regex, a rate limit, a lock differ in when they look
+ * and how long they take.  Each is a check: one row in check.c.  The checks of one stage
+ * run side by side; a round is over when all of them have answered.
  */
 enum stage {
-	STAGE_MESSAGE = 1 << 0,		/* the message is complete, its dot is held */
+	STAGE_CONNECT = 1 << 0,		/* both ends are known, the server is not called yet */
+	STAGE_GREETING = 1 << 1,	/* the server's greeting is about to be passed on */
+	STAGE_HELO = 1 << 2,		/* these commands are about to be passed on: */
+	STAGE_AUTH = 1 << 3,
+	STAGE_MAIL = 1 << 4,
+	STAGE_RCPT = 1 << 5,
+	STAGE_DATA = 1 << 6,
+	STAGE_MESSAGE = 1 << 7,		/* the message is complete, its dot is held */
 };
+
+/* The log's word for a stage. */
+const char *stage_word(enum stage stage);
 
 /*
  * What a spool must begin with, for scanners to take what follows for mail.  Written to
@@ -34,7 +44,18 @@ size_t check_head(const struct config *cfg, char to[static CHECK_HEAD_SIZE]);
 struct evidence {
 	const struct log_ctx *log;
 	const struct addr *client, *server;
-	struct spool *message;		/* sealed; at STAGE_MESSAGE only */
+	const char *ident;	/* of the client, as a helper says; may be empty */
+	const char *helo;	/* argument of the last HELO or EHLO; NULL: none yet */
+	const char *sender;	/* path of MAIL; NULL: none, or no path; from STAGE_MAIL on */
+	const char *recipient;	/* path of RCPT; at STAGE_RCPT only */
+	const char *argument;	/* all of the command's; at its stage only, never of AUTH */
+	unsigned recipients;	/* that the server accepted */
+	uint64_t size;		/* bytes of content; at STAGE_MESSAGE only */
+	unsigned of_host, of_ident;	/* sessions now of this client, this one included */
+	bool spoke_early;	/* bytes came before the greeting; at STAGE_GREETING only */
+	bool auth_offered;	/* by the server */
+	bool authenticated;
+	struct spool *message;	/* sealed; at STAGE_MESSAGE only, and NULL if nobody reads it */
 };
 
 /* Engines, threads and connections that checks need; one for the process. */
@@ -64,21 +85,53 @@ void checks_free(struct checks *checks);
 /* Stages at which any check of CFG wants to look. */
 unsigned check_stages(const struct config *cfg);
 
-/* True if there are any; for config_any(). */
+/* True if a check of CFG wants to read the messages of such a client. */
+bool check_reads(const struct config *cfg, bool authenticated);
+
+/* True if there are any that read; for config_any(). */
 bool check_looks(const struct config *cfg);
+
+enum {
+	CHECKS_MOST = 16,	/* there are no more of them */
+};
+
+/* What the checks of one stage have found; one for each that looked. */
+struct findings {
+	size_t count;
+	struct finding at[CHECKS_MOST];
+};
 
 struct check_round;			/* the checks of one stage, under way */
 
 /* FOUND lives until the call returns.  The round is gone by then. */
-typedef void check_done_cb(const struct finding *found, size_t count, void *arg);
+typedef void check_done_cb(const struct findings *found, void *arg);
 
-/* Starts the checks of a stage.  CFG must live as long as the round.  DONE is called from the loop, never from within.  NULL if
- * no check looks at this stage: then DONE is not called, and nothing is found. */
+/*
+ * Starts the checks of a stage.  CFG must live as long as the round.  NULL: all of them,
+ * or none, have looked, and FOUND is what they found; DONE will not be called.  Else DONE
+ * is called from the loop, never from within, and FOUND is nothing.
+ */
 struct check_round *check_start(struct checks *checks, const struct config *cfg,
 				enum stage stage, const struct evidence *evidence,
-				check_done_cb *done, void *arg) MUST_CHECK;
+				struct findings *found, check_done_cb *done,
+				void *arg) MUST_CHECK;
 
 /* Forgets a round: DONE will not be called.  NULL is fine. */
 void check_cancel(struct check_round *round);
+
+/* What became of what a stage let pass; for checks that count. */
+enum happening {
+	HAPPENED_MAIL_ACCEPTED,		/* by the server, these */
+	HAPPENED_MAIL_REJECTED,
+	HAPPENED_RCPT_ACCEPTED,
+	HAPPENED_RCPT_REJECTED,
+	HAPPENED_AUTH_ACCEPTED,
+	HAPPENED_AUTH_REJECTED,
+	HAPPENED_CONTENT,		/* a message came whole; its size is in the evidence */
+};
+
+/* Tells all checks of CFG. */
+void check_note(struct checks *checks, const struct config *cfg,
+		enum happening what, const struct evidence *evidence);
 
 #endif

@@ -25,6 +25,8 @@ struct check_run { /* one check in one round */
 struct check_rule {
 	const char *name;
 	unsigned stages;
+	unsigned skip; /* enum auth_skip: not for authenticated clients, if it is wanted */
+	bool reads;    /* the message itself, which must be spooled for it */
 	bool (*wanted)(const struct config *cfg);
 
 	/* Once in the process; each may be NULL if nothing is to be done.  load() returns
@@ -36,8 +38,12 @@ struct check_rule {
 	void (*unload)(void *state);
 
 	void (*start)(struct check_run *run);
-	/* Only for a run that has not been answered; RUN is gone afterwards. */
+	/* Only for a run that has not been answered; RUN is gone afterwards.  NULL: it
+	 * always answers at once. */
 	void (*cancel)(struct check_run *run);
+	/* NULL: it does not count what happens. */
+	void (*note)(void *state, const struct config *cfg, enum happening what,
+		     const struct evidence *evidence);
 };
 
 /* Says that RUN->found stands.  In the loop's thread. */

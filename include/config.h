@@ -52,16 +52,41 @@ enum signature_reload {
 	SIGNATURE_RELOAD_IN_PLACE,
 };
 
-enum on_unscannable {
-	UNSCANNABLE_PASS,
-	UNSCANNABLE_REFUSE,
-	UNSCANNABLE_DEFER,
+/* What a finding leads to. */
+enum finding_action {
+	ACTION_PASS,		/* nothing but a line in the log, and what the masks say */
+	ACTION_DEFER,		/* the client is to try again: 4yz */
+	ACTION_REFUSE,		/* for good: 5yz */
+	ACTION_HANG_UP,		/* the same, and then we close */
 };
 
-enum on_scan_failed {
-	FAILED_PASS,
-	FAILED_REFUSE,
-	FAILED_DEFER,
+/* Findings that go together, in masks.  Words of 1.4, then ours. */
+enum finding_class {
+	CLASS_VIRUS = 1 << 0,
+	CLASS_SPAM = 1 << 1,
+	CLASS_MAXHOST = 1 << 2,
+	CLASS_MAXIDENT = 1 << 3,
+	CLASS_DNSBL = 1 << 4,
+	CLASS_SPF = 1 << 5,
+	CLASS_REGEX = 1 << 6,
+	CLASS_EARLYTALK = 1 << 7,
+	CLASS_RATELIMIT = 1 << 8,
+	CLASS_ERROR = 1 << 9,	/* a check failed */
+	CLASS_UNSCANNABLE = 1 << 10,
+	CLASS_NEWLINE = 1 << 11,
+	CLASS_SIZE = 1 << 12,
+	CLASS_NOAUTH = 1 << 13,
+	CLASS_LOAD = 1 << 14,
+	CLASS_LOCKED = 1 << 15,
+	CLASS_CLEAN = 1 << 16,	/* nothing was found; in a mask it means always */
+};
+
+enum auth_skip {	/* any of them together */
+	AUTH_SKIP_DIRECT = 1 << 0, /* the session passes unread */
+	AUTH_SKIP_ANTIVIRUS = 1 << 1,
+	AUTH_SKIP_ANTISPAM = 1 << 2,
+	AUTH_SKIP_DNSBL = 1 << 3,
+	AUTH_SKIP_REGEX = 1 << 4,
 };
 
 enum statefile_type {	/* any of them together */

@@ -32,6 +32,7 @@ struct expected {
 	unsigned char subject;	/* enum reply_subject */
 	unsigned char verb;	/* enum verb */
 	bool ends_group;	/* no further command is read before this reply */
+	bool hangs_up;		/* our answer is the last word of the session */
 	int code;		/* of our answer (PLAN_ANSWER) */
 	const char *enhanced;	/* of our answer, static */
 	char *text;		/* owned: our answer, or what the command was about */

@@ -4,6 +4,7 @@
 #include "check.h"
 #include "listener.h"
 #include "pidfile.h"
+#include "reaction.h"
 #include "resolver.h"
 #include "service.h"
 #include "session.h"
@@ -44,6 +45,7 @@ struct service {
 	struct config *cfg;		/* in force; held */
 	struct event_base *base;
 	struct checks *checks;
+	struct reactions *reactions;
 	struct spool_budget *budget;
 	struct resolver *resolver;
 	struct sessions *sessions;

@@ -4,6 +4,7 @@
 #include "addr.h"
 #include "check.h"
 #include "config.h"
+#include "reaction.h"
 #include "resolver.h"
 #include "spool.h"
 
@@ -22,6 +23,7 @@ struct session_world {
 	struct event_base *base;
 	struct config *cfg;
 	struct checks *checks;
+	struct reactions *reactions;
 	struct spool_budget *budget;
 	struct resolver *resolver;
 };

@@ -4,6 +4,7 @@
 #include "conn.h"
 #include "log.h"
 #include "pipeline.h"
+#include "reaction.h"
 #include "reply.h"
 #include "route.h"
 #include "route_loop.h"
@@ -22,6 +23,7 @@
 enum session_state {
 	SESSION_PROXY,		/* a proxy has called; its PROXY header is awaited */
 	SESSION_ROUTING,	/* finding where the client meant to go */
+	SESSION_SCREENING,	/* asking whether the client may go there */
 	SESSION_CONNECTING,	/* calling there */
 	SESSION_INTRODUCING,	/* telling the server who the client is */
 	SESSION_NAMING,		/* waiting for its name, to tell that as well */
@@ -78,6 +80,8 @@ enum session_state {
 	  "the destination could not be found out") \
 	E(MAX_PER_IDENT, "max-per-ident", 421, "4.7.0", msg_max_per_ident, \
 	  "the client behind a router had too many sessions") \
+	E(FINDING, "finding", 0, NULL, msg_sign_off, \
+	  "a check found something; see the line found") \
 	E(TOO_MANY_WAITING, "too-many-waiting", 421, "4.4.5", msg_max_reached, \
 	  "too many sessions wait for the first word of that server") \
 	E(LOOKUP_TIMEOUT, "lookup-timeout", 421, "4.4.3", msg_lookup_timeout, \
@@ -108,6 +112,7 @@ struct session {
 	struct route_call call;		/* what others can tell of that */
 	struct transaction *mail;	/* NULL between mails */
 	struct introduction *intro;	/* NULL unless the mode is fixed+xclient */
+	struct screening *screening;	/* NULL unless checks are asked before something goes on */
 	struct pipeline owed;		/* replies, in order */
 	struct command_reader commands;
 	struct reply_reader replies;
@@ -123,6 +128,8 @@ struct session {
 	const char *header;		/* kind of the PROXY header that was read, or NULL */
 	unsigned hops;			/* of the client's connection; 0: not known */
 	char ident[ROUTE_IDENT_SIZE];	/* of the client, as a helper says; or empty */
+	char *helo;			/* argument of the last HELO or EHLO, owned; NULL: none */
+	uint32_t found;			/* a bit for each kind of finding that was logged */
 	struct log_ctx log;
 	enum session_state state;
 	enum session_state phase;	/* in which it ended */
@@ -237,6 +244,39 @@ struct conn_source session_source(const struct session *s);
 const char *session_source_fault(const struct session *s, int error);
 void session_source_heard(const struct session *s);
 void session_source_unheard(const struct session *s);
+
+/* session_screen.c: asks the checks whether the client may go to its server, and calls
+ * there or turns it away. */
+void session_screen_client(struct session *s);
+void session_screening_expired(struct session *s);
+
+/* session_screen.c: asks whether the greeting may be passed on.  False: the session has
+ * ended. */
+bool session_screen_greeting(struct session *s) MUST_CHECK;
+
+/* session_screen.c: asks whether a command may go on.  False: it was answered, or it waits
+ * for a check and session_pass_command() will be called. */
+bool session_screen_command(struct session *s, const struct command *command) MUST_CHECK;
+
+/* session_screen.c: what checks may know of it now. */
+struct evidence session_evidence(const struct session *s);
+
+/* session_screen.c: forgets what it waits for; nothing is fine. */
+void session_screening_end(struct session *s);
+
+/* session_screen.c: tells the checks that count; PATH is that of MAIL or RCPT, or NULL. */
+void session_note(struct session *s, enum happening what, const char *path);
+
+/* session_command.c: a command goes on, to the server or wherever its verb leads. */
+void session_pass_command(struct session *s, const struct command *command);
+
+/* session_command.c: queues the reply of a verdict behind those owed; with VERDICT_HANG_UP
+ * the session ends when it is sent. */
+void session_answer_finding(struct session *s, const struct verdict *verdict);
+
+/* session_react.c: what a finding leads to beside the reply. */
+void session_react(struct session *s, const struct evidence *evidence,
+		   const struct verdict *verdict);
 
 /* session_command.c: takes commands of the client, as far as replies owed allow. */
 void session_take_commands(struct session *s);

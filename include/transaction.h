@@ -22,7 +22,6 @@ struct transaction {
 	struct body_encoder encoder;
 	struct evbuffer *message;	/* decoded, on its way to spool and server */
 	struct spool *spool;		/* NULL if no check wants it */
-	struct evidence evidence;	/* what the checks see; to the end of the round */
 	struct check_round *round;	/* while it is judged */
 	struct verdict verdict;
 	uint64_t size;			/* bytes of content, decoded */

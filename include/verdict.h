@@ -2,6 +2,7 @@
 #define VERDICT_H
 
 #include "config.h"
+#include "stats.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -10,14 +11,14 @@
  * Findings, weighed by the configuration: what we do.
  *
  * A check sees, it never decides: it leaves a finding.  What a finding leads to is the
- * administrator's table, read in one pure function.
+ * administrator's table (findings.def and the options it names), read in one pure
+ * function.
  */
 enum finding_kind {
 	FOUND_NOTHING,		/* the check looked at all of it, and it is clean */
-	FOUND_VIRUS,
-	FOUND_UNSCANNABLE,	/* some of it could not be looked at; name says why */
-	FOUND_FAILED,		/* the check itself failed; name says how */
-	FOUND_BARE_NEWLINE,	/* a CR or LF stood alone, and that is refused */
+#define FINDING(id, ...) FOUND_##id,
+#include "findings.def"
+	FOUND_KINDS
 };
 
 enum {
@@ -32,9 +33,10 @@ struct finding {		/* what one check saw */
 };
 
 enum verdict_act {
-	VERDICT_DELIVER,
-	VERDICT_REFUSE,		/* for good: 5yz */
+	VERDICT_DELIVER,	/* go on as if nothing had been found */
 	VERDICT_DEFER,		/* for now: 4yz */
+	VERDICT_REFUSE,		/* for good: 5yz */
+	VERDICT_HANG_UP,	/* the same, and the session is over */
 };
 
 struct verdict {		/* what we do about it */
@@ -45,17 +47,33 @@ struct verdict {		/* what we do about it */
 	struct finding because;	/* the finding that decided, or FOUND_NOTHING */
 };
 
-/* Decides.  The gravest finding wins: virus, bare newline, failed, unscannable, nothing;
- * but one that the configuration lets pass hides none that it does not.
+/* Decides.  The gravest finding wins, the later row of findings.def; but one that the
+ * configuration lets pass hides none that it does not.
  * No findings at all is what a configuration without checks gives: deliver. */
 void verdict_weigh(struct verdict *verdict, const struct config *cfg,
 		   const struct finding *found, size_t count);
 
+/* The reply's code to a client that has not been greeted yet (RFC 5321 3.1): 554, or 421
+ * for now. */
+int verdict_greeting_code(const struct verdict *verdict);
+
 /* The graver finding has the larger number. */
 int finding_gravity(enum finding_kind kind);
 
-/* "clean", "virus", "unscannable", "failed", "bare-newline": words of the log. */
+/* "clean", "virus", "unscannable" ...: words of the log. */
 const char *finding_word(enum finding_kind kind);
 const char *verdict_word(enum verdict_act act);
+
+/* Its bit of lock_on, script_on and spool_leave_on; CLASS_CLEAN for FOUND_NOTHING. */
+enum finding_class finding_class(enum finding_kind kind);
+
+/* What counts it; STAT_mails_clean for FOUND_NOTHING. */
+enum counter finding_counter(enum finding_kind kind);
+
+/* FOUND of the action script; "" for FOUND_NOTHING. */
+const char *finding_script_word(enum finding_kind kind);
+
+/* One line for each finding, for people: what it leads to with CFG. */
+void findings_print(const struct config *cfg, FILE *out);
 
 #endif

@@ -21,15 +21,19 @@ struct checks {
 	void *state[RULES];
 };
 
+_Static_assert((int)RULES <= (int)CHECKS_MOST, "room for a finding of each");
+
 struct check_round {
 	struct checks *checks;
-	struct event *over; /* activated by the last answer */
+	struct event
+		*over; /* activated by the last answer; NULL while they are started */
 	check_done_cb *done;
 	void *arg;
 	struct evidence evidence;
-	struct finding *found; /* one for each run */
-	size_t count, unanswered;
-	struct check_run run[];
+	struct findings
+		*found; /* one for each run; the caller's while they are started */
+	size_t unanswered;
+	struct check_run run[RULES];
 };
 
 /* RFC 5322, 3.6.8: what a name is made of.  Anything else would end our head. */
@@ -65,7 +69,7 @@ checks_new(const struct config *cfg, char *why, size_t why_size)
 	struct checks *checks = xcalloc(1, sizeof *checks);
 
 	for (size_t i = 0; i < RULES; i++) {
-		if (!config_any(cfg, rules[i]->wanted))
+		if (rules[i]->load && !config_any(cfg, rules[i]->wanted))
 			continue;
 		if (rules[i]->load)
 			checks->state[i] = rules[i]->load(cfg, why, why_size);
@@ -120,6 +124,30 @@ checks_free(struct checks *checks)
 	free(checks);
 }
 
+const char *
+stage_word(enum stage stage)
+{
+	switch (stage) {
+	case STAGE_CONNECT:
+		return "connect";
+	case STAGE_GREETING:
+		return "greeting";
+	case STAGE_HELO:
+		return "helo";
+	case STAGE_AUTH:
+		return "auth";
+	case STAGE_MAIL:
+		return "mail";
+	case STAGE_RCPT:
+		return "rcpt";
+	case STAGE_DATA:
+		return "data";
+	case STAGE_MESSAGE:
+		return "message";
+	}
+	abort(); /* no such thing: a stage */
+}
+
 unsigned
 check_stages(const struct config *cfg)
 {
@@ -131,17 +159,45 @@ check_stages(const struct config *cfg)
 	return stages;
 }
 
+static bool
+is_spared(const struct check_rule *rule, const struct config *cfg, bool authenticated)
+{
+	return authenticated && (cfg->auth_skip & rule->skip);
+}
+
+bool
+check_reads(const struct config *cfg, bool authenticated)
+{
+	for (size_t i = 0; i < RULES; i++)
+		if (rules[i]->reads && rules[i]->wanted(cfg) &&
+		    !is_spared(rules[i], cfg, authenticated))
+			return true;
+	return false;
+}
+
 bool
 check_looks(const struct config *cfg)
 {
-	return check_stages(cfg) != 0;
+	return check_reads(cfg, false);
 }
+
+void
+check_note(struct checks *checks, const struct config *cfg, enum happening what,
+           const struct evidence *evidence)
+{
+	for (size_t i = 0; i < RULES; i++)
+		if (checks->loaded[i] && rules[i]->note && rules[i]->wanted(cfg))
+			rules[i]->note(checks->state[i], cfg, what, evidence);
+}
+
+/* ---- a round --------------------------------------------------------------- */
 
 static void
 round_free(struct check_round *round)
 {
 	round->checks->rounds--;
 	event_free(round->over);
+	free(round->found);
 	free(round);
 }
 
@@ -151,44 +207,25 @@ round_over(int fd, short what, void *arg)
 	struct check_round *round = arg;
 	check_done_cb *done = round->done;
 	void *done_arg = round->arg;
-	struct finding *found = round->found;
-	size_t count = round->count;
+	struct findings *found = round->found;
 
 	(void)fd;
 	(void)what;
+	round->found = NULL;
 	round_free(round);
-	done(found, count, done_arg);
+	done(found, done_arg);
 	free(found);
 }
 
-/* Always by way of an event: whoever answers may be deep inside of check_start(), or in
+/* By way of an event, once all are started: whoever answers then may be deep inside of
  * code that does not expect a session to end under it. */
 void
 check_answer(struct check_run *run)
 {
 	assert(!run->answered);
 	run->answered = true;
-	if (--run->round->unanswered == 0)
+	if (--run->round->unanswered == 0 && run->round->over)
 		event_active(run->round->over, EV_TIMEOUT, 0);
-}
-
-static struct check_round *
-round_new(struct checks *checks, const struct evidence *evidence, check_done_cb *done,
-          void *arg)
-{
-	struct check_round *round;
-
-	round = xcalloc(1, sizeof *round + RULES * sizeof round->run[0]);
-	round->found = xcalloc(RULES, sizeof *round->found);
-	round->checks = checks;
-	round->evidence = *evidence;
-	round->done = done;
-	round->arg = arg;
-	round->over = event_new(checks->base, -1, 0, round_over, round);
-	if (!round->over)
-		abort(); /* there is no memory: see xalloc.h */
-	checks->rounds++;
-	return round;
 }
 
 /* A reload asks for a check that was not asked for at the start: such options need a
@@ -196,7 +233,7 @@ round_new(struct checks *checks, const struct evidence *evidence, check_done_cb 
 static void
 not_loaded(struct check_run *run)
 {
-	run->found->kind = FOUND_FAILED;
+	run->found->kind = run->rule->reads ? FOUND_FAILED : FOUND_CHECK_FAILED;
 	strcpy(run->found->name, "not loaded, restart needed");
 	check_answer(run);
 }
@@ -205,37 +242,73 @@ static void
 round_add(struct check_round *round, size_t rule, const struct config *cfg)
 {
 	const struct checks *checks = round->checks;
-	struct finding *found = &round->found[round->count];
+	struct findings *found = round->found;
+	size_t index = found->count++;
 
-	*found = (struct finding){ .kind = FOUND_NOTHING, .check = rules[rule]->name };
-	round->run[round->count++] = (struct check_run){
+	found->at[index] = (struct finding){ .kind = FOUND_NOTHING,
+		                             .check = rules[rule]->name };
+	round->run[index] = (struct check_run){
 		.rule = rules[rule],
 		.start = checks->loaded[rule] ? rules[rule]->start : not_loaded,
 		.state = checks->state[rule],
 		.cfg = cfg,
 		.evidence = &round->evidence,
-		.found = found,
+		.found = &found->at[index],
 		.round = round,
 	};
 }
 
+/* Some will answer later: from now on the findings are the round's own. */
+static void
+round_goes_on(struct check_round *round)
+{
+	struct findings *own = xmalloc(sizeof *own);
+
+	*own = *round->found;
+	for (size_t i = 0; i < own->count; i++)
+		round->run[i].found = &own->at[i];
+	round->found->count = 0;
+	round->found = own;
+	round->over = event_new(round->checks->base, -1, 0, round_over, round);
+	if (!round->over)
+		abort(); /* there is no memory: see xalloc.h */
+	round->checks->rounds++;
+}
+
 struct check_round *
 check_start(struct checks *checks, const struct config *cfg, enum stage stage,
-            const struct evidence *evidence, check_done_cb *done, void *arg)
+            const struct evidence *evidence, struct findings *found,
+            check_done_cb *done, void *arg)
 {
-	struct check_round *round;
+	struct check_round *round = NULL;
 
 	assert(checks->base);
-	if (!(check_stages(cfg) & stage))
+	found->count = 0;
+	for (size_t i = 0; i < RULES; i++) {
+		if (!(rules[i]->stages & stage) || !rules[i]->wanted(cfg) ||
+		    is_spared(rules[i], cfg, evidence->authenticated))
+			continue;
+		if (!round) {
+			round = xcalloc(1, sizeof *round);
+			*round = (struct check_round){ .checks = checks,
+				                       .done = done,
+				                       .arg = arg,
+				                       .evidence = *evidence,
+				                       .found = found };
+		}
+		round_add(round, i, cfg);
+	}
+	if (!round)
 		return NULL;
-	round = round_new(checks, evidence, done, arg);
-	for (size_t i = 0; i < RULES; i++)
-		if ((rules[i]->stages & stage) && rules[i]->wanted(cfg))
-			round_add(round, i, cfg);
-	round->unanswered = round->count;
-	for (size_t i = 0; i < round->count; i++)
+	round->unanswered = found->count;
+	for (size_t i = 0; i < found->count; i++)
 		round->run[i].start(&round->run[i]);
-	return round;
+	if (round->unanswered > 0) {
+		round_goes_on(round);
+		return round;
+	}
+	free(round);
+	return NULL;
 }
 
 void
@@ -243,9 +316,8 @@ check_cancel(struct check_round *round)
 {
 	if (!round)
 		return;
-	for (size_t i = 0; i < round->count; i++)
+	for (size_t i = 0; i < round->found->count; i++)
 		if (!round->run[i].answered)
 			round->run[i].rule->cancel(&round->run[i]);
-	free(round->found);
 	round_free(round);
 }

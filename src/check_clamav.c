@@ -331,6 +331,8 @@ clamav_reconfigure(void *state, const struct config *cfg)
 const struct check_rule check_clamav = {
 	.name = "clamav",
 	.stages = STAGE_MESSAGE,
+	.skip = AUTH_SKIP_ANTIVIRUS,
+	.reads = true,
 	.wanted = clamav_wanted,
 	.load = clamav_load,
 	.ready = clamav_ready,

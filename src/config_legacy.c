@@ -14,19 +14,15 @@ static const struct old_option old_options[] = {
 	{ "pid_hash_size", OBSOLETE, "", "there is no such table any more" },
 	{ "host_hash_size", OBSOLETE, "", "there is no such table any more" },
 
-	{ "lock_on", LATER, "never", NULL },
 	{ "action_script", LATER, "", NULL },
 
 	{ "spool_perm", OBSOLETE, "",
 	  "spooled messages have no name that others could open" },
-	{ "spool_leave_on", LATER, "never", "no message is kept" },
 
 	{ "timeout_spam", LATER, "", NULL },
 
 	{ "auth_require", LATER, "no",
 	  "all clients may send, as their server lets them" },
-	{ "auth_skip", LATER, "none",
-	  "authenticated sessions are scanned like others" },
 
 	{ "max_per_host", LATER, "", NULL },
 	{ "max_load", LATER, "0", NULL },
@@ -75,7 +71,6 @@ static const struct old_option old_options[] = {
 	{ "ratelimit_dst_expiration", LATER, "-1", NULL },
 
 	{ "locale", OBSOLETE, "", "errors of the system are told in English" },
-	{ "msg_virus_locked", LATER, "", NULL },
 	{ "msg_spam_found", LATER, "", NULL },
 	{ "msg_unknown_virus", OBSOLETE, "", "a virus always has a name" },
 	{ "msg_malformed_ip", OBSOLETE, "", "this cannot happen any more" },
@@ -84,27 +79,13 @@ static const struct old_option old_options[] = {
 	{ "msg_pipeline_full", OBSOLETE, "", "a client that is ahead is made to wait" },
 	{ "msg_lookup_nomem", OBSOLETE, "", "see msg_lookup_failed" },
 	{ "msg_lookup_unknown", OBSOLETE, "", "see msg_lookup_failed" },
-	{ "msg_max_per_host", LATER, "", NULL },
-	{ "msg_system_load", LATER, "", NULL },
 	{ "msg_nomem", OBSOLETE, "", "this cannot happen any more" },
 	{ "msg_unknown_scanner", OBSOLETE, "", "this cannot happen any more" },
-	{ "msg_auth_required", LATER, "", NULL },
-	{ "msg_size_limit", LATER, "", NULL },
 	{ "msg_dnsdb_reject", LATER, "", NULL },
 	{ "msg_spf_reject", LATER, "", NULL },
-	{ "msg_rate_reject", LATER, "", NULL },
-	{ "msg_ratelimit_error", LATER, "", NULL },
-	{ "msg_ratelimit_messages", LATER, "", NULL },
-	{ "msg_ratelimit_rcptto", LATER, "", NULL },
-	{ "msg_ratelimit_rcptto_rejects", LATER, "", NULL },
-	{ "msg_ratelimit_helo", LATER, "", NULL },
-	{ "msg_ratelimit_mailfrom", LATER, "", NULL },
-	{ "msg_ratelimit_mailfrom_rejects", LATER, "", NULL },
-	{ "msg_ratelimit_dst", LATER, "", NULL },
-	{ "msg_earlytalker", LATER, "", NULL },
-	{ "msg_regex_helo", LATER, "", NULL },
-	{ "msg_regex_mail_from", LATER, "", NULL },
-	{ "msg_regex_rcpt_to", LATER, "", NULL },
+	{ "msg_ratelimit_error", OBSOLETE, "", "see msg_check_failed" },
+	{ "msg_ratelimit_helo", OBSOLETE, "", "see msg_rate_reject" },
+	{ "msg_ratelimit_mailfrom", OBSOLETE, "", "see msg_ratelimit_messages" },
 };
 
 enum { OLD_OPTIONS = sizeof(old_options) / sizeof(old_options[0]) };

@@ -60,17 +60,43 @@ static const struct word reload_words[] = {
 	{ 0 },
 };
 
-static const struct word unscannable_words[] = {
-	{ "pass", UNSCANNABLE_PASS },
-	{ "refuse", UNSCANNABLE_REFUSE },
-	{ "defer", UNSCANNABLE_DEFER },
+static const struct word action_words[] = {
+	{ "pass", ACTION_PASS },
+	{ "defer", ACTION_DEFER },
+	{ "refuse", ACTION_REFUSE },
+	{ "hangup", ACTION_HANG_UP },
 	{ 0 },
 };
 
-static const struct word failed_words[] = {
-	{ "pass", FAILED_PASS },
-	{ "refuse", FAILED_REFUSE },
-	{ "defer", FAILED_DEFER },
+static const struct word class_words[] = {
+	{ "virus", CLASS_VIRUS },
+	{ "spam", CLASS_SPAM },
+	{ "maxhost", CLASS_MAXHOST },
+	{ "maxident", CLASS_MAXIDENT },
+	{ "dnsbl", CLASS_DNSBL },
+	{ "spf", CLASS_SPF },
+	{ "regex", CLASS_REGEX },
+	{ "earlytalk", CLASS_EARLYTALK },
+	{ "ratelimit", CLASS_RATELIMIT },
+	{ "error", CLASS_ERROR },
+	{ "unscannable", CLASS_UNSCANNABLE },
+	{ "newline", CLASS_NEWLINE },
+	{ "size", CLASS_SIZE },
+	{ "noauth", CLASS_NOAUTH },
+	{ "load", CLASS_LOAD },
+	{ "locked", CLASS_LOCKED },
+	{ "always", CLASS_CLEAN },
+	{ "never", 0 },
+	{ 0 },
+};
+
+static const struct word auth_skip_words[] = {
+	{ "none", 0 },
+	{ "direct", AUTH_SKIP_DIRECT },
+	{ "antivir", AUTH_SKIP_ANTIVIRUS },
+	{ "antispam", AUTH_SKIP_ANTISPAM },
+	{ "dnsbl", AUTH_SKIP_DNSBL },
+	{ "regex", AUTH_SKIP_REGEX },
 	{ 0 },
 };
 

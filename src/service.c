@@ -149,6 +149,7 @@ put_in_force(struct service *service, struct config *fresh)
 	service_name_host(fresh);
 	sessions_reconfigure(service->sessions, fresh);
 	checks_reconfigure(service->checks, fresh);
+	reactions_reconfigure(service->reactions, fresh);
 	spool_budget_set(service->budget, &limits);
 	log_set_level(fresh->log_level);
 	service_raise_descriptors(fresh);
@@ -239,6 +240,7 @@ make_sessions(struct service *service)
 		.base = service->base,
 		.cfg = service->cfg,
 		.checks = service->checks,
+		.reactions = service->reactions,
 		.resolver = service->resolver,
 	};
 
@@ -293,7 +295,8 @@ start(struct service *service)
 	const struct config *cfg = service->cfg;
 
 	service->base = event_base_new();
-	if (!service->base || !checks_start(service->checks, service->base))
+	if (!service->base || !checks_start(service->checks, service->base) ||
+	    !reactions_start(service->reactions, service->base))
 		return service_fail("cannot start threads or the event loop: %s",
 		                    strerror(errno));
 	if (service->pidfile && !upgrade_waited_for() &&
@@ -341,6 +344,7 @@ tear_down(struct service *service)
 	entrances_close(service);
 	sessions_free(service->sessions);
 	checks_free(service->checks);
+	reactions_free(service->reactions);
 	resolver_free(service->resolver);
 	spool_budget_free(service->budget);
 	for (size_t i = 0; i < SERVICE_SIGNALS; i++)

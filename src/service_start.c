@@ -246,10 +246,13 @@ service_prepare(struct service *service)
 	if (!resolve(service) || !remember_file(service) || !take_pidfile(service) ||
 	    !make_directories(cfg) || !entrances_open(service) || !check_route(service))
 		return false;
-	if (check_stages(cfg) != 0)
+	if (config_any(cfg, check_looks))
 		notices_loading();
 	service->checks = checks_new(cfg, why, sizeof(why));
 	if (!service->checks)
+		return service_fail("%s", why);
+	service->reactions = reactions_new(cfg, why, sizeof(why));
+	if (!service->reactions)
 		return service_fail("%s", why);
 	service->resolver = resolver_new(cfg, why, sizeof(why));
 	if (!service->resolver)

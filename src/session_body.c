@@ -44,7 +44,8 @@ session_body_begin(struct session *s)
 	s->mail->message = evbuffer_new();
 	if (s->cfg->bare_newline == NEWLINE_PASS)
 		s->mail->decoder.newlines = BODY_PASS;
-	if (check_stages(s->cfg) & STAGE_MESSAGE)
+	if (check_reads(s->cfg, s->authenticated) ||
+	    (s->cfg->spool_leave_on & CLASS_CLEAN))
 		s->mail->spool = spool_begin(s);
 	session_enter(s, SESSION_BODY);
 }
@@ -54,16 +55,8 @@ session_body_begin(struct session *s)
 static void
 count_verdict(const struct finding *because)
 {
-	static const enum counter counters[] = {
-		[FOUND_NOTHING] = STAT_mails_clean,
-		[FOUND_VIRUS] = STAT_mails_infected,
-		[FOUND_UNSCANNABLE] = STAT_mails_unscannable,
-		[FOUND_FAILED] = STAT_mails_failed,
-		[FOUND_BARE_NEWLINE] = STAT_mails_unscannable,
-	};
-
 	stats_add(STAT_mails, 1);
-	stats_add(counters[because->kind], 1);
+	stats_add(finding_counter(because->kind), 1);
 }
 
 static void
@@ -105,28 +98,56 @@ refuse(struct session *s)
 	const struct verdict *verdict = &s->mail->verdict;
 
 	session_say(s, verdict->code, verdict->enhanced, verdict->text);
+	if (verdict->act == VERDICT_HANG_UP) {
+		session_end(s, END_FINDING);
+		return;
+	}
 	session_takeover(s);
 	session_forget_mail(s);
 }
 
 static void
+react(struct session *s)
+{
+	struct evidence evidence = session_evidence(s);
+
+	evidence.message = s->mail->spool;
+	session_react(s, &evidence, &s->mail->verdict);
+}
+
+/* Nothing read it, so nothing is said about it either. */
+static bool
+is_unread(const struct session *s)
+{
+	return s->mail->verdict.because.kind == FOUND_NOTHING &&
+	       !check_reads(s->cfg, s->authenticated);
+}
+
+static void
 carry_out(struct session *s)
 {
-	count_verdict(&s->mail->verdict.because);
-	log_verdict(s);
-	if (s->mail->verdict.act == VERDICT_DELIVER)
+	const struct verdict *verdict = &s->mail->verdict;
+
+	if (is_unread(s)) {
+		stats_add(STAT_mails, 1);
+	} else {
+		count_verdict(&verdict->because);
+		log_verdict(s);
+	}
+	react(s);
+	if (verdict->act == VERDICT_DELIVER)
 		release(s);
 	else
 		refuse(s);
 }
 
 static void
-on_judged(const struct finding *found, size_t count, void *arg)
+on_judged(const struct findings *found, void *arg)
 {
 	struct session *s = arg;
 
 	s->mail->round = NULL;
-	verdict_weigh(&s->mail->verdict, s->cfg, found, count);
+	verdict_weigh(&s->mail->verdict, s->cfg, found->at, found->count);
 	carry_out(s);
 	session_turn(s);
 }
@@ -135,18 +156,21 @@ static void
 judge(struct session *s)
 {
 	struct transaction *mail = s->mail;
+	struct evidence evidence = session_evidence(s);
+	struct findings found;
 
-	mail->evidence = (struct evidence){
-		.log = &mail->log,
-		.client = &s->client_addr,
-		.server = &s->server_addr,
-		.message = mail->spool,
-	};
-	spool_seal(mail->spool);
+	evidence.message = mail->spool;
+	if (mail->spool)
+		spool_seal(mail->spool);
 	session_enter(s, SESSION_JUDGING);
-	mail->round = check_start(s->world->checks, s->cfg, STAGE_MESSAGE,
-	                          &mail->evidence, on_judged, s);
-	assert(mail->round);
+	mail->round = check_start(s->world->checks, s->cfg, STAGE_MESSAGE, &evidence,
+	                          &found, on_judged, s);
+	if (mail->round)
+		return;
+	conn_flush(
+		s->server); /* as if time had passed: the server gets all but the end */
+	verdict_weigh(&mail->verdict, s->cfg, found.at, found.count);
+	carry_out(s);
 }
 
 void
@@ -284,14 +308,6 @@ pass_on(struct session *s)
 		body_encode(&mail->encoder, mail->message, conn_output(s->server));
 }
 
-/* No check is configured: nothing was looked at, so nothing is said about it either. */
-static void
-release_unjudged(struct session *s)
-{
-	stats_add(STAT_mails, 1);
-	release(s);
-}
-
 static void
 on_complete(struct session *s)
 {
@@ -302,10 +318,8 @@ on_complete(struct session *s)
 	case DOOM_NONE:
 		if (mail->unchecked)
 			carry_out(s);
-		else if (mail->spool)
-			judge(s);
 		else
-			release_unjudged(s);
+			judge(s);
 		break;
 	case DOOM_BY_VERDICT:
 		carry_out(s);
@@ -341,10 +355,12 @@ session_turn_body(struct session *s)
 	if (!store(s))
 		return;
 	pass_on(s);
-	if (mail->complete)
+	if (mail->complete) {
+		session_note(s, HAPPENED_CONTENT, NULL);
 		on_complete(s);
-	else if (conn_at_eof(s->client))
+	} else if (conn_at_eof(s->client)) {
 		session_end(s, END_CLIENT_CLOSED);
+	}
 }
 
 /* Whose fault is it that nothing moves? */

@@ -1,5 +1,6 @@
 #include "session_internal.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /*
@@ -8,6 +9,10 @@
  * Most are passed on as they are and the server decides.  The others are those behind
  * which we could not follow the session, or that a client must not be able to send.
  */
+
+enum {
+	LONGEST_HELO = 255, /* RFC 5321 4.5.3.1.2 */
+};
 
 typedef void command_cb(struct session *s, const struct command *command);
 
@@ -21,6 +26,18 @@ session_answer(struct session *s, int code, const char *enhanced, const char *te
 	answer->code = code;
 	answer->enhanced = enhanced;
 	answer->text = xstrdup(text);
+	session_answer_due(s);
+}
+
+void
+session_answer_finding(struct session *s, const struct verdict *verdict)
+{
+	struct expected *answer = pipeline_push(&s->owed, PLAN_ANSWER);
+
+	answer->code = verdict->code;
+	answer->enhanced = verdict->enhanced;
+	answer->text = xstrdup(verdict->text);
+	answer->hangs_up = answer->ends_group = verdict->act == VERDICT_HANG_UP;
 	session_answer_due(s);
 }
 
@@ -61,6 +78,8 @@ on_hello(struct session *s, const struct command *command)
 
 	reply->ends_group = true;
 	reply->text = xstrdup(command->argument);
+	free(s->helo);
+	s->helo = xstrndup(command->argument, LONGEST_HELO);
 }
 
 /* Passes on a command about an address, which is remembered until its reply. */
@@ -199,6 +218,12 @@ on_bad_line(struct session *s, const char *text)
 	session_answer(s, 500, "5.5.2", text);
 }
 
+void
+session_pass_command(struct session *s, const struct command *command)
+{
+	handlers[command->verb](s, command);
+}
+
 static void
 on_command(struct session *s, const struct command *command)
 {
@@ -214,7 +239,8 @@ on_command(struct session *s, const struct command *command)
 		          log_text("argument", command->verb == VERB_AUTH
 		                                       ? NULL
 		                                       : command->argument));
-	handlers[command->verb](s, command);
+	if (session_screen_command(s, command))
+		session_pass_command(s, command);
 }
 
 /* A refused chunk goes where nobody reads it.  True when it is gone. */
@@ -234,8 +260,8 @@ skip_chunk(struct session *s)
 static bool
 may_take(const struct session *s)
 {
-	return s->state == SESSION_RELAYING && !pipeline_group_ended(&s->owed) &&
-	       s->owed.count < s->cfg->pipeline_size;
+	return s->state == SESSION_RELAYING && !s->screening &&
+	       !pipeline_group_ended(&s->owed) && s->owed.count < s->cfg->pipeline_size;
 }
 
 void

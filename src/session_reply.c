@@ -51,6 +51,24 @@ mail_accepted(struct session *s, const char *sender)
 	session_forget_mail(s);
 	s->mail = transaction_new(&s->log, ++s->mails, sender);
 	log_event(&s->mail->log, LOG_MAIL_EVENT, log_text("from", sender));
+	session_note(s, HAPPENED_MAIL_ACCEPTED, sender);
+}
+
+static void
+recipient_accepted(struct session *s, const char *recipient)
+{
+	if (s->mail)
+		transaction_add_recipient(s->mail, recipient);
+	session_note(s, HAPPENED_RCPT_ACCEPTED, recipient);
+}
+
+static void
+note_rejected(struct session *s, enum verb verb, const char *path)
+{
+	if (verb == VERB_MAIL)
+		session_note(s, HAPPENED_MAIL_REJECTED, path);
+	else if (verb == VERB_RCPT)
+		session_note(s, HAPPENED_RCPT_REJECTED, path);
 }
 
 static void
@@ -87,11 +105,14 @@ static void
 auth_answered(struct session *s, int code)
 {
 	s->opaque = code == 334;
-	if (code == 235)
-		stats_add(STAT_auth_accepted, 1);
-	else if (code >= 400)
-		stats_add(STAT_auth_rejected, 1);
 	s->authenticated |= code == 235;
+	if (code == 235) {
+		stats_add(STAT_auth_accepted, 1);
+		session_note(s, HAPPENED_AUTH_ACCEPTED, NULL);
+	} else if (code >= 400) {
+		stats_add(STAT_auth_rejected, 1);
+		session_note(s, HAPPENED_AUTH_REJECTED, NULL);
+	}
 }
 
 static void
@@ -108,11 +129,11 @@ command_answered(struct session *s, enum verb verb, const char *about, int code)
 	else if (verb == VERB_DATA && code == 354)
 		session_body_begin(s);
 	else if (!accepted)
-		return;
+		note_rejected(s, verb, about);
 	else if (verb == VERB_MAIL)
 		mail_accepted(s, about);
-	else if (verb == VERB_RCPT && s->mail)
-		transaction_add_recipient(s->mail, about);
+	else if (verb == VERB_RCPT)
+		recipient_accepted(s, about);
 	else if (verb == VERB_RSET || verb == VERB_HELO || verb == VERB_EHLO)
 		session_forget_mail(s);
 	if (accepted && (verb == VERB_HELO || verb == VERB_EHLO))
@@ -191,6 +212,9 @@ on_due_reply(struct session *s, struct expected *due, const struct reply *reply)
 		session_introduction_reply(s, due, reply);
 		return;
 	}
+	if (due->subject == SUBJECT_GREETING && code == 220 &&
+	    !session_screen_greeting(s))
+		return;
 	note_ehlo(s, due, reply);
 	forward(s, due, reply);
 	if (due->subject == SUBJECT_CONTENT)
@@ -236,11 +260,16 @@ void
 session_answer_due(struct session *s)
 {
 	struct expected *due;
+	bool hangs_up = false;
 
-	while ((due = pipeline_due(&s->owed)) && due->plan == PLAN_ANSWER) {
+	while (!hangs_up && (due = pipeline_due(&s->owed)) &&
+	       due->plan == PLAN_ANSWER) {
 		session_say(s, due->code, due->enhanced, due->text);
+		hangs_up = due->hangs_up;
 		pipeline_done(&s->owed);
 	}
+	if (hangs_up)
+		session_end(s, END_FINDING);
 }
 
 static void

@@ -98,7 +98,7 @@ session_routed(struct session *s, const struct route_answer *answer)
 	          log_text("header", s->header),
 	          log_text("listener", session_listener(s->cfg)),
 	          log_text("policy", s->cfg->policy));
-	session_connect(s);
+	session_screen_client(s);
 }
 
 static void

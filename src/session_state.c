@@ -52,8 +52,11 @@ static const struct session_rule {
 	[SESSION_PROXY] = { "proxy", LIMIT(timeout_proxy), session_turn_proxy,
 	                    session_proxy_expired, MAY(ROUTING) | MAY(CLOSING), false },
 	[SESSION_ROUTING] = { "routing", LIMIT(timeout_lookup), session_turn_routing,
-	                      session_routing_expired, MAY(CONNECTING) | MAY(CLOSING),
+	                      session_routing_expired, MAY(SCREENING) | MAY(CLOSING),
 	                      false },
+	[SESSION_SCREENING] = { "screening", LIMIT(timeout_lookup), turn_connecting,
+	                        session_screening_expired,
+	                        MAY(CONNECTING) | MAY(CLOSING), false },
 	[SESSION_CONNECTING] = { "connecting", LIMIT(timeout_connect), turn_connecting,
 	                         expired_connecting,
 	                         MAY(RELAYING) | MAY(INTRODUCING) | MAY(CLOSING),
@@ -273,6 +276,7 @@ session_end(struct session *s, enum session_end why)
 	s->end = why;
 	s->phase = s->state;
 	session_forget_route(s);
+	session_screening_end(s);
 	session_forget_mail(s);
 	session_introduction_end(s);
 	if (ends[why].code != 0 && s->state != SESSION_DIRECT &&
@@ -313,8 +317,11 @@ session_close(struct session *s, enum session_end why)
 		stats_add(STAT_sessions_empty, 1);
 	stats_add(STAT_bytes_client, (int64_t)conn_received(s->client));
 	session_forget_route(s);
+	session_screening_end(s);
 	session_forget_mail(s);
 	session_introduction_end(s);
+	free(s->helo);
+	s->helo = NULL;
 	pipeline_fini(&s->owed);
 	session_drop_server(s);
 	conn_free(s->client);

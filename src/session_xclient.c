@@ -157,6 +157,8 @@ introduced(struct session *s, const char *by)
 {
 	const struct resolver_host *host = &s->intro->host;
 
+	if (!session_screen_greeting(s))
+		return;
 	stats_add(STAT_sessions_introduced, 1);
 	log_event(&s->log, LOG_INTRODUCED_EVENT, log_text("by", by),
 	          log_addr("client", &s->client_addr),

@@ -1,28 +1,75 @@
 #include "verdict.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-enum {
-	MOST_GRAVE = 4,
+enum told {
+	PLAIN,
+	NAMED, /* the finding's name follows the text */
+};
+
+struct reply_code {
+	int code;
+	const char *enhanced;
+};
+
+static const struct rule {
+	const char *word;
+	size_t action; /* which option of struct config */
+	enum finding_class class;
+	size_t text; /* which option */
+	enum told told;
+	enum counter counter;
+	const char *script;
+	struct reply_code refuse, defer;
+} rules[] = {
+#define FINDING(id, word, option, class, text, told, counter, script, code5, \
+                enhanced5, code4, enhanced4) \
+	[FOUND_##id] = { word, \
+		         offsetof(struct config, option), \
+		         CLASS_##class, \
+		         offsetof(struct config, text), \
+		         told, \
+		         STAT_##counter, \
+		         script, \
+		         { code5, enhanced5 }, \
+		         { code4, enhanced4 } },
+#include "findings.def"
+	[FOUND_NOTHING] = { .word = "clean",
+	                    .class = CLASS_CLEAN,
+	                    .counter = STAT_mails_clean,
+	                    .script = "" },
 };
 
 const char *
 finding_word(enum finding_kind kind)
 {
-	switch (kind) {
-	case FOUND_NOTHING:
-		return "clean";
-	case FOUND_VIRUS:
-		return "virus";
-	case FOUND_UNSCANNABLE:
-		return "unscannable";
-	case FOUND_FAILED:
-		return "failed";
-	case FOUND_BARE_NEWLINE:
-		return "bare-newline";
-	}
-	abort(); /* no such thing: a kind of finding */
+	return rules[kind].word;
+}
+
+enum finding_class
+finding_class(enum finding_kind kind)
+{
+	return rules[kind].class;
+}
+
+enum counter
+finding_counter(enum finding_kind kind)
+{
+	return rules[kind].counter;
+}
+
+const char *
+finding_script_word(enum finding_kind kind)
+{
+	return rules[kind].script;
+}
+
+int
+finding_gravity(enum finding_kind kind)
+{
+	return (int)kind;
 }
 
 const char *
@@ -31,125 +78,71 @@ verdict_word(enum verdict_act act)
 	switch (act) {
 	case VERDICT_DELIVER:
 		return "deliver";
-	case VERDICT_REFUSE:
-		return "refuse";
 	case VERDICT_DEFER:
 		return "defer";
+	case VERDICT_REFUSE:
+		return "refuse";
+	case VERDICT_HANG_UP:
+		return "hang-up";
 	}
 	abort(); /* no such thing: a verdict */
 }
 
-int
-finding_gravity(enum finding_kind kind)
+/* What the configuration says of a finding.  The spelling of 1.4 for scanners that fail
+ * wins over ours. */
+static enum finding_action
+action_for(const struct config *cfg, enum finding_kind kind)
 {
-	switch (kind) {
-	case FOUND_NOTHING:
-		return 0;
-	case FOUND_UNSCANNABLE:
-		return 1;
-	case FOUND_FAILED:
-		return 2;
-	case FOUND_BARE_NEWLINE:
-		return 3;
-	case FOUND_VIRUS:
-		return MOST_GRAVE;
-	}
-	abort(); /* no such thing: a kind of finding */
-}
-
-/* What the configuration says of a finding. */
-struct rule {
-	enum verdict_act act;
-	int code;
-	const char *enhanced;
-	const char *text;
-	bool names; /* the finding's name follows the text */
-};
-
-static const struct rule deliver = { .act = VERDICT_DELIVER };
-
-static struct rule
-unscannable_rule(const struct config *cfg)
-{
-	switch ((enum on_unscannable)cfg->on_unscannable) {
-	case UNSCANNABLE_PASS:
-		return deliver;
-	case UNSCANNABLE_REFUSE:
-		return (struct rule){ VERDICT_REFUSE, 554, "5.7.1",
-			              cfg->msg_unscannable, true };
-	case UNSCANNABLE_DEFER:
-		return (struct rule){ VERDICT_DEFER, 451, "4.7.1", cfg->msg_unscannable,
-			              true };
-	}
-	abort(); /* no such thing: a value of on_unscannable */
-}
-
-/* The name of a failure is for the log: it is no business of the client's. */
-static struct rule
-failed_rule(const struct config *cfg)
-{
-	if (cfg->ignore_errors)
-		return deliver;
-	switch ((enum on_scan_failed)cfg->on_scan_failed) {
-	case FAILED_PASS:
-		return deliver;
-	case FAILED_REFUSE:
-		return (struct rule){ VERDICT_REFUSE, 554, "5.3.0",
-			              cfg->msg_scanner_failed, false };
-	case FAILED_DEFER:
-		return (struct rule){ VERDICT_DEFER, 451, "4.3.0",
-			              cfg->msg_scanner_failed, false };
-	}
-	abort(); /* no such thing: a value of on_scan_failed */
-}
-
-static struct rule
-rule_for(const struct config *cfg, enum finding_kind kind)
-{
-	switch (kind) {
-	case FOUND_NOTHING:
-		return deliver;
-	case FOUND_VIRUS:
-		return (struct rule){ VERDICT_REFUSE, 550, "5.7.1",
-			              cfg->msg_virus_found, true };
-	case FOUND_UNSCANNABLE:
-		return unscannable_rule(cfg);
-	case FOUND_FAILED:
-		return failed_rule(cfg);
-	case FOUND_BARE_NEWLINE:
-		return (struct rule){ VERDICT_REFUSE, 550, "5.6.0",
-			              cfg->msg_bare_newline, false };
-	}
-	abort(); /* no such thing: a kind of finding */
+	if (kind == FOUND_NOTHING || (kind == FOUND_FAILED && cfg->ignore_errors))
+		return ACTION_PASS;
+	return (enum finding_action) *
+	       (const int *)((const char *)cfg + rules[kind].action);
 }
 
 /* What is let pass weighs less than what is not, whatever it is. */
 static int
 weight(const struct config *cfg, enum finding_kind kind)
 {
-	bool delivers = rule_for(cfg, kind).act == VERDICT_DELIVER;
+	bool passes = action_for(cfg, kind) == ACTION_PASS;
 
-	return finding_gravity(kind) + (delivers ? 0 : MOST_GRAVE + 1);
+	return finding_gravity(kind) + (passes ? 0 : FOUND_KINDS);
+}
+
+static const char *
+text_for(const struct config *cfg, enum finding_kind kind)
+{
+	return *(char *const *)((const char *)cfg + rules[kind].text);
 }
 
 static void
-fill_text(struct verdict *verdict, const struct rule *rule)
+fill_text(struct verdict *verdict, const struct config *cfg)
 {
-	const char *name = rule->names ? verdict->because.name : "";
+	const struct finding *because = &verdict->because;
+	const char *name = rules[because->kind].told == NAMED ? because->name : "";
 
-	snprintf(verdict->text, sizeof(verdict->text), "%s%s%s", rule->text,
-	         *name != '\0' ? " " : "", name);
+	snprintf(verdict->text, sizeof(verdict->text), "%s%s%s",
+	         text_for(cfg, because->kind), *name != '\0' ? " " : "", name);
 	for (char *at = verdict->text; *at != '\0'; at++) {
 		if (*at < ' ' || *at > '~')
 			*at = '?';
 	}
 }
 
+static void
+answer(struct verdict *verdict, const struct config *cfg, enum verdict_act act,
+       const struct reply_code *reply)
+{
+	verdict->act = act;
+	verdict->code = reply->code;
+	verdict->enhanced = reply->enhanced;
+	fill_text(verdict, cfg);
+}
+
 void
 verdict_weigh(struct verdict *verdict, const struct config *cfg,
               const struct finding *found, size_t count)
 {
-	struct rule rule;
+	const struct rule *rule;
 
 	*verdict = (struct verdict){ .act = VERDICT_DELIVER };
 	for (size_t i = 0; i < count; i++) {
@@ -157,10 +150,75 @@ verdict_weigh(struct verdict *verdict, const struct config *cfg,
 		    weight(cfg, found[i].kind) > weight(cfg, verdict->because.kind))
 			verdict->because = found[i];
 	}
-	rule = rule_for(cfg, verdict->because.kind);
-	verdict->act = rule.act;
-	verdict->code = rule.code;
-	verdict->enhanced = rule.enhanced;
-	if (rule.act != VERDICT_DELIVER)
-		fill_text(verdict, &rule);
+	rule = &rules[verdict->because.kind];
+	switch (action_for(cfg, verdict->because.kind)) {
+	case ACTION_PASS:
+		break;
+	case ACTION_DEFER:
+		answer(verdict, cfg, VERDICT_DEFER, &rule->defer);
+		break;
+	case ACTION_REFUSE:
+		answer(verdict, cfg, VERDICT_REFUSE, &rule->refuse);
+		break;
+	case ACTION_HANG_UP:
+		answer(verdict, cfg, VERDICT_HANG_UP, &rule->refuse);
+		break;
+	}
+}
+
+int
+verdict_greeting_code(const struct verdict *verdict)
+{
+	return verdict->act == VERDICT_DEFER ? 421 : 554;
+}
+
+/* ---- the table, for people ------------------------------------------------------- */
+
+static const char *
+action_word(enum finding_action action)
+{
+	switch (action) {
+	case ACTION_PASS:
+		return "pass";
+	case ACTION_DEFER:
+		return "defer";
+	case ACTION_REFUSE:
+		return "refuse";
+	case ACTION_HANG_UP:
+		return "hangup";
+	}
+	abort(); /* no such thing: an action */
+}
+
+static void
+print_reply(const struct config *cfg, enum finding_kind kind, FILE *out)
+{
+	const struct rule *rule = &rules[kind];
+	enum finding_action action = action_for(cfg, kind);
+	const struct reply_code *reply = action == ACTION_DEFER ? &rule->defer
+	                                                        : &rule->refuse;
+
+	if (action == ACTION_PASS)
+		fputs("-\n", out);
+	else
+		fprintf(out, "%d %s %s%s\n", reply->code, reply->enhanced,
+		        text_for(cfg, kind), rule->told == NAMED ? " NAME" : "");
+}
+
+void
+findings_print(const struct config *cfg, FILE *out)
+{
+
+	fprintf(out, "%-27s %-7s %-4s %-6s %-4s %s\n", "finding", "action", "lock",
+	        "script", "keep", "reply");
+	for (enum finding_kind kind = FOUND_NOTHING + 1; kind < FOUND_KINDS; kind++) {
+		unsigned class = rules[kind].class;
+
+		fprintf(out, "%-27s %-7s %-4s %-6s %-4s ", rules[kind].word,
+		        action_word(action_for(cfg, kind)),
+		        cfg->lock_on & class ? "yes" : "no",
+		        cfg->script_on & class ? "yes" : "no",
+		        cfg->spool_leave_on & (class | CLASS_CLEAN) ? "yes" : "no");
+		print_reply(cfg, kind, out);
+	}
 }

@@ -231,14 +231,18 @@ struct judged {
 	unsigned calls;
 };
 
+/* Other checks look at messages as well; what they find is not asked here. */
 static void
-judged_cb(const struct finding *found, size_t count, void *arg)
+judged_cb(const struct findings *found, void *arg)
 {
 	struct judged *judged = arg;
 
-	assert_int_equal(count, 1);
-	judged->found = *found;
-	judged->calls++;
+	for (size_t i = 0; i < found->count; i++) {
+		if (strcmp(found->at[i].check, "clamav") != 0)
+			continue;
+		judged->found = found->at[i];
+		judged->calls++;
+	}
 }
 
 /* A mail with WORD in it, and some text in front. */
@@ -266,10 +270,13 @@ begin(struct judged *judged, size_t size)
 	struct spool *spool = mail(size);
 	struct evidence evidence = { .message = spool };
 	struct check_round *round;
+	struct findings at_once;
 
 	memset(judged, 0, sizeof *judged);
-	round = check_start(checks, &cfg, STAGE_MESSAGE, &evidence, judged_cb, judged);
-	assert_non_null(round);
+	round = check_start(checks, &cfg, STAGE_MESSAGE, &evidence, &at_once, judged_cb,
+	                    judged);
+	if (!round)
+		judged_cb(&at_once, judged);
 	spool_drop(spool);
 	return round;
 }

@@ -753,7 +753,7 @@ test_nearest(void **state)
 		{ "Timeout_Idle", "timeout_idle" },
 		{ "scan_maxsize", "scan_max_size" },
 		{ "max_conections", "max_connections" },
-		{ "msg_virus", NULL },
+		{ "msg_virus", "on_virus" },
 		{ "", NULL },
 		{ "something_else_altogether", NULL },
 	};

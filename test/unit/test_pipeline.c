@@ -41,8 +41,8 @@ an_entry_starts_empty_even_in_a_used_place(void **unused)
 		assert_null(entry->text);
 		*entry = (struct expected){ PLAN_ANSWER, SUBJECT_CONTENT,
 			                    VERB_QUIT,   true,
-			                    250,         "2.0.0",
-			                    xstrdup("x") };
+			                    true,        250,
+			                    "2.0.0",     xstrdup("x") };
 		pipeline_done(&line);
 	}
 	pipeline_fini(&line);

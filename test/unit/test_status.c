@@ -360,6 +360,8 @@ struct net {
 	struct event_base *base;
 	struct config *cfg;
 	struct sessions *sessions;
+	struct checks *checks;
+	struct reactions *reactions;
 	int listener; /* of the server */
 	int door;     /* where clients come in */
 };
@@ -389,6 +391,11 @@ net_begin(struct net *net)
 	net->base = event_base_new();
 	world.base = net->base;
 	world.cfg = net->cfg;
+	world.checks = net->checks = checks_new(net->cfg, why, sizeof(why));
+	world.reactions = net->reactions = reactions_new(net->cfg, why, sizeof(why));
+	assert_true(world.checks && world.reactions);
+	assert_true(checks_start(net->checks, net->base));
+	assert_true(reactions_start(net->reactions, net->base));
 	net->sessions = sessions_new(&world, on_emptied, NULL);
 }
 
@@ -396,6 +403,8 @@ static void
 net_end(struct net *net)
 {
 	sessions_free(net->sessions);
+	checks_free(net->checks);
+	reactions_free(net->reactions);
 	config_drop(net->cfg);
 	event_base_free(net->base);
 	close(net->listener);

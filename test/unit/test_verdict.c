@@ -18,6 +18,8 @@ config_with(int on_unscannable, int on_scan_failed, bool ignore_errors)
 	return (struct config){
 		.on_unscannable = on_unscannable,
 		.on_scan_failed = on_scan_failed,
+		.on_virus = ACTION_REFUSE,
+		.on_bare_newline = ACTION_REFUSE,
 		.ignore_errors = ignore_errors,
 		.msg_virus_found = virus,
 		.msg_unscannable = unscannable,
@@ -45,29 +47,29 @@ static const struct {
 	int code;
 	const char *enhanced, *text;
 } rows[] = {
-	{ "clean", FOUND_NOTHING, "", UNSCANNABLE_REFUSE, FAILED_REFUSE, false,
+	{ "clean", FOUND_NOTHING, "", ACTION_REFUSE, ACTION_REFUSE, false,
 	  VERDICT_DELIVER, 0, NULL, "" },
-	{ "virus", FOUND_VIRUS, "Eicar-Test", UNSCANNABLE_PASS, FAILED_PASS, true,
+	{ "virus", FOUND_VIRUS, "Eicar-Test", ACTION_PASS, ACTION_PASS, true,
 	  VERDICT_REFUSE, 550, "5.7.1", "Virus found: Eicar-Test" },
-	{ "nameless virus", FOUND_VIRUS, "", UNSCANNABLE_PASS, FAILED_PASS, true,
+	{ "nameless virus", FOUND_VIRUS, "", ACTION_PASS, ACTION_PASS, true,
 	  VERDICT_REFUSE, 550, "5.7.1", "Virus found:" },
 	{ "virus with a bad name", FOUND_VIRUS, "a\r\n250 \x1b\xc5\x7f%s", 0, 0, false,
 	  VERDICT_REFUSE, 550, "5.7.1", "Virus found: a??250 ???%s" },
-	{ "unscannable, pass", FOUND_UNSCANNABLE, "too big", UNSCANNABLE_PASS,
-	  FAILED_REFUSE, false, VERDICT_DELIVER, 0, NULL, "" },
-	{ "unscannable, refuse", FOUND_UNSCANNABLE, "too big", UNSCANNABLE_REFUSE,
-	  FAILED_PASS, true, VERDICT_REFUSE, 554, "5.7.1", "Cannot scan: too big" },
-	{ "unscannable, defer", FOUND_UNSCANNABLE, "encrypted", UNSCANNABLE_DEFER,
-	  FAILED_PASS, true, VERDICT_DEFER, 451, "4.7.1", "Cannot scan: encrypted" },
-	{ "failed, pass", FOUND_FAILED, "no memory", UNSCANNABLE_REFUSE, FAILED_PASS,
+	{ "unscannable, pass", FOUND_UNSCANNABLE, "too big", ACTION_PASS, ACTION_REFUSE,
 	  false, VERDICT_DELIVER, 0, NULL, "" },
-	{ "failed, refuse", FOUND_FAILED, "no memory", UNSCANNABLE_PASS, FAILED_REFUSE,
+	{ "unscannable, refuse", FOUND_UNSCANNABLE, "too big", ACTION_REFUSE,
+	  ACTION_PASS, true, VERDICT_REFUSE, 554, "5.7.1", "Cannot scan: too big" },
+	{ "unscannable, defer", FOUND_UNSCANNABLE, "encrypted", ACTION_DEFER,
+	  ACTION_PASS, true, VERDICT_DEFER, 451, "4.7.1", "Cannot scan: encrypted" },
+	{ "failed, pass", FOUND_FAILED, "no memory", ACTION_REFUSE, ACTION_PASS, false,
+	  VERDICT_DELIVER, 0, NULL, "" },
+	{ "failed, refuse", FOUND_FAILED, "no memory", ACTION_PASS, ACTION_REFUSE,
 	  false, VERDICT_REFUSE, 554, "5.3.0", "Scanner error" },
-	{ "failed, defer", FOUND_FAILED, "no memory", UNSCANNABLE_PASS, FAILED_DEFER,
-	  false, VERDICT_DEFER, 451, "4.3.0", "Scanner error" },
-	{ "failed, errors ignored", FOUND_FAILED, "x", UNSCANNABLE_REFUSE,
-	  FAILED_REFUSE, true, VERDICT_DELIVER, 0, NULL, "" },
-	{ "bare newline", FOUND_BARE_NEWLINE, "", UNSCANNABLE_PASS, FAILED_PASS, true,
+	{ "failed, defer", FOUND_FAILED, "no memory", ACTION_PASS, ACTION_DEFER, false,
+	  VERDICT_DEFER, 451, "4.3.0", "Scanner error" },
+	{ "failed, errors ignored", FOUND_FAILED, "x", ACTION_REFUSE, ACTION_REFUSE,
+	  true, VERDICT_DELIVER, 0, NULL, "" },
+	{ "bare newline", FOUND_BARE_NEWLINE, "", ACTION_PASS, ACTION_PASS, true,
 	  VERDICT_REFUSE, 550, "5.6.0", "Stray newline" },
 };
 
@@ -96,10 +98,93 @@ a_finding_leads_to_what_the_configuration_says(void **unused)
 	}
 }
 
+/* The options that findings.def names, as fields. */
+static int *
+action_of(struct config *cfg, enum finding_kind kind)
+{
+	switch (kind) {
+	case FOUND_NOTHING:
+	case FOUND_KINDS:
+		break;
+#define FINDING(id, word, option, ...) \
+	case FOUND_##id: \
+		return &cfg->option;
+#include "findings.def"
+	}
+	fail();
+	return NULL;
+}
+
+static void
+check_reply(const struct verdict *verdict, int class, const char *enhanced)
+{
+	assert_int_equal(verdict->code / 100, class);
+	assert_memory_equal(verdict->enhanced, enhanced, 2);
+	assert_true(strlen(verdict->text) > 5);
+}
+
+static void
+every_finding_obeys_its_option(void **unused)
+{
+	char why[256];
+	struct config *cfg = config_load(NULL, why, sizeof(why), NULL, NULL);
+
+	(void)unused;
+	for (enum finding_kind kind = FOUND_NOTHING + 1; kind < FOUND_KINDS; kind++) {
+		struct finding found = finding(kind, "x");
+		struct verdict verdict;
+
+		print_message("%s\n", finding_word(kind));
+		*action_of(cfg, kind) = ACTION_PASS;
+		verdict_weigh(&verdict, cfg, &found, 1);
+		assert_int_equal(verdict.act, VERDICT_DELIVER);
+		*action_of(cfg, kind) = ACTION_DEFER;
+		verdict_weigh(&verdict, cfg, &found, 1);
+		assert_int_equal(verdict.act, VERDICT_DEFER);
+		assert_int_equal(verdict_greeting_code(&verdict), 421);
+		check_reply(&verdict, 4, "4.");
+		*action_of(cfg, kind) = ACTION_REFUSE;
+		verdict_weigh(&verdict, cfg, &found, 1);
+		assert_int_equal(verdict.act, VERDICT_REFUSE);
+		assert_int_equal(verdict_greeting_code(&verdict), 554);
+		check_reply(&verdict, 5, "5.");
+		*action_of(cfg, kind) = ACTION_HANG_UP;
+		verdict_weigh(&verdict, cfg, &found, 1);
+		assert_int_equal(verdict.act, VERDICT_HANG_UP);
+		check_reply(&verdict, 5, "5.");
+	}
+	config_drop(cfg);
+}
+
+/* What 1.4 and its users know. */
+static void
+words_of_scripts_and_masks(void **unused)
+{
+	(void)unused;
+	assert_string_equal(finding_script_word(FOUND_VIRUS), "VIRUS");
+	assert_string_equal(finding_script_word(FOUND_MAX_HOST), "MAX_HOST");
+	assert_string_equal(finding_script_word(FOUND_MAX_IDENT), "MAX_IDENT");
+	assert_string_equal(finding_script_word(FOUND_REGEX_HELO), "REGEX_HELO");
+	assert_string_equal(finding_script_word(FOUND_REGEX_MAIL_FROM),
+	                    "REGEX_MAIL_FROM");
+	assert_string_equal(finding_script_word(FOUND_REGEX_RCPT_TO), "REGEX_RCPT_TO");
+	assert_string_equal(finding_script_word(FOUND_EARLYTALK), "EARLYTALK");
+	assert_string_equal(finding_script_word(FOUND_RATELIMIT_MAILFROM_REJECTS),
+	                    "RATELIMIT_MAILFROM_REJECTS");
+	assert_string_equal(finding_script_word(FOUND_RATELIMIT_RCPTTO_REJECTS),
+	                    "RATELIMIT_RCPTTO_REJECTS");
+	assert_string_equal(finding_script_word(FOUND_NOTHING), "");
+	assert_int_equal(finding_class(FOUND_NOTHING), CLASS_CLEAN);
+	assert_int_equal(finding_class(FOUND_VIRUS), CLASS_VIRUS);
+	assert_int_equal(finding_class(FOUND_REGEX_HELO), CLASS_REGEX);
+	assert_int_equal(finding_counter(FOUND_VIRUS), STAT_mails_infected);
+	assert_int_equal(finding_counter(FOUND_LOCKED), STAT_refused_lock);
+}
+
 static void
 no_findings_deliver(void **unused)
 {
-	struct config cfg = config_with(UNSCANNABLE_REFUSE, FAILED_REFUSE, false);
+	struct config cfg = config_with(ACTION_REFUSE, ACTION_REFUSE, false);
 	struct verdict verdict;
 
 	(void)unused;
@@ -132,8 +217,8 @@ the_gravest_finding_wins(void **unused)
 		FOUND_VIRUS,       FOUND_BARE_NEWLINE, FOUND_FAILED,
 		FOUND_UNSCANNABLE, FOUND_NOTHING,
 	};
-	struct config refuse = config_with(UNSCANNABLE_REFUSE, FAILED_REFUSE, false);
-	struct config pass = config_with(UNSCANNABLE_PASS, FAILED_PASS, false);
+	struct config refuse = config_with(ACTION_REFUSE, ACTION_REFUSE, false);
+	struct config pass = config_with(ACTION_PASS, ACTION_PASS, false);
 
 	(void)unused;
 	for (size_t i = 0; i < 5; i++) {
@@ -149,7 +234,7 @@ the_gravest_finding_wins(void **unused)
 static void
 a_finding_that_passes_hides_none_that_does_not(void **unused)
 {
-	struct config cfg = config_with(UNSCANNABLE_REFUSE, FAILED_DEFER, true);
+	struct config cfg = config_with(ACTION_REFUSE, ACTION_DEFER, true);
 
 	(void)unused;
 	assert_wins(&cfg, FOUND_UNSCANNABLE, FOUND_FAILED);
@@ -158,7 +243,7 @@ a_finding_that_passes_hides_none_that_does_not(void **unused)
 static void
 the_first_of_equals_is_named(void **unused)
 {
-	struct config cfg = config_with(UNSCANNABLE_PASS, FAILED_PASS, false);
+	struct config cfg = config_with(ACTION_PASS, ACTION_PASS, false);
 	struct finding found[] = { finding(FOUND_NOTHING, ""),
 		                   finding(FOUND_VIRUS, "one"),
 		                   finding(FOUND_VIRUS, "two") };
@@ -172,7 +257,7 @@ the_first_of_equals_is_named(void **unused)
 static void
 a_long_text_is_cut(void **unused)
 {
-	struct config cfg = config_with(UNSCANNABLE_PASS, FAILED_PASS, false);
+	struct config cfg = config_with(ACTION_PASS, ACTION_PASS, false);
 	struct finding found = finding(FOUND_VIRUS, "");
 	struct verdict verdict;
 	char words[1000];
@@ -198,6 +283,7 @@ words_are_those_of_the_log(void **unused)
 	assert_string_equal(verdict_word(VERDICT_DELIVER), "deliver");
 	assert_string_equal(verdict_word(VERDICT_REFUSE), "refuse");
 	assert_string_equal(verdict_word(VERDICT_DEFER), "defer");
+	assert_string_equal(verdict_word(VERDICT_HANG_UP), "hang-up");
 }
 
 int
@@ -205,6 +291,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_finding_leads_to_what_the_configuration_says),
+		cmocka_unit_test(every_finding_obeys_its_option),
+		cmocka_unit_test(words_of_scripts_and_masks),
 		cmocka_unit_test(no_findings_deliver),
 		cmocka_unit_test(the_gravest_finding_wins),
 		cmocka_unit_test(a_finding_that_passes_hides_none_that_does_not),

@@ -1,0 +1,40 @@
+#ifndef REACTION_H
+#define REACTION_H
+
+#include "check.h"
+#include "config.h"
+#include "verdict.h"
+
+/*
+ * What a finding leads to beside the reply: its message is kept, its client locked out, the
+ * action script run; which of these, the masks spool_leave_on, lock_on and script_on say.
+ */
+struct reactions;
+
+/* All that is known of a finding when the verdict stands.  Nothing here is owned. */
+struct occurrence {
+	const struct config *cfg;
+	const struct evidence *evidence;
+	const struct verdict *verdict;
+	struct addr local;		/* our end of the client's connection */
+};
+
+/* Opens what reactions to findings of CFG's file need.  NULL: WHY says what is wrong and
+ * what to do about it. */
+struct reactions *reactions_new(const struct config *cfg, char *why,
+				size_t why_size) MUST_CHECK;
+
+/* From now on they may be asked for.  False: errno. */
+bool reactions_start(struct reactions *reactions, struct event_base *base) MUST_CHECK;
+
+/* CFG was reloaded. */
+void reactions_reconfigure(struct reactions *reactions, const struct config *cfg);
+
+/* Waits for nothing.  NULL is fine. */
+void reactions_free(struct reactions *reactions);
+
+/* Does all that WHAT leads to.  Nothing here blocks or fails loudly: what goes wrong is
+ * logged. */
+void reaction_to(struct reactions *reactions, const struct occurrence *what);
+
+#endif
