@@ -74,13 +74,17 @@ enum lockfile_result {
 	LOCKFILE_FAILED,	/* errno; it is logged */
 };
 
-/* For the directory PATH, which is made if its parent allows that.  NULL: WHY. */
-struct lockfiles *lockfile_open(const char *path, const struct lockfile_rules *rules,
-				char *why, size_t why_size) MUST_CHECK;
+/* Those in the directory PATH, which need not be there.  Their user is who this process is
+ * at the time. */
+struct lockfiles *lockfile_new(const char *path, const struct lockfile_rules *rules);
 void lockfile_set(struct lockfiles *locks, const struct lockfile_rules *rules);
-void lockfile_free(struct lockfiles *locks);
+void lockfile_free(struct lockfiles *locks);	/* NULL is fine */
 
-/* From now on stale files are removed from time to time, a few in each turn of the loop. */
+/* Can they be used?  The directory is made if its parent allows that.  False: WHY. */
+bool lockfile_ready(struct lockfiles *locks, char *why, size_t why_size) MUST_CHECK;
+
+/* From now on stale files are removed from time to time, a few in each turn of the loop;
+ * never if the longest duration is 0. */
 void lockfile_start(struct lockfiles *locks, struct event_base *base);
 
 /* Is CLIENT locked, where locks older than DURATION (or LOCKFILE_FOR_EVER) do not count?

@@ -20,7 +20,6 @@ enum {
 struct lockfiles {
 	char *path;
 	struct lockfile_rules rules;
-	uid_t user;
 	int directory; /* O_PATH; -1: it is not there, or was not */
 	dev_t device;
 	ino_t inode;
@@ -124,35 +123,34 @@ note_openness(const struct lockfiles *locks)
 		          log_text("lock_path", locks->path));
 }
 
-static struct lockfiles *
-refused(struct lockfiles *locks, char *why, size_t why_size, const char *what)
-{
-	int error = errno;
-
-	snprintf(why, why_size,
-	         "lock_path = \"%s\": %s: %s%s; lock_duration = 0 does without it",
-	         locks->path, what, strerror(error),
-	         error == EACCES ? "; it must be writable for set_user" : "");
-	lockfile_free(locks);
-	return NULL;
-}
-
 struct lockfiles *
-lockfile_open(const char *path, const struct lockfile_rules *rules, char *why,
-              size_t why_size)
+lockfile_new(const char *path, const struct lockfile_rules *rules)
 {
 	struct lockfiles *locks = xcalloc(1, sizeof(*locks));
 
 	locks->path = xstrdup(path);
 	locks->rules = *rules;
-	locks->user = geteuid();
 	locks->directory = -1;
-	if (!make_directory(locks))
-		return refused(locks, why, why_size, "cannot use that directory");
-	if (access(path, R_OK | W_OK | X_OK) != 0)
-		return refused(locks, why, why_size, "cannot make files there");
-	note_openness(locks);
 	return locks;
+}
+
+bool
+lockfile_ready(struct lockfiles *locks, char *why, size_t why_size)
+{
+	const char *what = "cannot use that directory";
+
+	if (make_directory(locks)) {
+		if (access(locks->path, R_OK | W_OK | X_OK) == 0) {
+			note_openness(locks);
+			return true;
+		}
+		what = "cannot make files there";
+	}
+	snprintf(why, why_size,
+	         "lock_path = \"%s\": %s: %s%s; lock_duration = 0 does without it",
+	         locks->path, what, strerror(errno),
+	         errno == EACCES ? "; it must be writable for set_user" : "");
+	return false;
 }
 
 void
@@ -229,7 +227,7 @@ examine(struct lockfiles *locks, const char *name, int64_t duration)
 			trouble(locks, errno);
 		return LOCKFILE_FREE;
 	}
-	if (info.st_uid != locks->user)
+	if (info.st_uid != geteuid())
 		return LOCKFILE_NEVER;
 	if (!S_ISREG(info.st_mode))
 		return LOCKFILE_FREE;
@@ -276,7 +274,7 @@ make_way(const struct lockfiles *locks, const char *name)
 
 	if (fstatat(locks->directory, name, &info, AT_SYMLINK_NOFOLLOW) != 0)
 		return false;
-	if (!lockfile_is_of(&info, locks->user)) {
+	if (!lockfile_is_of(&info, geteuid())) {
 		errno = EEXIST;
 		return false;
 	}
@@ -375,7 +373,7 @@ sweep_begin(struct lockfiles *locks)
 {
 	int fd;
 
-	if (!find_directory(locks))
+	if (locks->rules.longest == 0 || !find_directory(locks))
 		return false;
 	fd = openat(locks->directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	locks->sweeping = fd < 0 ? NULL : fdopendir(fd);
@@ -394,7 +392,7 @@ is_ours_to_remove(const struct lockfiles *locks, const char *name)
 	struct stat info;
 
 	return fstatat(dirfd(locks->sweeping), name, &info, AT_SYMLINK_NOFOLLOW) == 0 &&
-	       lockfile_is_of(&info, locks->user) &&
+	       lockfile_is_of(&info, geteuid()) &&
 	       lockfile_is_stale(info.st_mtime, locks->rules.longest) &&
 	       lockfile_parse(name, &net, ident);
 }

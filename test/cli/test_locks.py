@@ -25,7 +25,8 @@ class Locks(test_cli.Case):
         self.configure()
 
     def configure(self, **options):
-        self.conf = self.settings(**{"lock_path": f'"{self.locks}"', **options})
+        self.conf = self.settings(**{"lock_path": f'"{self.locks}"', "lock_duration": HOUR,
+                                     **options})
 
     def touch(self, name, words="", age=0, owner=None):
         path = self.locks / name

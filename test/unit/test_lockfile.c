@@ -100,8 +100,8 @@ setup(void **state)
 	(void)state;
 	strcpy(directory, "/tmp/test-lockfile.XXXXXX");
 	assert_non_null(mkdtemp(directory));
-	locks = lockfile_open(directory, &usual, why, sizeof(why));
-	if (!locks)
+	locks = lockfile_new(directory, &usual);
+	if (!lockfile_ready(locks, why, sizeof(why)))
 		fail_msg("%s", why);
 	return 0;
 }
@@ -458,18 +458,27 @@ test_directory_comes_and_goes(void **state)
 	free(other);
 }
 
+static bool
+is_refused(const char *path, const char *words)
+{
+	struct lockfiles *other = lockfile_new(path, &usual);
+	char why[512] = "";
+	bool refused = !lockfile_ready(other, why, sizeof(why));
+
+	lockfile_free(other);
+	return refused && strncmp(why, "lock_path = \"", 13) == 0 && strstr(why, words);
+}
+
 static void
 test_directory_that_cannot_be(void **state)
 {
-	char why[512];
-
 	(void)state;
 	touch("file", 0);
-	assert_null(lockfile_open(path_of("file"), &usual, why, sizeof(why)));
-	assert_non_null(strstr(why, "lock_path = \""));
-	assert_non_null(strstr(why, "Not a directory; lock_duration = 0"));
-	assert_null(lockfile_open(path_of("no/such"), &usual, why, sizeof(why)));
-	assert_non_null(strstr(why, "No such file or directory"));
+	assert_true(is_refused(path_of("file"),
+	                       "Not a directory; lock_duration = 0 does without"));
+	assert_true(is_refused(path_of("no/such"), "No such file or directory"));
+	assert_false(is_refused(path_of("new"), ""));
+	assert_true(is_there("new"));
 }
 
 /* A directory that the user who looks cannot write to is told at once. */
@@ -484,14 +493,11 @@ test_directory_of_another(void **state)
 		skip();
 	assert_int_equal(chmod(directory, 0755), 0);
 	child = fork();
-	if (child == 0) {
-		char why[512];
-		bool refused = setresuid(STRANGER, STRANGER, STRANGER) == 0 &&
-		               !lockfile_open(directory, &usual, why, sizeof(why)) &&
-		               strstr(why, "must be writable for set_user");
-
-		_exit(refused ? 0 : 1);
-	}
+	if (child == 0)
+		_exit(setresuid(STRANGER, STRANGER, STRANGER) == 0 &&
+		                      is_refused(directory, "writable for set_user")
+		              ? 0
+		              : 1);
 	assert_int_equal(waitpid(child, &code, 0), child);
 	assert_int_equal(code, 0);
 }
@@ -526,6 +532,23 @@ test_sweep(void **state)
 	touch("10.0.0.1", 5);
 	LOOP_UNTIL(base, !is_there("10.0.0.1"));
 	assert_false(is_there("10.0.0.1"));
+	lockfile_free(locks);
+	locks = NULL;
+	event_base_free(base);
+}
+
+/* With lock_duration = 0 no lock counts: they stay for when they do again. */
+static void
+test_no_sweep(void **state)
+{
+	struct event_base *base = event_base_new();
+
+	(void)state;
+	lockfile_set(locks, &(struct lockfile_rules){ 0600, 64, 0 });
+	touch("192.0.2.1", 10 * HOUR);
+	lockfile_start(locks, base);
+	loop_turn(base, 50);
+	assert_true(is_there("192.0.2.1"));
 	lockfile_free(locks);
 	locks = NULL;
 	event_base_free(base);
@@ -688,6 +711,7 @@ main(void)
 		WITH(test_directory_that_cannot_be),
 		WITH(test_directory_of_another),
 		WITH(test_sweep),
+		WITH(test_no_sweep),
 		WITH(test_not_too_many),
 		WITH(test_sweep_spares_the_white_list),
 		WITH(test_list),
