@@ -2,6 +2,7 @@
 #include "control.h"
 #include "log.h"
 #include "service.h"
+#include "verdict.h"
 #include "wire.h"
 
 #include <ares.h>
@@ -37,6 +38,7 @@ static int serve(const struct wish *wish);
 static int dump(const struct wish *wish);
 static int dump_all(const struct wish *wish);
 static int show(const struct wish *wish);
+static int findings(const struct wish *wish);
 static int check(const struct wish *wish);
 static int import(const struct wish *wish);
 static int status(const struct wish *wish);
@@ -71,6 +73,8 @@ static const struct task tasks[] = {
 	{ 'T', "dump-all", NULL, FILE_MAY, dump_all,
 	  "the same, with the messages to clients" },
 	{ 'C', "show", "NAME", FILE_MUST, show, "print one option with its value" },
+	{ WORD_ONLY + 4, "findings", NULL, FILE_MAY, findings,
+	  "print what each finding leads to" },
 	{ WORD_ONLY, "check", NULL, FILE_MUST, check,
 	  "check FILE, print nothing if it is right" },
 	{ WORD_ONLY + 1, "import", NULL, FILE_MUST, import,
@@ -198,27 +202,41 @@ read_address(const char *what, const char *text, struct addr *addr)
 	return false;
 }
 
+/* The session that --client, --server and --listener describe. */
+struct example {
+	struct addr client, server; /* no address: not known */
+	const char *listener;       /* NULL: that of the main part */
+};
+
+static int
+read_example(struct config *cfg, const struct wish *wish, struct example *of)
+{
+	*of = (struct example){ .listener = wish->about[ABOUT_LISTENER] };
+	if (!read_address(abouts[ABOUT_CLIENT], wish->about[ABOUT_CLIENT],
+	                  &of->client) ||
+	    !read_address(abouts[ABOUT_SERVER], wish->about[ABOUT_SERVER], &of->server))
+		return EXIT_USAGE;
+	if (!of->listener || config_listener(cfg, of->listener))
+		return EXIT_SUCCESS;
+	fprintf(stderr,
+	        "smtp-gated: %s: there is no section listen \"%s\"; \"%s\" is "
+	        "the listener of the main part\n",
+	        wish->file, of->listener, CONFIG_DEFAULT_LISTENER);
+	return EXIT_FAILURE;
+}
+
 /* With what applies to one session, and why. */
 static int
 show_for(struct config *cfg, const struct wish *wish)
 {
-	const char *listener = wish->about[ABOUT_LISTENER];
-	const char *client = wish->about[ABOUT_CLIENT];
-	const char *server = wish->about[ABOUT_SERVER];
-	struct addr from, to;
+	struct example of;
+	int code = read_example(cfg, wish, &of);
 
-	if (!read_address(abouts[ABOUT_CLIENT], client, &from) ||
-	    !read_address(abouts[ABOUT_SERVER], server, &to))
-		return EXIT_USAGE;
-	if (listener && !config_listener(cfg, listener)) {
-		fprintf(stderr,
-		        "smtp-gated: %s: there is no section listen \"%s\"; \"%s\" is "
-		        "the listener of the main part\n",
-		        wish->file, listener, CONFIG_DEFAULT_LISTENER);
-		return EXIT_FAILURE;
-	}
-	if (config_show_for(cfg, wish->argument, listener, client ? &from : NULL,
-	                    server ? &to : NULL, stdout))
+	if (code != EXIT_SUCCESS)
+		return code;
+	if (config_show_for(cfg, wish->argument, of.listener,
+	                    wish->about[ABOUT_CLIENT] ? &of.client : NULL,
+	                    wish->about[ABOUT_SERVER] ? &of.server : NULL, stdout))
 		return printed();
 	return no_option(wish->argument);
 }
@@ -238,6 +256,25 @@ show(const struct wish *wish)
 		code = EXIT_SUCCESS;
 	else
 		code = no_option(wish->argument);
+	config_drop(cfg);
+	return code;
+}
+
+static int
+findings(const struct wish *wish)
+{
+	struct config *cfg = load(wish->file, note_to_terminal), *is;
+	struct example of;
+	int code;
+
+	if (!cfg)
+		return EXIT_FAILURE;
+	code = read_example(cfg, wish, &of);
+	if (code == EXIT_SUCCESS) {
+		is = config_listener(cfg, of.listener ?: CONFIG_DEFAULT_LISTENER);
+		findings_print(config_policy(is, &of.client, &of.server), stdout);
+		code = printed();
+	}
 	config_drop(cfg);
 	return code;
 }
@@ -510,8 +547,10 @@ parse(struct wish *wish, int argc, char **argv)
 		wish->task = task_of(letter);
 		wish->argument = optarg;
 	}
-	if (about && wish->task->run != show)
-		return misused("--client, --server and --listener are for -C"), false;
+	if (about && wish->task->run != show && wish->task->run != findings)
+		return misused("--client, --server and --listener are for -C and "
+		               "--findings"),
+		       false;
 	if (argc - optind > 1)
 		return misused("one configuration file at most"), false;
 	wish->file = argv[optind];

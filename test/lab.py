@@ -72,6 +72,20 @@ def die_with_parent():
     ctypes.CDLL(None).prctl(1, signal.SIGTERM)      # PR_SET_PDEATHSIG
 
 
+def descriptors(pid):
+    """How many are open.  One inotify is nothing that was left: the daemon may get it late,
+    when others on this machine had taken all that the kernel gives (max_user_instances)."""
+    count = watches = 0
+    for number in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            name = os.readlink(f"/proc/{pid}/fd/{number}")
+        except FileNotFoundError:               # closed meanwhile
+            continue
+        count += 1
+        watches += name == "anon_inode:inotify"
+    return count - min(watches, 1)
+
+
 def open_files(pid):
     """What the descriptors of a process are of: paths, kinds, both ends of sockets."""
     ends = {}

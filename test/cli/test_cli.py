@@ -264,7 +264,27 @@ class Questions(Case):
                    r"--client: here is no IPv4 or IPv6 address\n")
         self.check(self.run_program("-C", "prt", file, "--client", "::1"), 1, None,
                    r"no option prt; did you mean port\?")
-        self.check(self.run_program("-t", file, "--client", "::1"), 2, None, r"are for -C\n")
+        self.check(self.run_program("-t", file, "--client", "::1"), 2, None, r"are for -C and "
+                   r"--findings\n")
+
+    def test_findings(self):
+        file = self.file("on_virus = defer\nlock_on = {virus}\nspool_leave_on = never\n"
+                         "on_unscannable = hangup\non_regex_helo = pass\n"
+                         'policy "lan" {\n clients = {10.0.0.0/8}\n on_virus = pass\n}\n')
+        result = self.run_program("--findings", file)
+        self.check(result, 0, r"\Afinding +action +lock +script +keep +reply\n")
+        for row in (r"virus +defer +yes +\w+ +no +451 4\.7\.1 Virus found: NAME",
+                    r"locked +refuse +no +\w+ +no +550 5\.7\.1 You are locked out .*",
+                    r"unscannable +hangup +no +\w+ +no +554 5\.7\.1 .*",
+                    r"regex-helo +pass +no +\w+ +no +-"):
+            self.assertRegex(result.stdout, rf"(?m)^{row}$")
+        self.assertEqual(len(result.stdout.splitlines()), 24)
+        result = self.run_program("--findings", file, "--client", "10.1.2.3")
+        self.check(result, 0, r"(?m)^virus +pass +yes")
+        result = self.run_program("--findings")
+        self.check(result, 0, r"(?m)^failed +defer +no +\w+ +yes +451 4\.3\.0 ")
+        self.check(self.run_program("--findings", "--listener", "x", file), 1, None,
+                   r'no section listen "x"')
 
     def test_sections_survive_a_dump(self):
         file = self.file('listen "in" {\n port = 26\n}\n'

@@ -201,7 +201,7 @@ class Fifty(Signatures):
         self.assertEqual(len(self.gated.threads()), threads)
         if IS_ROOT:                     # others may not look
             self.assertTrue(wait_until(lambda: self.gated.descriptors() <= descriptors),
-                            "descriptors are left open")
+                            "descriptors are left open: " + "\n".join(self.gated.open_files()))
         if not IS_SHADOWED:
             self.assertLess(self.gated.memory() - memory, MAY_GROW)
         state = self.gated.write_state()

@@ -5,11 +5,15 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 
 import helper as helpers
 import story as stories
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+import lab                              # noqa: E402
 
 START_SECONDS = 30
 STOP_SECONDS = 20
@@ -109,7 +113,7 @@ class Gateway:
         return "libtsan" in pathlib.Path(f"/proc/{self.process.pid}/maps").read_text()
 
     def descriptors(self):
-        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+        return lab.descriptors(self.process.pid)
 
     def signal(self, name):
         self.process.send_signal(getattr(signal, "SIG" + name))
