@@ -38,6 +38,7 @@
 	E(MAIL,      "mail",      LOG_INFO,    "a mail has begun") \
 	E(VERDICT,   "verdict",   LOG_INFO,    "a mail was judged, nothing was found") \
 	E(FOUND,     "found",     LOG_NOTICE,  "a mail was judged, something was found") \
+	E(LOCK,      "lock",      LOG_NOTICE,  "a client is locked out from now on") \
 	E(DELIVERED, "delivered", LOG_INFO,    "the server's last word on a mail") \
 	E(TAKEOVER,  "takeover",  LOG_NOTICE,  "the server is gone, we answer the client") \
 	E(DIRECT,    "direct",    LOG_INFO,    "the session passes unread from now on") \

@@ -16,10 +16,6 @@
 #include <string.h>
 #include <unistd.h>
 
-enum {
-	EXIT_USAGE = 2, /* 3 and 4: control.h */
-};
-
 struct wish {
 	const struct task *task;
 	bool foreground;
@@ -51,6 +47,8 @@ static int reload(const struct wish *wish);
 static int upgrade(const struct wish *wish);
 static int stop(const struct wish *wish);
 static int nft(const struct wish *wish);
+static int locks(const struct wish *wish);
+static int unlock(const struct wish *wish);
 static int help(const struct wish *wish);
 static int version(const struct wish *wish);
 static int versions(const struct wish *wish);
@@ -83,6 +81,10 @@ static const struct task tasks[] = {
 	  "print a FILE of smtp-gated 1.4 in native syntax" },
 	{ WORD_ONLY + 3, "nft", "FAIL", FILE_MUST, nft,
 	  "print rules for nft(8); FAIL: open, closed" },
+	{ WORD_ONLY + 4, "locks", NULL, FILE_MUST, locks,
+	  "list the clients that are locked, or never are" },
+	{ WORD_ONLY + 5, "unlock", "ADDR", FILE_MUST, unlock,
+	  "remove all locks of ADDR" },
 	{ 'h', "help", NULL, FILE_NONE, help, "this" },
 	{ 'v', "version", NULL, FILE_NONE, version, "print the version" },
 	{ 'V', "versions", NULL, FILE_NONE, versions,
@@ -363,6 +365,25 @@ static int
 stop(const struct wish *wish)
 {
 	return control(wish, control_stop);
+}
+
+static int
+locks(const struct wish *wish)
+{
+	return control(wish, control_locks);
+}
+
+static int
+unlock(const struct wish *wish)
+{
+	struct config *cfg = load(wish->file, NULL);
+	int code;
+
+	if (!cfg)
+		return EXIT_FAILURE;
+	code = control_unlock(cfg, wish->argument);
+	config_drop(cfg);
+	return code;
 }
 
 static int

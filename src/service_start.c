@@ -166,26 +166,41 @@ take_pidfile(struct service *service)
 	return service->pidfile || service_fail("%s", why);
 }
 
-/* Where they will be once chroot_path is the root. */
+/* OPTION says that it is PATH, once chroot_path is the root. */
+static bool
+make_directory(const struct config *cfg, const char *option, const char *path)
+{
+	char *whole = xasprintf("%s%s", cfg->chroot_path, path);
+	char why[512];
+	bool made = privilege_make_directory(cfg, whole, why, sizeof(why));
+
+	free(whole);
+	return made || service_fail("%s = \"%s\": %s", option, path, why);
+}
+
+static bool
+locks_clients(const struct config *cfg)
+{
+	return cfg->lock_duration != 0;
+}
+
 static bool
 make_directories(const struct config *cfg)
 {
-	char *state, *spool;
-	bool good = true;
+	char *state;
 	char why[512];
 
 	if (cfg->chroot_path[0] && access(cfg->chroot_path, X_OK) != 0)
 		return service_fail("chroot_path = \"%s\": %s", cfg->chroot_path,
 		                    strerror(errno));
 	state = xasprintf("%s%s", cfg->chroot_path, cfg->statefile);
-	spool = xasprintf("%s%s", cfg->chroot_path, cfg->spool_path);
 	if (cfg->statefile[0]) /* if not: it will be said when it is to be written */
 		(void)!parent_is_there(cfg, state, why, sizeof(why));
-	if (config_any(cfg, check_looks))
-		good = privilege_make_directory(cfg, spool, why, sizeof(why));
 	free(state);
-	free(spool);
-	return good || service_fail("spool_path = \"%s\": %s", cfg->spool_path, why);
+	return (!config_any(cfg, check_looks) ||
+	        make_directory(cfg, "spool_path", cfg->spool_path)) &&
+	       (!config_any(cfg, locks_clients) ||
+	        make_directory(cfg, "lock_path", cfg->lock_path));
 }
 
 /* Without a state file mail passes all the same: it is said, and we go on. */

@@ -32,12 +32,12 @@ def printed(flag):
     for line in text.splitlines():
         if line.startswith("## "):
             rows.append(line)
-        elif re.match(r"# [a-z_]+ = ", line):   # may not stand in the main part
+        elif re.match(r"# [a-z_0-9]+ = ", line):   # may not stand in the main part
             rows.append(marked(line[2:], comment))
             comment = ""
         elif line.startswith("# "):
             comment += line[1:]
-        elif re.match(r"[a-z_]+ = ", line):
+        elif re.match(r"[a-z_0-9]+ = ", line):
             rows.append(marked(line, comment))
             comment = ""
         elif line:
@@ -53,7 +53,7 @@ def described():
     rows = []
     for line in options.splitlines():
         section = re.match(r"\.Ss (.*)", line)
-        option = re.match(r"\.It Ic ([a-z_]+ = .*)", line)
+        option = re.match(r"\.It Ic ([a-z_0-9]+ = .*)", line)
         marks = re.match(r"\.Bq (.*)", line)
         if section:
             rows.append("## " + section[1])

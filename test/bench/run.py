@@ -80,6 +80,7 @@ allow_root = yes
 connect_queue = 4096
 max_connections = {maxconn}
 spool_path = "{work}/spool"
+lock_duration = 0
 antivirus_type = "{antivirus}"
 signature_path = "{work}/signatures"
 scan_path = "{work}/scan"

@@ -35,6 +35,8 @@ signature_path = "$TMP/test.ndb"
 scan_path = "$TMP/scan"
 scan_workers = 1
 spool_path = "$TMP/spool"
+lock_path = "$TMP/lock"
+lock_duration = 0
 log_level = debug
 max_connections = 1000
 """
