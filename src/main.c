@@ -19,10 +19,6 @@
 #include <string.h>
 #include <unistd.h>
 
-enum {
-	EXIT_USAGE = 2, /* 3 and 4: control.h */
-};
-
 /* What a task may be told beside its argument: long options, numbered from DETAIL. */
 enum {
 	DETAIL_CLIENT,
@@ -68,6 +64,8 @@ static int stop(const struct wish *wish);
 static int nft(const struct wish *wish);
 static int rates(const struct wish *wish);
 static int quarantine(const struct wish *wish);
+static int locks(const struct wish *wish);
+static int unlock(const struct wish *wish);
 static int help(const struct wish *wish);
 static int version(const struct wish *wish);
 static int versions(const struct wish *wish);
@@ -104,6 +102,10 @@ static const struct task tasks[] = {
 	  "print what the client ADDR did lately, and its limits" },
 	{ WORD_ONLY + 10, "quarantine", NULL, FILE_AND_WORDS, quarantine,
 	  "list, show, delete, release kept messages" },
+	{ WORD_ONLY + 5, "locks", NULL, FILE_MUST, locks,
+	  "list the clients that are locked, or never are" },
+	{ WORD_ONLY + 6, "unlock", "ADDR", FILE_MUST, unlock,
+	  "remove all locks of ADDR" },
 	{ 'h', "help", NULL, FILE_NONE, help, "this" },
 	{ 'v', "version", NULL, FILE_NONE, version, "print the version" },
 	{ 'V', "versions", NULL, FILE_NONE, versions,
@@ -384,6 +386,25 @@ static int
 stop(const struct wish *wish)
 {
 	return control(wish, control_stop);
+}
+
+static int
+locks(const struct wish *wish)
+{
+	return control(wish, control_locks);
+}
+
+static int
+unlock(const struct wish *wish)
+{
+	struct config *cfg = load(wish->file, NULL);
+	int code;
+
+	if (!cfg)
+		return EXIT_FAILURE;
+	code = control_unlock(cfg, wish->argument);
+	config_drop(cfg);
+	return code;
 }
 
 static int

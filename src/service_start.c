@@ -200,6 +200,12 @@ make_directory(const struct config *cfg, const char *option, const char *path)
 	return made || service_fail("%s = \"%s\": %s", option, path, why);
 }
 
+static bool
+locks_clients(const struct config *cfg)
+{
+	return cfg->lock_duration != 0;
+}
+
 static void
 make_statefile_directory(const struct config *cfg)
 {
@@ -219,6 +225,9 @@ make_directories(const struct config *cfg)
 	make_statefile_directory(cfg);
 	if (cfg->ratelimit_period != 0 &&
 	    !make_directory(cfg, "ratelimit_path", cfg->ratelimit_path))
+		return false;
+	if (config_any(cfg, locks_clients) &&
+	    !make_directory(cfg, "lock_path", cfg->lock_path))
 		return false;
 	if (!config_any(cfg, reaction_may_keep))
 		return true;

@@ -73,7 +73,7 @@ class Units(unittest.TestCase):
         """As little as can be: all paths are the defaults."""
         options = {"mode": "fixed", "fixed_server": '"127.0.0.1"',
                    "fixed_server_port": self.sink.port, "local_servers": "yes",
-                   **options}
+                   "lock_duration": 0, **options}
         file.parent.mkdir(exist_ok=True)
         beside = file.with_suffix(".new")
         beside.write_text("".join(f"{name} = {value}\n" for name, value in options.items()
