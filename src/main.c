@@ -26,7 +26,7 @@ struct wish {
 
 /* What can be asked of the program: one row each, also of -h and of the options. */
 struct task {
-	int letter; /* beyond all letters: it has a word only */
+	int letter; /* or WORD_ONLY */
 	const char *word;
 	const char *argument; /* NULL: none */
 	enum { FILE_NONE, FILE_MAY, FILE_MUST } file;
@@ -62,7 +62,7 @@ static const struct task tasks[] = {
 	{ 'K', "stop", NULL, FILE_MUST, stop,
 	  "end the daemon when its sessions have ended; twice: at once" },
 	{ 'r', "reload", NULL, FILE_MUST, reload, "let the daemon read FILE again" },
-	{ WORD_ONLY + 2, "upgrade", NULL, FILE_MUST, upgrade,
+	{ WORD_ONLY, "upgrade", NULL, FILE_MUST, upgrade,
 	  "let a new process of the program take over; no session is lost" },
 	{ 's', "status", NULL, FILE_MUST, status,
 	  "let the daemon write its state; print it" },
@@ -73,18 +73,17 @@ static const struct task tasks[] = {
 	{ 'T', "dump-all", NULL, FILE_MAY, dump_all,
 	  "the same, with the messages to clients" },
 	{ 'C', "show", "NAME", FILE_MUST, show, "print one option with its value" },
-	{ WORD_ONLY + 4, "findings", NULL, FILE_MAY, findings,
+	{ WORD_ONLY, "findings", NULL, FILE_MAY, findings,
 	  "print what each finding leads to" },
 	{ WORD_ONLY, "check", NULL, FILE_MUST, check,
 	  "check FILE, print nothing if it is right" },
-	{ WORD_ONLY + 1, "import", NULL, FILE_MUST, import,
+	{ WORD_ONLY, "import", NULL, FILE_MUST, import,
 	  "print a FILE of smtp-gated 1.4 in native syntax" },
-	{ WORD_ONLY + 3, "nft", "FAIL", FILE_MUST, nft,
+	{ WORD_ONLY, "nft", "FAIL", FILE_MUST, nft,
 	  "print rules for nft(8); FAIL: open, closed" },
-	{ WORD_ONLY + 4, "locks", NULL, FILE_MUST, locks,
+	{ WORD_ONLY, "locks", NULL, FILE_MUST, locks,
 	  "list the clients that are locked, or never are" },
-	{ WORD_ONLY + 5, "unlock", "ADDR", FILE_MUST, unlock,
-	  "remove all locks of ADDR" },
+	{ WORD_ONLY, "unlock", "ADDR", FILE_MUST, unlock, "remove all locks of ADDR" },
 	{ 'h', "help", NULL, FILE_NONE, help, "this" },
 	{ 'v', "version", NULL, FILE_NONE, version, "print the version" },
 	{ 'V', "versions", NULL, FILE_NONE, versions,
@@ -477,11 +476,19 @@ misused(const char *why)
 	return EXIT_USAGE;
 }
 
+/* What getopt_long(3) says for it: its letter, or a number beyond all letters. */
+static int
+sign_of(size_t task)
+{
+	return tasks[task].letter < WORD_ONLY ? tasks[task].letter
+	                                      : WORD_ONLY + (int)task;
+}
+
 static const struct task *
-task_of(int letter)
+task_of(int sign)
 {
 	for (size_t i = 1; i < TASKS; i++)
-		if (tasks[i].letter == letter)
+		if (sign_of(i) == sign)
 			return &tasks[i];
 	return NULL;
 }
@@ -504,7 +511,7 @@ options_of_tasks(char letters[static 3 * TASKS], struct option longs[static LONG
 		longs[words++] = (struct option){ tasks[i].word,
 			                          takes ? required_argument
 			                                : no_argument,
-			                          NULL, tasks[i].letter };
+			                          NULL, sign_of(i) };
 		if (tasks[i].letter >= WORD_ONLY)
 			continue;
 		letters[used++] = (char)tasks[i].letter;
