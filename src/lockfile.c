@@ -450,6 +450,8 @@ lockfile_start(struct lockfiles *locks, struct event_base *base)
 {
 	struct timeval at_once = { 0 };
 
+	if (locks->rules.longest != 0)
+		(void)!find_directory(locks); /* now, and not with the first session */
 	locks->sweep = event_new(base, -1, 0, on_sweep, locks);
 	event_add(locks->sweep, &at_once);
 }
