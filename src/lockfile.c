@@ -258,7 +258,7 @@ lockfile_look(struct lockfiles *locks, const struct addr *client, const char *id
 	for (size_t i = 0; i < all.count && state == LOCKFILE_FREE; i++) {
 		state = examine(locks, all.name[i], duration);
 		if (state != LOCKFILE_FREE)
-			strcpy(name, all.name[i]);
+			memcpy(name, all.name[i], LOCKFILE_NAME_SIZE);
 	}
 	return state;
 }
@@ -297,11 +297,13 @@ static void
 inscribe(int fd, const char *words)
 {
 	char line[LOCKFILE_WORDS_SIZE];
+	size_t size;
 
 	snprintf(line, sizeof(line) - 1, "%s", words);
 	lockfile_make_printable(line);
-	strcat(line, "\n");
-	(void)!write(fd, line, strlen(line));
+	size = strlen(line);
+	line[size++] = '\n';
+	(void)!write(fd, line, size);
 }
 
 /* False: errno. */
