@@ -45,7 +45,7 @@ struct evidence {
 	const struct log_ctx *log;
 	const struct addr *client, *server;
 	const char *ident;	/* of the client, as a helper says; may be empty */
-	const char *helo;	/* argument of the last HELO or EHLO; NULL: none yet */
+	const char *helo;	/* argument of the last HELO or EHLO, be it refused; NULL: none yet */
 	const char *sender;	/* path of MAIL; NULL: none, or no path; from STAGE_MAIL on */
 	const char *recipient;	/* path of RCPT; at STAGE_RCPT only */
 	const char *argument;	/* all of the command's; at its stage only, never of AUTH */
@@ -53,7 +53,7 @@ struct evidence {
 	uint64_t size;		/* bytes of content; at STAGE_MESSAGE only */
 	unsigned of_host, of_ident;	/* sessions now of this client, this one included */
 	bool spoke_early;	/* bytes came before the greeting; at STAGE_GREETING only */
-	bool auth_offered;	/* by the server */
+	bool auth_offered;	/* by the server, at any time */
 	bool authenticated;
 	struct spool *message;	/* sealed; at STAGE_MESSAGE only, and NULL if nobody reads it */
 };

@@ -15,6 +15,7 @@ struct check_run { /* one check in one round */
 	void (*start)(struct check_run *run); /* the rule's, if it was loaded */
 	void *state;                          /* what load() gave */
 	const struct config *cfg; /* these live until the answer, or cancel() */
+	enum stage stage;
 	const struct evidence *evidence;
 	void *job;             /* the check's own, for cancel() */
 	struct finding *found; /* FOUND_NOTHING by this check, until it says more */
@@ -50,6 +51,9 @@ struct check_rule {
 /* Says that RUN->found stands.  In the loop's thread. */
 void check_answer(struct check_run *run);
 
+extern const struct check_rule check_early;
+extern const struct check_rule check_regex;
+extern const struct check_rule check_auth;
 extern const struct check_rule check_clamav;
 extern const struct check_rule check_lock;
 

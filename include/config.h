@@ -2,6 +2,7 @@
 #define CONFIG_H
 
 #include "addr.h"
+#include "pattern.h"
 #include "secret.h"
 
 #include <stdbool.h>
@@ -81,6 +82,12 @@ enum finding_class {
 	CLASS_CLEAN = 1 << 16,	/* nothing was found; in a mask it means always */
 };
 
+enum auth_require {	/* who must have authenticated before DATA */
+	AUTH_REQUIRE_NO,
+	AUTH_REQUIRE_IF_SUPPORTED, /* whoever was offered AUTH */
+	AUTH_REQUIRE_MANDATORY,	/* everybody */
+};
+
 enum auth_skip {	/* any of them together */
 	AUTH_SKIP_DIRECT = 1 << 0, /* the session passes unread */
 	AUTH_SKIP_ANTIVIRUS = 1 << 1,
@@ -118,6 +125,7 @@ struct config {
 #define OPT_BOOL(name, ...)	bool name;
 #define OPT_INT(name, ...)	int64_t name;
 #define OPT_STR(name, ...)	char *name;		/* never NULL */
+#define OPT_REGEX(name, ...)	struct pattern *name;	/* NULL: none */
 #define OPT_WORD(name, ...)	int name;		/* an enum's value */
 #define OPT_MASK(name, ...)	unsigned name;		/* of an enum's values */
 #define OPT_LIST(name, ...)	struct string_list name;

@@ -12,6 +12,7 @@ enum option_kind {
 	OPTION_BOOL,
 	OPTION_INT,
 	OPTION_STR,
+	OPTION_REGEX,
 	OPTION_WORD,
 	OPTION_MASK,
 	OPTION_LIST,
@@ -58,6 +59,7 @@ enum {
 #define OPT_BOOL(...) +1
 #define OPT_INT(...) +1
 #define OPT_STR(...) +1
+#define OPT_REGEX(...) +1
 #define OPT_WORD(...) +1
 #define OPT_MASK(...) +1
 #define OPT_LIST(...) +1

@@ -42,6 +42,9 @@
 	E(DELIVERED, "delivered", LOG_INFO,    "the server's last word on a mail") \
 	E(TAKEOVER,  "takeover",  LOG_NOTICE,  "the server is gone, we answer the client") \
 	E(DIRECT,    "direct",    LOG_INFO,    "the session passes unread from now on") \
+	E(SCRIPT,    "script",    LOG_INFO,    "an action script has ended well") \
+	E(SCRIPT_FAILED, "script-failed", LOG_WARNING, "one did not, or was not run") \
+	E(SCRIPT_SAYS, "script-says", LOG_INFO, "what an action script has said") \
 	E(CLOSE,     "close",     LOG_INFO,    "a session has ended") \
 	E(STATE,     "state",     LOG_DEBUG,   "a session went from one state to another") \
 	E(COMMAND,   "command",   LOG_DEBUG,   "a command of a client (never its AUTH)") \

@@ -30,7 +30,11 @@ bool reactions_start(struct reactions *reactions, struct event_base *base) MUST_
 /* CFG was reloaded. */
 void reactions_reconfigure(struct reactions *reactions, const struct config *cfg);
 
-/* Waits for nothing.  NULL is fine. */
+/* No more will be asked for: gives scripts that run a few seconds to end, while the loop
+ * turns.  NULL is fine. */
+void reactions_finish(struct reactions *reactions);
+
+/* Waits for nothing more.  NULL is fine. */
 void reactions_free(struct reactions *reactions);
 
 /* Does all that WHAT leads to.  Nothing here blocks or fails loudly: what goes wrong is

@@ -6,6 +6,7 @@
 #include "pidfile.h"
 #include "reaction.h"
 #include "resolver.h"
+#include "script.h"
 #include "service.h"
 #include "session.h"
 #include "spool.h"
@@ -84,6 +85,9 @@ void entrances_close(struct service *service);
 /* Sees to it that there can be as many descriptors as max_connections may need, or says
  * that there cannot. */
 void service_raise_descriptors(const struct config *cfg);
+
+/* Says of each action script that is not there; so does what comes of a finding. */
+void service_note_scripts(struct config *cfg);
 
 /* Puts the name of this host in place of a proxy_name of "*". */
 void service_name_host(struct config *cfg);

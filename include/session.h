@@ -36,7 +36,7 @@ struct sessions *sessions_new(const struct session_world *world,
 void sessions_free(struct sessions *all);
 
 /* Sessions under way. */
-unsigned sessions_count(const struct sessions *all);
+unsigned sessions_count(const struct sessions *all);	/* NULL: none */
 
 /* Sessions born from now on are born with CFG, which is held; the old one is dropped. */
 void sessions_reconfigure(struct sessions *all, struct config *cfg);

@@ -140,11 +140,11 @@ struct session {
 	bool server_lost;		/* broken; what it sent may still be read */
 	bool enhanced;			/* the server offered ENHANCEDSTATUSCODES */
 	bool opaque;			/* the next line answers an AUTH challenge */
-	bool auth_offered;		/* by the server */
+	bool auth_offered;		/* by the server, at any time */
 	bool extended;			/* the server accepted EHLO, and not HELO since */
 	bool trusted;			/* by the server: it would take XCLIENT from us */
 	bool authenticated;
-	bool direct_begun;		/* DIRECT: the client has sent its first byte */
+	bool direct_begun;		/* DIRECT: the server may speak */
 	bool refusal_logged;
 	bool paused;			/* commands are left for want of room */
 	TAILQ_ENTRY(session) link;
@@ -322,8 +322,10 @@ bool session_xforward_first(struct session *s, const struct command *mail);
  * because a client that nobody reads could send XCLIENT itself. */
 bool session_hides_starttls(const struct session *s);
 
-/* session_direct.c: bytes pass unread. */
-void session_direct(struct session *s);
+/* session_direct.c: bytes pass unread: the server has accepted STARTTLS, or the client has
+ * authenticated and auth_skip says so (else nothing happens). */
+void session_direct_starttls(struct session *s);
+void session_direct_auth(struct session *s);
 void session_turn_direct(struct session *s);
 
 #endif

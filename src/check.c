@@ -7,6 +7,9 @@
 
 /* To add a check: write it (check_internal.h says how), and give it a row here. */
 static const struct check_rule *const rules[] = {
+	&check_early,
+	&check_regex,
+	&check_auth,
 	&check_clamav,
 	&check_lock,
 };
@@ -30,6 +33,7 @@ struct check_round {
 		*over; /* activated by the last answer; NULL while they are started */
 	check_done_cb *done;
 	void *arg;
+	enum stage stage;
 	struct evidence evidence;
 	struct findings
 		*found; /* one for each run; the caller's while they are started */
@@ -254,6 +258,7 @@ round_add(struct check_round *round, size_t rule, const struct config *cfg)
 		.start = checks->loaded[rule] ? rules[rule]->start : not_loaded,
 		.state = checks->state[rule],
 		.cfg = cfg,
+		.stage = round->stage,
 		.evidence = &round->evidence,
 		.found = &found->at[index],
 		.round = round,
@@ -295,6 +300,7 @@ check_start(struct checks *checks, const struct config *cfg, enum stage stage,
 			*round = (struct check_round){ .checks = checks,
 				                       .done = done,
 				                       .arg = arg,
+				                       .stage = stage,
 				                       .evidence = *evidence,
 				                       .found = found };
 		}

@@ -14,15 +14,10 @@ static const struct old_option old_options[] = {
 	{ "pid_hash_size", OBSOLETE, "", "there is no such table any more" },
 	{ "host_hash_size", OBSOLETE, "", "there is no such table any more" },
 
-	{ "action_script", LATER, "", NULL },
-
 	{ "spool_perm", OBSOLETE, "",
 	  "spooled messages have no name that others could open" },
 
 	{ "timeout_spam", LATER, "", NULL },
-
-	{ "auth_require", LATER, "no",
-	  "all clients may send, as their server lets them" },
 
 	{ "max_per_host", LATER, "", NULL },
 	{ "max_load", LATER, "0", NULL },
@@ -49,13 +44,6 @@ static const struct old_option old_options[] = {
 	{ "spf", LATER, "none", NULL },
 	{ "spf_log_only", LATER, "", NULL },
 	{ "spf_fixed_ip", LATER, "", NULL },
-	{ "regex_enforce_helo", LATER, "", NULL },
-	{ "regex_enforce_mail_from", LATER, "", NULL },
-	{ "regex_enforce_rcpt_to", LATER, "", NULL },
-	{ "regex_reject_helo", LATER, "", NULL },
-	{ "regex_reject_mail_from", LATER, "", NULL },
-	{ "regex_reject_rcpt_to", LATER, "", NULL },
-	{ "earlytalker", LATER, "no", NULL },
 
 	{ "ratelimit_path", LATER, "", NULL },
 	{ "ratelimit_period", LATER, "0", NULL },

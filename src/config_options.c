@@ -90,6 +90,13 @@ static const struct word class_words[] = {
 	{ 0 },
 };
 
+static const struct word auth_require_words[] = {
+	{ "no", AUTH_REQUIRE_NO },
+	{ "ifsupported", AUTH_REQUIRE_IF_SUPPORTED },
+	{ "mandatory", AUTH_REQUIRE_MANDATORY },
+	{ 0 },
+};
+
 static const struct word auth_skip_words[] = {
 	{ "none", 0 },
 	{ "direct", AUTH_SKIP_DIRECT },
@@ -129,6 +136,7 @@ const struct option config_options[] = {
 #define OPT_INT(n, def, lo, hi, un, fl, text) \
 	{ ROW(INT, n, fl, text), .low = lo, .high = hi, .unit = un },
 #define OPT_STR(n, def, fl, text)        { ROW(STR, n, fl, text) },
+#define OPT_REGEX(n, fl, text)           { ROW(REGEX, n, fl, text) },
 #define OPT_WORD(n, def, list, fl, text) { ROW(WORD, n, fl, text), .words = list },
 #define OPT_MASK(n, def, list, fl, text) { ROW(MASK, n, fl, text), .words = list },
 #define OPT_LIST(n, def, fl, text)       { ROW(LIST, n, fl, text) },
@@ -412,6 +420,26 @@ check_string(const struct option *opt, const char *text, char *why, size_t why_s
 }
 
 static bool
+check_regex(const char *text, char *why, size_t why_size)
+{
+	struct pattern *pattern;
+	char fault[256];
+
+	if (strlen(text) > LONGEST_STRING) {
+		snprintf(why, why_size, "is longer than %d bytes", LONGEST_STRING);
+		return false;
+	}
+	if (!*text)
+		return true;
+	pattern = pattern_new(text, fault, sizeof(fault));
+	if (!pattern)
+		snprintf(why, why_size, "\"%s\" is no regular expression: %s", text,
+		         fault);
+	pattern_drop(pattern);
+	return pattern;
+}
+
+static bool
 check_net(const char *text, char *why, size_t why_size)
 {
 	char fault[256];
@@ -446,6 +474,8 @@ option_check(const struct option *opt, const char *text, char *why, size_t why_s
 	case OPTION_LIST:
 	case OPTION_TEXT:
 		return check_string(opt, text, why, why_size);
+	case OPTION_REGEX:
+		return check_regex(text, why, why_size);
 	case OPTION_NETS:
 		return check_net(text, why, why_size);
 	case OPTION_NONE:
@@ -453,6 +483,16 @@ option_check(const struct option *opt, const char *text, char *why, size_t why_s
 		break;
 	}
 	abort();
+}
+
+static void
+regex_set(struct pattern **pattern, const char *text)
+{
+	char why[256];
+
+	pattern_drop(*pattern);
+	*pattern = *text ? pattern_new(text, why, sizeof(why)) : NULL;
+	assert(!*text || *pattern);
 }
 
 static void
@@ -489,6 +529,9 @@ option_set(struct config *cfg, const struct option *opt, const char *text)
 	case OPTION_TEXT:
 		free(*(char **)field);
 		*(char **)field = xstrdup(text);
+		break;
+	case OPTION_REGEX:
+		regex_set(field, text);
 		break;
 	case OPTION_LIST:
 		string_list_add(field, text);

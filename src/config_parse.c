@@ -13,6 +13,7 @@ static cfg_opt_t grammar[] = {
 #define OPT_BOOL(n, ...)      CFG_STR(#n, NULL, CFGF_NONE),
 #define OPT_INT(n, ...)       CFG_STR(#n, NULL, CFGF_NONE),
 #define OPT_STR(n, ...)       CFG_STR(#n, NULL, CFGF_NONE),
+#define OPT_REGEX(n, ...)     CFG_STR(#n, NULL, CFGF_NONE),
 #define OPT_WORD(n, ...)      CFG_STR(#n, NULL, CFGF_NONE),
 #define OPT_MASK(n, def, ...) CFG_STR_LIST(#n, (char[]){ def }, CFGF_NONE),
 #define OPT_LIST(n, def, ...) CFG_STR_LIST(#n, (char[]){ def }, CFGF_NONE),

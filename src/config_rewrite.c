@@ -191,6 +191,7 @@ write_value(struct rewriting *work, const struct option *opt, const char *value)
 		write_list(work, opt, value);
 		break;
 	case OPTION_STR:
+	case OPTION_REGEX:
 	case OPTION_TEXT:
 		print_quoted(value, strlen(value), work->out);
 		break;
@@ -233,7 +234,7 @@ is_misread_octal(const struct option *opt, const char *value)
 static bool
 is_commented(const struct option *opt, const char *value)
 {
-	bool has_blanks = opt->kind == OPTION_TEXT ||
+	bool has_blanks = opt->kind == OPTION_TEXT || opt->kind == OPTION_REGEX ||
 	                  (opt->kind == OPTION_STR &&
 	                   !(opt->flags & (OPT_ADDRESS | OPT_TOKEN | OPT_HEADER)));
 

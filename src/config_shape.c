@@ -100,7 +100,8 @@ static void PRINTF(3, 4)
 static bool
 is_string(const struct option *opt)
 {
-	return opt->kind == OPTION_STR || opt->kind == OPTION_TEXT;
+	return opt->kind == OPTION_STR || opt->kind == OPTION_TEXT ||
+	       opt->kind == OPTION_REGEX;
 }
 
 /* What is behind the opening brace.  Returns the closing one, or the last token that may

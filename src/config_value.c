@@ -20,6 +20,7 @@ option_defaults(struct config *cfg)
 #define OPT_INT(n, def, ...)  cfg->n = (def);
 #define OPT_WORD(n, def, ...) cfg->n = (def);
 #define OPT_STR(n, def, ...)  cfg->n = xstrdup(def);
+#define OPT_REGEX(n, ...)     cfg->n = NULL;
 #define OPT_TEXT(n, def, ...) cfg->n = xstrdup(def);
 #include "options.def"
 }
@@ -34,6 +35,10 @@ option_clear(struct config *cfg, const struct option *opt)
 	case OPTION_TEXT:
 		free(*(char **)option_field(cfg, opt));
 		*(char **)option_field(cfg, opt) = NULL;
+		break;
+	case OPTION_REGEX:
+		pattern_drop(*(struct pattern **)option_field(cfg, opt));
+		*(struct pattern **)option_field(cfg, opt) = NULL;
 		break;
 	case OPTION_LIST:
 		for (size_t i = 0; i < list->count; i++)
@@ -87,6 +92,10 @@ option_copy(struct config *to, const struct option *opt, const struct config *fr
 	case OPTION_TEXT:
 		*(char **)field = xstrdup(*(char *const *)value);
 		break;
+	case OPTION_REGEX:
+		*(struct pattern **)field = pattern_hold(
+			*(struct pattern *const *)value);
+		break;
 	case OPTION_LIST:
 		for (size_t i = 0; i < list->count; i++)
 			string_list_add(field, list->at[i]);
@@ -129,6 +138,9 @@ option_equal(const struct option *opt, const struct config *a, const struct conf
 	case OPTION_STR:
 	case OPTION_TEXT:
 		return strcmp(*(char *const *)x, *(char *const *)y) == 0;
+	case OPTION_REGEX:
+		return strcmp(pattern_text(*(struct pattern *const *)x),
+		              pattern_text(*(struct pattern *const *)y)) == 0;
 	case OPTION_LIST:
 		return list_equal(x, y);
 	case OPTION_NETS:
@@ -244,6 +256,10 @@ option_print(const struct config *cfg, const struct option *opt, FILE *out)
 	case OPTION_STR:
 	case OPTION_TEXT:
 		text = *(char *const *)field;
+		print_quoted(text, strlen(text), out);
+		break;
+	case OPTION_REGEX:
+		text = pattern_text(*(struct pattern *const *)field);
 		print_quoted(text, strlen(text), out);
 		break;
 	case OPTION_LIST:

@@ -444,7 +444,8 @@ on_sweep(evutil_socket_t fd, short what, void *arg)
 		locks->count = locks->swept;
 	}
 	locks->sweeping = NULL;
-	event_add(locks->sweep, &pause);
+	if (locks->rules.longest != 0)
+		event_add(locks->sweep, &pause);
 }
 
 void

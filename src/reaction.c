@@ -1,13 +1,10 @@
-#include "reaction.h"
+#include "reaction_internal.h"
 
-#include "lockfile.h"
-
-#include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 struct reactions {
-	struct event_base *base; /* NULL until reactions_start() */
+	struct script_limits limits; /* until there are scripts */
+	struct scripts *scripts;     /* NULL until reactions_start() */
 	struct lockfiles *locks;
 };
 
@@ -19,6 +16,7 @@ reactions_new(const struct config *cfg, char *why, size_t why_size)
 
 	(void)why;
 	(void)why_size;
+	reactions->limits = reaction_script_limits(cfg);
 	reactions->locks = lockfile_new(cfg->lock_path, &rules);
 	return reactions;
 }
@@ -26,7 +24,7 @@ reactions_new(const struct config *cfg, char *why, size_t why_size)
 bool
 reactions_start(struct reactions *reactions, struct event_base *base)
 {
-	reactions->base = base;
+	reactions->scripts = scripts_new(base, &reactions->limits);
 	lockfile_start(reactions->locks, base);
 	return true;
 }
@@ -34,9 +32,20 @@ reactions_start(struct reactions *reactions, struct event_base *base)
 void
 reactions_reconfigure(struct reactions *reactions, const struct config *cfg)
 {
+	struct script_limits limits = reaction_script_limits(cfg);
 	struct lockfile_rules rules = lockfile_rules(cfg);
 
+	scripts_set(reactions->scripts, &limits);
 	lockfile_set(reactions->locks, &rules);
+}
+
+void
+reactions_finish(struct reactions *reactions)
+{
+	if (!reactions)
+		return;
+	scripts_free(reactions->scripts);
+	reactions->scripts = NULL;
 }
 
 void
@@ -44,78 +53,10 @@ reactions_free(struct reactions *reactions)
 {
 	if (!reactions)
 		return;
+	reactions_finish(reactions);
 	lockfile_free(reactions->locks);
 	free(reactions);
 }
-
-/* ---- locks ------------------------------------------------------------------ */
-
-struct lock {
-	enum lockfile_result result;
-	char name[LOCKFILE_NAME_SIZE]; /* of its file; may be empty */
-};
-
-/* What --locks says of it, and who opens the file sees. */
-static char *
-words_about(const struct occurrence *what)
-{
-	const struct finding *because = &what->verdict->because;
-	time_t now = time(NULL);
-	char when[32] = "-";
-	struct tm parts;
-
-	if (localtime_r(&now, &parts))
-		strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%S", &parts);
-	return xasprintf("%s%s%s s=%s %s", finding_word(because->kind),
-	                 because->name[0] ? " " : "", because->name,
-	                 what->evidence->log->session, when);
-}
-
-static void
-log_lock(const struct occurrence *what, const struct lock *lock)
-{
-	static const char *const results[] = {
-		[LOCKFILE_MADE] = "made",
-		[LOCKFILE_IS_NEVER] = "never",
-	};
-	const struct evidence *evidence = what->evidence;
-	int64_t duration = what->cfg->lock_duration;
-	bool made = lock->result == LOCKFILE_MADE;
-
-	if (!made && lock->result != LOCKFILE_IS_NEVER)
-		return; /* nothing has changed, or it is said in trouble */
-	log_event(evidence->log, LOG_LOCK_EVENT,
-	          log_text("result", results[lock->result]),
-	          log_text("finding", finding_word(what->verdict->because.kind)),
-	          log_addr("client", evidence->client),
-	          log_text("ident", evidence->ident[0] ? evidence->ident : NULL),
-	          log_text("file", lock->name), log_number("duration", duration));
-}
-
-static struct lock
-lock_client(struct reactions *reactions, const struct occurrence *what)
-{
-	const struct evidence *evidence = what->evidence;
-	char *words = words_about(what);
-	struct lock lock;
-
-	lock.result = lockfile_make(reactions->locks, evidence->client, evidence->ident,
-	                            what->cfg->lock_duration, words, lock.name);
-	free(words);
-	log_lock(what, &lock);
-	return lock;
-}
-
-/* Where clients are locked, the script is for a client's first finding: for the others
- * there is the lock, and none is for whom is never to be locked.  If the lock could not be
- * made somebody should know. */
-static bool
-is_told(const struct lock *lock)
-{
-	return lock->result == LOCKFILE_MADE || lock->result == LOCKFILE_FAILED;
-}
-
-/* ---- all of it --------------------------------------------------------------- */
 
 /* The order matters: the script is told of the file that was kept and of the lock. */
 void
@@ -125,15 +66,18 @@ reaction_to(struct reactions *reactions, const struct occurrence *what)
 	bool keeps = what->evidence->message &&
 	             (what->cfg->spool_leave_on & (class | CLASS_CLEAN));
 	bool found = what->verdict->because.kind != FOUND_NOTHING;
-	bool locks = found && (what->cfg->lock_on & class) &&
-	             what->cfg->lock_duration != 0;
+	bool locks = found && (what->cfg->lock_on & class);
 	bool runs = found && (what->cfg->script_on & class);
-	struct lock lock = { .name = "" };
+	struct reaction_marks marks = { 0 };
+	char *lock_file = NULL;
 
 	(void)keeps;
-	if (locks) {
-		lock = lock_client(reactions, what);
-		runs = runs && is_told(&lock);
+	if (locks && what->cfg->lock_duration != 0) {
+		runs = reaction_lock(reactions->locks, what, &lock_file) && runs;
+		marks.lock_file = lock_file;
+		marks.lock_duration = lock_file ? what->cfg->lock_duration : 0;
 	}
-	(void)runs;
+	if (runs)
+		reaction_script(reactions->scripts, what, &marks);
+	free(lock_file);
 }

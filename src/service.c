@@ -151,6 +151,7 @@ put_in_force(struct service *service, struct config *fresh)
 	checks_reconfigure(service->checks, fresh);
 	reactions_reconfigure(service->reactions, fresh);
 	spool_budget_set(service->budget, &limits);
+	service_note_scripts(fresh);
 	log_set_level(fresh->log_level);
 	service_raise_descriptors(fresh);
 	stats_add(STAT_reloads, 1);
@@ -334,15 +335,23 @@ log_stop(void)
 	          log_number("lines_lost", (int64_t)log_lost()));
 }
 
-/* Each accepts what was never made. */
+/* Nobody comes any more, sessions end at once, and scripts in a few seconds.  Each of
+ * these accepts what was never made. */
 static void
-tear_down(struct service *service)
+wind_down(struct service *service)
 {
 	hold_signals(false);
 	upgrade_cancel(service);
 	leave_wire(service);
 	entrances_close(service);
 	sessions_free(service->sessions);
+	service->sessions = NULL;
+	reactions_finish(service->reactions);
+}
+
+static void
+tear_down(struct service *service)
+{
 	checks_free(service->checks);
 	reactions_free(service->reactions);
 	resolver_free(service->resolver);
@@ -403,11 +412,11 @@ service_run(struct config *cfg, bool foreground)
 	    (foreground || background_begin(&background)) && start(&service) &&
 	    take_over(&service, &background)) {
 		event_base_dispatch(service.base);
-		sessions_free(service.sessions);
-		service.sessions = NULL;
+		wind_down(&service);
 		log_stop();
 		served = true;
 	}
+	wind_down(&service);
 	tear_down(&service);
 	return served ? EXIT_SUCCESS : EXIT_FAILURE;
 }

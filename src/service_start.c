@@ -217,6 +217,29 @@ note_statefile(const struct config *cfg)
 	free(copy);
 }
 
+static void
+note_script(struct config *cfg, void *arg)
+{
+	const char *path = cfg->action_script, **noted = arg;
+	char why[512];
+
+	if (!path[0] || strcmp(path, *noted) == 0 ||
+	    script_is_there(path, why, sizeof(why)))
+		return;
+	*noted = path;
+	log_event(NULL, LOG_TROUBLE_EVENT,
+	          log_text("text", "action_script cannot be run"),
+	          log_text("script", path), log_text("why", why));
+}
+
+void
+service_note_scripts(struct config *cfg)
+{
+	const char *noted = "";
+
+	config_each(cfg, note_script, &noted);
+}
+
 /* As the user that we are by now, and from the root that we have. */
 static bool
 check_directories(const struct service *service)
@@ -230,6 +253,7 @@ check_directories(const struct service *service)
 			cfg->spool_path, strerror(errno),
 			errno == EACCES ? "; it must be writable for set_user" : "");
 	note_statefile(cfg);
+	service_note_scripts(service->cfg);
 	return checks_ready(service->checks, why, sizeof(why)) ||
 	       service_fail("%s", why);
 }

@@ -52,6 +52,8 @@ relay(struct session *s)
 	struct expected *greeting = pipeline_push(&s->owed, PLAN_FORWARD);
 
 	greeting->subject = SUBJECT_GREETING;
+	/* What comes before it is for the checks, if any, and not for the server. */
+	greeting->ends_group = check_stages(s->cfg) & STAGE_GREETING;
 	session_enter(s, SESSION_RELAYING);
 }
 
@@ -333,5 +335,5 @@ sessions_each(const struct sessions *all,
 unsigned
 sessions_count(const struct sessions *all)
 {
-	return all->count;
+	return all ? all->count : 0;
 }

@@ -10,10 +10,6 @@
  * which we could not follow the session, or that a client must not be able to send.
  */
 
-enum {
-	LONGEST_HELO = 255, /* RFC 5321 4.5.3.1.2 */
-};
-
 typedef void command_cb(struct session *s, const struct command *command);
 
 /* ---- replies of our own -------------------------------------------------- */
@@ -78,8 +74,6 @@ on_hello(struct session *s, const struct command *command)
 
 	reply->ends_group = true;
 	reply->text = xstrdup(command->argument);
-	free(s->helo);
-	s->helo = xstrndup(command->argument, LONGEST_HELO);
 }
 
 /* Passes on a command about an address, which is remembered until its reply. */
@@ -224,6 +218,16 @@ session_pass_command(struct session *s, const struct command *command)
 	handlers[command->verb](s, command);
 }
 
+/* Whether it is passed on or not: checks shall know what the client said last. */
+static void
+note_name(struct session *s, const struct command *command)
+{
+	if (command->verb != VERB_HELO && command->verb != VERB_EHLO)
+		return;
+	free(s->helo);
+	s->helo = xstrdup(command->argument);
+}
+
 static void
 on_command(struct session *s, const struct command *command)
 {
@@ -239,6 +243,7 @@ on_command(struct session *s, const struct command *command)
 		          log_text("argument", command->verb == VERB_AUTH
 		                                       ? NULL
 		                                       : command->argument));
+	note_name(s, command);
 	if (session_screen_command(s, command))
 		session_pass_command(s, command);
 }

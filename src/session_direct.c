@@ -2,20 +2,41 @@
 
 #include "stats.h"
 
+#include <assert.h>
+
 /*
  * Bytes pass unread, both ways, until both sides have closed.
- *
- * After STARTTLS the client speaks first (its ClientHello).  A byte from the server before
- * that was there before TLS was, and would be taken for part of the secured session.
  */
 
-void
-session_direct(struct session *s)
+static void
+begin(struct session *s, const char *why)
 {
+	assert(s->owed.count == 0); /* what was asked for came last */
 	stats_add(STAT_sessions_direct, 1);
-	log_event(&s->log, LOG_DIRECT_EVENT, log_text("why", "starttls"));
+	log_event(&s->log, LOG_DIRECT_EVENT, log_text("why", why));
 	session_forget_mail(s);
 	session_enter(s, SESSION_DIRECT);
+}
+
+/* The client speaks first (its ClientHello).  A byte from the server before that was there
+ * before TLS was, and would be taken for part of the secured session. */
+void
+session_direct_starttls(struct session *s)
+{
+	begin(s, "starttls");
+}
+
+/* Nobody may send XCLIENT unread to a server that would take it from us; who did not say
+ * EHLO has not let us know whether it would.  What the client sent behind its AUTH is in
+ * our input still, and goes to the server from there. */
+void
+session_direct_auth(struct session *s)
+{
+	if (!(s->cfg->auth_skip & AUTH_SKIP_DIRECT) || !s->extended || s->trusted ||
+	    s->intro)
+		return;
+	s->direct_begun = true;
+	begin(s, "auth");
 }
 
 static void

@@ -9,6 +9,9 @@
  * for us.
  */
 
+/* Exim's: clients may talk before the greeting. */
+static const char *const early[] = { "PIPECONNECT", "X_PIPE_CONNECT" };
+
 /* Extensions that we cannot follow: what they bring past us would go unscanned, or would
  * be misread. */
 static const char *const hidden[] = {
@@ -17,16 +20,25 @@ static const char *const hidden[] = {
 };
 
 static bool
+offers_any(const struct reply_line *line, const char *const *names, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (reply_offers(line, names[i]))
+			return true;
+	return false;
+}
+
+static bool
 hides(const struct reply_line *line, void *arg)
 {
 	const struct session *s = arg;
 
 	if (session_hides_starttls(s) && reply_offers(line, "STARTTLS"))
 		return true;
-	for (size_t i = 0; i < sizeof(hidden) / sizeof(hidden[0]); i++)
-		if (reply_offers(line, hidden[i]))
-			return true;
-	return false;
+	if (s->cfg->earlytalker &&
+	    offers_any(line, early, sizeof(early) / sizeof(early[0])))
+		return true;
+	return offers_any(line, hidden, sizeof(hidden) / sizeof(hidden[0]));
 }
 
 static bool
@@ -98,7 +110,7 @@ starttls_answered(struct session *s, int code)
 	    evbuffer_get_length(conn_input(s->server)) > 0)
 		session_end(s, END_INJECTION);
 	else
-		session_direct(s);
+		session_direct_starttls(s);
 }
 
 static void
@@ -109,6 +121,7 @@ auth_answered(struct session *s, int code)
 	if (code == 235) {
 		stats_add(STAT_auth_accepted, 1);
 		session_note(s, HAPPENED_AUTH_ACCEPTED, NULL);
+		session_direct_auth(s);
 	} else if (code >= 400) {
 		stats_add(STAT_auth_rejected, 1);
 		session_note(s, HAPPENED_AUTH_REJECTED, NULL);
@@ -188,12 +201,12 @@ note_ehlo(struct session *s, const struct expected *due, const struct reply *rep
 	s->extended = due->verb == VERB_EHLO || (s->extended && due->verb != VERB_HELO);
 	if (due->verb == VERB_EHLO) {
 		s->enhanced = ehlo_offers(reply, "ENHANCEDSTATUSCODES");
-		s->auth_offered = ehlo_offers(reply, "AUTH");
+		s->auth_offered |= ehlo_offers(reply, "AUTH");
 		s->trusted |= ehlo_offers(reply, "XCLIENT") ||
 		              ehlo_offers(reply, "XFORWARD");
 	}
 	if (due->verb == VERB_HELO)
-		s->enhanced = s->auth_offered = false;
+		s->enhanced = false;
 }
 
 /* The entry leaves the queue before its consequences: they may queue others. */

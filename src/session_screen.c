@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 /*
  * What checks say before something is passed on: a client before its server is called, the
@@ -161,6 +162,17 @@ session_screening_expired(struct session *s)
 	connect_judged(s, &late);
 }
 
+/* Whoever gives up waiting may say so. */
+static bool
+speaks_early(const struct session *s)
+{
+	char word[4];
+	ev_ssize_t size = evbuffer_copyout(conn_input(s->client), word, sizeof(word));
+
+	return size > 0 &&
+	       (size < (ev_ssize_t)sizeof(word) || strncasecmp(word, "QUIT", 4) != 0);
+}
+
 /* The checks of this stage need no time: what they want to know is here. */
 bool
 session_screen_greeting(struct session *s)
@@ -170,7 +182,7 @@ session_screen_greeting(struct session *s)
 	struct findings found;
 	struct verdict verdict;
 
-	evidence.spoke_early = evbuffer_get_length(conn_input(s->client)) > 0;
+	evidence.spoke_early = speaks_early(s);
 	round = check_start(s->world->checks, s->cfg, STAGE_GREETING, &evidence, &found,
 	                    NULL, NULL);
 	assert(!round);

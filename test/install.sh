@@ -12,7 +12,7 @@ set -eu
 
 build='cmake gcc libc6-dev make pkg-config
 	libc-ares-dev libcap-dev libclamav-dev libconfuse-dev libevent-dev
-	libnetfilter-conntrack-dev libnftables-dev libssl-dev'
+	libnetfilter-conntrack-dev libnftables-dev libpcre2-dev libssl-dev'
 show="$build
 	python3 swaks"
 # file, dpkg-dev: what a .deb depends on.

@@ -29,7 +29,7 @@ add_custom_command(OUTPUT ${sample}
 add_custom_target(sample ALL DEPENDS ${sample})
 
 file(GLOB samples CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/conf/*.conf
-	${PROJECT_SOURCE_DIR}/conf/nftables/*.nft)
+	${PROJECT_SOURCE_DIR}/conf/action.sh ${PROJECT_SOURCE_DIR}/conf/nftables/*.nft)
 
 install(TARGETS smtp-gated smtp-gated-helper RUNTIME DESTINATION ${CMAKE_INSTALL_SBINDIR})
 install(FILES README.md LICENSE conf/package/debian/copyright

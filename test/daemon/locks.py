@@ -177,6 +177,25 @@ class ByDaemon(Locks):
         self.assert_locked()
         self.gated.stop()
 
+    def test_script_is_for_the_lock(self):
+        """It hears of the finding that makes one, and of no more; and if none can be made."""
+        said, script = self.gated.directory / "said", self.gated.directory / "script"
+        script.write_text(f'#!/bin/sh\necho "$FOUND $SOURCE_IP $LOCK_FILE $LOCK_DURATION" >>{said}\n')
+        script.chmod(0o755)
+        self.gated.configure(action_script=f'"{script}"')
+        self.gated.start()
+        second = self.begin()
+        self.assertRegex(self.sends(INFECTED), "^550")
+        line = f"VIRUS 127.0.0.1 {self.locks}/127.0.0.1 3600\n"
+        self.assertTrue(wait_until(lambda: said.exists() and said.read_text() == line))
+        self.assertRegex(second.submit(INFECTED)[-1], "^550")
+        second.__exit__()
+        os.mkfifo(self.path("127.0.0.2"))
+        self.assertRegex(self.sends(INFECTED, "127.0.0.2"), "^550")
+        line += "VIRUS 127.0.0.2  0\n"
+        self.assertTrue(wait_until(lambda: said.read_text() == line), said.read_text())
+        self.gated.stop()
+
     def test_policies(self):
         """Each with its duration; 0 is for those who are never locked."""
         self.gated.configure(sections=section("policy", "spared", clients="{127.0.0.3}",

@@ -346,6 +346,7 @@ class Storm:
         chance = random.Random(seed)
         self.story = stories.Story("storm", config=[
             "antivirus_type = libclamav", "log_level = info", "timeout_close = 2",
+            "earlytalker = no",
             f"on_takeover_cmds = {TAKEOVER_COMMANDS}",
             f"pipeline_size = {chance.choice((1, 2, 5, 128))}",
             f"relay_buffer = {chance.choice((65536, 262144))}",

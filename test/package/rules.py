@@ -4,8 +4,10 @@ usage: rules.py SOURCE
 """
 import os
 import pathlib
+import re
 import socket
 import sys
+import tempfile
 
 from package import Faults, need, run, skip
 
@@ -19,6 +21,15 @@ need("apparmor_parser", "nft", "unshare", "ip", "nsenter")
 profile = source / "conf/apparmor/usr.sbin.smtp-gated"
 parsed = run("apparmor_parser", "-Q", "-K", profile, check=False)
 faults.expect(parsed.returncode == 0, f"apparmor_parser: {parsed.stdout}")
+# What its comments offer for an action script belongs where it says.
+local = "include if exists <local/usr.sbin.smtp-gated>"
+offered = re.findall(r"(?m)^#\t(/.* \w+,)$", profile.read_text())
+with tempfile.NamedTemporaryFile("w", suffix=".profile") as file:
+    file.write(profile.read_text().replace(local, "\n\t".join(offered)))
+    file.flush()
+    parsed = run("apparmor_parser", "-Q", "-K", file.name, check=False)
+faults.expect(len(offered) == 3 and parsed.returncode == 0,
+              f"apparmor_parser, with {offered}: {parsed.stdout}")
 names = run("apparmor_parser", "-N", profile).stdout.splitlines()[-1]
 faults.expect(names == "smtp-gated", f"the profile is named {names}")
 

@@ -22,15 +22,19 @@ MARK = b"X-Begin: here\r\n"             # what stands above it, Postfix has adde
 server = gateway = None
 
 
+def new_gateway(**options):
+    return lab.Gateway(PROGRAM, {
+        "allow_root": "yes", "mode": "fixed", "fixed_server": '"127.0.0.1"',
+        "fixed_server_port": server.port, **options})
+
+
 def setUpModule():
     global server, gateway
     lab.need_root()
     lab.need_programs("postfix", "postconf", "smtp-source", "swaks", "openssl", "saslpasswd2")
     server = postfix.Postfix()
     try:
-        gateway = lab.Gateway(PROGRAM, {
-            "allow_root": "yes", "mode": "fixed", "fixed_server": '"127.0.0.1"',
-            "fixed_server_port": server.port})
+        gateway = new_gateway()
     except BaseException:
         server.stop()
         raise
@@ -336,6 +340,69 @@ class Auth(Case):
         """"DATA" and "QUIT" are base64, too."""
         self.check(("AUTH LOGIN", "334"), ("DATA", "334"), ("QUIT", "535"),
                    ("AUTH LOGIN", "334"), (self.user, "334"), (self.password, "235"))
+
+
+class AuthOptions(Case):
+    """What AUTH is wanted for, and what it spares, with a server that means it."""
+
+    def session(self, **options):
+        """A client, greeted, of a gateway with these options."""
+        self.own = new_gateway(**options)
+        self.addCleanup(self.own.stop)
+        client = lab.Client(("127.0.0.1", self.own.port), seconds=30)
+        self.addCleanup(client.__exit__)
+        client.hello()
+        return client
+
+    def authenticate(self, client):
+        plain = base64.b64encode(f"\0{postfix.USER}\0{postfix.PASSWORD}".encode()).decode()
+        self.assertReply(client.ask(f"AUTH PLAIN {plain}"), "235")
+
+    def submit(self, client, message):
+        return client.submit(message, self.address)[-1]
+
+    def test_mandatory(self):
+        client = self.session(auth_require="mandatory")
+        self.assertReply(self.submit(client, lab.mail(b"by nobody")), "530 5.7.0")
+        self.assertReply(client.ask("RSET"), "250")
+        self.authenticate(client)
+        self.assertReply(self.submit(client, lab.mail(b"by ann")), "250")
+        client.ask("QUIT")
+        self.assertIn(b"by ann", self.arrived(1)[0])
+        self.assertTrue(self.own.logged("^found .*finding=no-auth"))
+
+    def test_ifsupported(self):
+        """Postfix offers AUTH, so that it is wanted."""
+        client = self.session(auth_require="ifsupported")
+        self.assertReply(self.submit(client, lab.mail(b"by nobody")), "530 5.7.0")
+        client.ask("QUIT")
+        self.nothing_arrived()
+
+    def test_direct(self):
+        client = self.session(auth_skip="direct")
+        self.authenticate(client)
+        message = lab.infected_mail()
+        self.assertReply(self.submit(client, message), "250")
+        client.ask("QUIT")
+        client.__exit__()
+        self.assertIn(message.split(b"\r\n")[-3], self.arrived(1)[0])
+        self.assertTrue(self.own.wait_for_log("^close .*phase=direct .*auth=yes"))
+        self.assertTrue(self.own.logged("^direct .*why=auth"))
+        self.assertFalse(self.own.logged("^found"))
+
+    def test_antivir(self):
+        client = self.session(auth_skip="antivir")
+        self.authenticate(client)
+        self.assertReply(self.submit(client, lab.infected_mail()), "250")
+        client.ask("QUIT")
+        self.arrived(1)
+        self.assertTrue(self.own.wait_for_log("^close .*delivered=1 auth=yes"))
+        self.assertFalse(self.own.logged("^found|^verdict"))
+
+    def test_who_did_not_authenticate_is_scanned(self):
+        client = self.session(auth_skip="{direct, antivir}")
+        self.assertReply(self.submit(client, lab.infected_mail()), "550 5.7.1 Virus found")
+        self.nothing_arrived()
 
 
 class Load(Case):

@@ -117,7 +117,7 @@ def gateway(outgoing, under=(), **options):
         "allow_root": "yes", "mode": '"fixed+xclient"', "fixed_server": '"127.0.0.1"',
         "fixed_server_port": server.port, "outgoing_addr": f'"{outgoing}"',
         "bind_address": f'{{"{HERE}", "{HERE6}"}}', "resolver": '{"127.0.0.53"}',
-        "resolver_port": names.port}
+        "resolver_port": names.port, "earlytalker": "no"}
     config.update(options)
     return lab.Gateway(PROGRAM, config, under)
 

@@ -30,6 +30,7 @@ def main():
                            0o644)
             for more_of_it in ("", "-helper"):
                 inside.put(program + more_of_it, "/usr/sbin/smtp-gated" + more_of_it, 0o755)
+            inside.put(UNITS.parent / "action.sh", "/etc/smtp-gated/action.sh", 0o755)
             inside.put(library, "/usr/lib/silent_original_dst.so", 0o755)
             for name in ("lab.py", "daemon", "systemd"):
                 inside.put(HERE.parent / name, f"/opt/gated/{name}")

@@ -291,6 +291,34 @@ class Life(Units):
         self.assertRegex(client.submit(lab.mail(b"lookme12xy"))[-1], "^250")
         self.assertRegex(client.submit(lab.mail(b"lookme123xxy"))[-1], "^550 .*Test.Pcre")
 
+    def test_action_script(self):
+        """One is run, can leave a note where the manual says, and may nothing else."""
+        script = pathlib.Path("/etc/smtp-gated/confined.sh")
+        script.write_text("#!/bin/sh\ngrep -E '^(Cap(Eff|Prm|Amb)|NoNewPrivs)' /proc/self/status\n"
+                          "touch /etc/x /var/lib/x /run/x; head -c 1 /etc/shadow\n"
+                          "touch /var/spool/smtp-gated/x && rm /var/spool/smtp-gated/x && exit 7\n")
+        script.chmod(0o755)
+        notes = pathlib.Path("/run/smtp-gated/block")
+        self.addCleanup(shutil.rmtree, notes, ignore_errors=True)
+        self.configure(action_script='"/etc/smtp-gated/action.sh"')
+        self.start()
+        self.serves()
+        self.until(lambda: (notes / "127.0.0.1").exists())
+        self.assertRegex((notes / "127.0.0.1").read_text(), "found=VIRUS .*helo=client.example")
+        self.until(lambda: self.journal("SCRIPT=/etc/smtp-gated/action.sh", "EXIT=0"))
+        self.configure(action_script=f'"{script}"')
+        systemctl("reload", SERVICE)
+        self.until(lambda: "read again" in self.words())
+        self.serves()
+        self.until(lambda: self.journal(f"SCRIPT={script}", "EXIT=7"))
+        words = self.words()
+        for name in ("CapEff", "CapPrm", "CapAmb"):
+            self.assertRegex(words, rf"script-says .*{name}:\\t0+\"")
+        self.assertRegex(words, r'script-says .*NoNewPrivs:\\t1"')
+        for path in ("/etc/x", "/var/lib/x", "/run/x"):
+            self.assertRegex(words, rf"script-says .*{path}.*(Read-only|denied)")
+        self.assertRegex(words, "script-says .*shadow.*denied")
+
     def test_fails_until_it_can(self):
         """It says why, tries again, and clients wait instead of being refused."""
         self.edit("RestartSec=200ms")

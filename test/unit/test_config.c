@@ -99,6 +99,14 @@ static const struct config_row accepted[] = {
 	{ "msg_hello = Dzie\xC5\x84\n", "msg_hello = \"Dzie\xC5\x84\"\n" },
 	{ "pidfile = /a//b\n", "pidfile = \"/a//b\"\n" },
 	{ "outgoing_addr = 2001:db8::1\n", "outgoing_addr = \"2001:db8::1\"\n" },
+	/* regular expressions */
+	{ "regex_reject_helo = '^[^.]*$'\n", "regex_reject_helo = \"^[^.]*\\$\"\n" },
+	{ "regex_enforce_mail_from = \"(?i)@a\\\\.b\\$\"\n",
+	  "regex_enforce_mail_from = \"(?i)@a\\\\.b\\$\"\n" },
+	{ "regex_enforce_rcpt_to = plain\nregex_enforce_rcpt_to = \"\"\n",
+	  "note 2: regex_enforce_rcpt_to: given again; this line counts, line 1 does "
+	  "not\n" },
+	{ "regex_match_limit = 1000\n", "regex_match_limit = 1000\n" },
 	/* lists */
 	{ "bind_address = 127.0.0.1\n", "bind_address = {\"127.0.0.1\"}\n" },
 	{ "bind_address = {127.0.0.1,\n \"::1\"}\n",
@@ -321,6 +329,17 @@ static const struct config_row refused[] = {
 	  "\"#\"\n" },
 	{ "msg_hello = \"Hello\" \"there\"\n",
 	  "1: msg_hello: " NEEDS_QUOTES("\"there\"") },
+	{ "regex_reject_helo = '^(a'\n",
+	  "1: regex_reject_helo: \"^(a\" is no regular expression: missing closing "
+	  "parenthesis, at byte 3\n" },
+	{ "\nregex_enforce_mail_from = 'a)'\npolicy p {\nregex_reject_rcpt_to = "
+	  "'[z-a]'\n}\n",
+	  "2: regex_enforce_mail_from: \"a)\" is no regular expression: unmatched "
+	  "closing parenthesis, at byte 1\n"
+	  "4: regex_reject_rcpt_to: \"[z-a]\" is no regular expression: range out of "
+	  "order in character class, at byte 3\n" },
+	{ "regex_enforce_rcpt_to = a b\n",
+	  "1: regex_enforce_rcpt_to: " NEEDS_QUOTES("b") },
 	{ "msg_hello = a=b\n", "1: msg_hello: " NEEDS_QUOTES("=") },
 	{ "msg_hello = a, b\n", "1: msg_hello: " NEEDS_QUOTES(",") },
 	{ "msg_hello = a#b\n", "1: " NO_COMMENT },
@@ -562,6 +581,9 @@ test_lengths(void **state)
 	} rows[] = {
 		{ "msg_hello", 'x', 400, NULL },
 		{ "msg_hello", 'x', 401, "1: msg_hello: is longer than 400 bytes\n" },
+		{ "regex_reject_helo", 'x', 1000, NULL },
+		{ "regex_reject_helo", 'x', 1001,
+		  "1: regex_reject_helo: is longer than 1000 bytes\n" },
 		{ "spool_path", '/', 1000, NULL },
 		{ "spool_path", '/', 1001,
 		  "1: spool_path: is longer than 1000 bytes\n" },
@@ -656,7 +678,7 @@ test_each_option_reads_back(void **state)
 		         (intmax_t)opt->high);
 		if (opt->kind == OPTION_INT)
 			option_set(cfg, opt, number);
-		if (opt->kind == OPTION_TEXT)
+		if (opt->kind == OPTION_TEXT || opt->kind == OPTION_REGEX)
 			option_set(cfg, opt, " \"${odd}\" \\ ");
 		text = dump(cfg, true);
 		again = config_row_load(text);

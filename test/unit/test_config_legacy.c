@@ -104,6 +104,11 @@ static const struct config_row lines[] = {
 	{ "msg_hello it's \"me\" \\ ${HOME} $1 # ; // /* = {x}\n",
 	  "msg_hello = \"it's \\\"me\\\" \\\\ \\${HOME} \\$1 # ; // /* = "
 	  "{x}\"\n" },
+	{ "regex_reject_helo ^(a|b c)\\.d$ # x\n",
+	  "regex_reject_helo = \"^(a|b c)\\\\.d\\$ # x\"\n" },
+	{ "regex_enforce_helo\nregex_enforce_mail_from (\n",
+	  "2: regex_enforce_mail_from: \"(\" is no regular expression: missing "
+	  "closing parenthesis, at byte 1\n" },
 	{ "msg_hello \"\n", "msg_hello = \"\\\"\"\n" },
 	{ "msg_hello \\\n", "msg_hello = \"\\\\\"\n" },
 	{ "msg_hello Dzie\xF1 dobry\n", "msg_hello = \"Dzie\xF1 dobry\"\n" },
@@ -232,9 +237,14 @@ static const struct config_row lines[] = {
 	{ "statefile_type ,\n", "1: statefile_type: at least one word is "
 	                        "needed; for no file at all let "
 	                        "statefile be empty\n" },
-	{ "auth_require mandatory\n", "note 1: auth_require: has no effect in this "
-	                              "version: all clients may send, as "
-	                              "their server lets them\n" },
+	{ "auth_require mandatory\nauth_skip regex, direct\nearlytalker no\n",
+	  "auth_require = mandatory\nauth_skip = {direct, regex}\nearlytalker = "
+	  "false\n" },
+	{ "auth_require ifsupported\nauth_skip antivir,antispam,dnsbl\nearlytalker 1\n",
+	  "auth_require = ifsupported\nauth_skip = {antivir, antispam, dnsbl}\n" },
+	{ "auth_skip none\n", "" },
+	{ "auth_require yes\n", "1: auth_require: no such word: \"yes\"; allowed: no, "
+	                        "ifsupported, mandatory\n" },
 	/* several of them */
 	{ "mode pf\nport x\nprot 1\ndspam_storage x\nproxy_name \001\n= 1\n",
 	  "1: mode: \"pf\" is for BSD systems, and this one is for Linux" MODES

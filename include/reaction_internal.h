@@ -1,0 +1,38 @@
+#ifndef REACTION_INTERNAL_H
+#define REACTION_INTERNAL_H
+
+#include "lockfile.h"
+#include "reaction.h"
+#include "script.h"
+
+#include <time.h>
+
+/*
+ * The inside of reaction*.c.
+ */
+
+/* What the reactions to a finding have left so far, for the next one to know. */
+struct reaction_marks {
+	const char *spool_name;		/* path of the message that is kept; NULL: none is */
+	const char *lock_file;		/* path of the lock that was made; NULL: none was */
+	int64_t lock_duration;		/* seconds, of that */
+};
+
+/* Locks the client of WHAT out; FILE becomes the path of the lock, to be freed, if one was
+ * made, else NULL.  False: it was locked already, or never is to be, and the script is not
+ * for that. */
+bool reaction_lock(struct lockfiles *locks, const struct occurrence *what,
+		   char **file) MUST_CHECK;
+
+struct script_limits reaction_script_limits(const struct config *cfg);
+
+/* Runs the script for WHAT, if there is one. */
+void reaction_script(struct scripts *scripts, const struct occurrence *what,
+		     const struct reaction_marks *marks);
+
+/* What it is called with, found at NOW. */
+struct script_call *reaction_script_call(const struct occurrence *what,
+					 const struct reaction_marks *marks,
+					 time_t now) MUST_CHECK;
+
+#endif
