@@ -54,6 +54,7 @@ void check_answer(struct check_run *run);
 extern const struct check_rule check_early;
 extern const struct check_rule check_regex;
 extern const struct check_rule check_auth;
+extern const struct check_rule check_rate;
 extern const struct check_rule check_clamav;
 extern const struct check_rule check_lock;
 

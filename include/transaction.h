@@ -3,6 +3,7 @@
 
 #include "body.h"
 #include "check.h"
+#include "header.h"
 #include "spool.h"
 #include "verdict.h"
 
@@ -21,10 +22,12 @@ struct transaction {
 	struct body_decoder decoder;
 	struct body_encoder encoder;
 	struct evbuffer *message;	/* decoded, on its way to spool and server */
+	char *header;			/* ours, to be put in; owned, NULL: none */
+	struct header_place place;
 	struct spool *spool;		/* NULL if no check wants it */
 	struct check_round *round;	/* while it is judged */
 	struct verdict verdict;
-	uint64_t size;			/* bytes of content, decoded */
+	uint64_t size;			/* bytes of content, decoded, our header left out */
 	uint64_t judged_at;		/* ms, monotonic: when the dot was seen */
 	bool complete;			/* the lone dot was seen */
 	enum {

@@ -281,22 +281,25 @@ static void
 rewrite_option(struct rewriting *work, const char *name, char *value)
 {
 	const struct old_option *old = legacy_old_option(name, strlen(name));
-	const struct option *opt = option_find(name, strlen(name));
+	const char *today = old && old->fate == RENAMED ? old->hint : name;
+	const struct option *opt = option_find(today, strlen(today));
 	bool has_number = opt && (opt->kind == OPTION_INT || opt->flags & OPT_NUMBERS);
 	const char *comment = has_number ? split_comment(value) : NULL;
 	const struct old_value *was = legacy_old_value(name, value);
 
 	if (work->unscanned && was && strcmp(name, "scan_max_size") == 0)
 		fputs("# scan_max_size", work->out); /* and antivirus_type is off */
-	else if (is_refused(work, name, value))
+	else if (is_refused(work, today, value))
 		return;
-	else if (old)
+	else if (old && !opt)
 		pass_over(work, old, value);
 	else if (opt)
 		write_value(work, opt, was ? was->fresh : value);
 	else
 		fprintf(work->out, "%s = \"\"",
 		        name); /* will be refused, as any other */
+	if (work->keep && old && opt)
+		fprintf(work->out, "   # was %s", name);
 	if (work->keep && was)
 		fprintf(work->out, "   # was %s", value);
 	if (work->keep && comment)

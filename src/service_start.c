@@ -7,7 +7,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <libintl.h>
 #include <limits.h>
+#include <locale.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -51,6 +53,26 @@ service_name_host(struct config *cfg)
 	if (gethostname(name, sizeof(name)) != 0 || !name[0])
 		strcpy(name, "localhost");
 	config_each(cfg, name_host, name);
+}
+
+/* Of messages alone: what we read and write ourselves is the same in all languages.  The
+ * first error loads the words, while the root directory is the one that has them. */
+static void
+choose_language(const struct config *cfg)
+{
+	if (!cfg->locale[0])
+		return;
+	unsetenv("LANGUAGE");                     /* it would have precedence */
+	bind_textdomain_codeset("libc", "UTF-8"); /* whatever the locale's own is */
+	if (setlocale(LC_MESSAGES, cfg->locale)) {
+		(void)strerror(ENOENT);
+		return;
+	}
+	log_event(NULL, LOG_TROUBLE_EVENT,
+	          log_text("text",
+	                   "this machine has no such locale (\"locale -a\" lists "
+	                   "those it has): errors are told in English"),
+	          log_text("locale", cfg->locale));
 }
 
 static bool
@@ -166,16 +188,16 @@ take_pidfile(struct service *service)
 	return service->pidfile || service_fail("%s", why);
 }
 
-/* OPTION says that it is PATH, once chroot_path is the root. */
+/* Where it will be once chroot_path is the root. */
 static bool
 make_directory(const struct config *cfg, const char *option, const char *path)
 {
 	char *whole = xasprintf("%s%s", cfg->chroot_path, path);
 	char why[512];
-	bool made = privilege_make_directory(cfg, whole, why, sizeof(why));
+	bool good = privilege_make_directory(cfg, whole, why, sizeof(why));
 
 	free(whole);
-	return made || service_fail("%s = \"%s\": %s", option, path, why);
+	return good || service_fail("%s = \"%s\": %s", option, path, why);
 }
 
 static bool
@@ -200,7 +222,9 @@ make_directories(const struct config *cfg)
 	return (!config_any(cfg, check_looks) ||
 	        make_directory(cfg, "spool_path", cfg->spool_path)) &&
 	       (!config_any(cfg, locks_clients) ||
-	        make_directory(cfg, "lock_path", cfg->lock_path));
+	        make_directory(cfg, "lock_path", cfg->lock_path)) &&
+	       (cfg->ratelimit_period == 0 ||
+	        make_directory(cfg, "ratelimit_path", cfg->ratelimit_path));
 }
 
 /* Without a state file mail passes all the same: it is said, and we go on. */
@@ -279,6 +303,7 @@ service_prepare(struct service *service)
 	notices_open();
 	service_raise_descriptors(cfg);
 	service_name_host(service->cfg);
+	choose_language(cfg);
 	if (!privilege_check(cfg, why, sizeof(why)))
 		return service_fail("%s", why);
 	upgrade_remember(service);

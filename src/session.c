@@ -166,16 +166,28 @@ session_connect(struct session *s)
 	session_send_header(s);
 }
 
+/* The only words that a client hears who gets no session. */
+static void
+say_too_many(const struct config *cfg, int fd)
+{
+	struct evbuffer *line = evbuffer_new();
+	char *words = xasprintf("%s %s", cfg->proxy_name, cfg->msg_max_reached);
+
+	reply_make(line, 421, NULL, words);
+	(void)!send(fd, evbuffer_pullup(line, -1), evbuffer_get_length(line),
+	            MSG_NOSIGNAL | MSG_DONTWAIT);
+	free(words);
+	evbuffer_free(line);
+}
+
 /* Too many: one line, and the door.  Said at most every ten seconds, with a count. */
 static void
 turn_away(struct sessions *all, const struct config *cfg, int fd,
           const struct addr *client)
 {
-	char *line = xasprintf("421 %s %s\r\n", cfg->proxy_name, cfg->msg_max_reached);
 	int64_t now = session_now();
 
-	(void)!send(fd, line, strlen(line), MSG_NOSIGNAL | MSG_DONTWAIT);
-	free(line);
+	say_too_many(cfg, fd);
 	close(fd);
 	stats_add(STAT_connections_refused, 1);
 	all->turned_away++;

@@ -35,6 +35,37 @@ spool_begin(struct session *s)
 	return spool_new(s->world->budget, head, size, on_space, s);
 }
 
+/* The header of ours that the mail shall have; NULL: none.  Its id has the time, and what
+ * the log calls session and mail. */
+static char *
+make_header(const struct session *s)
+{
+	const struct log_ctx *log = &s->mail->log;
+	char text[HEADER_MAX], id[64];
+	struct header_facts facts = {
+		.name = s->cfg->nat_header,
+		.client = s->client_addr,
+		.ident = s->ident,
+		.by = s->cfg->proxy_name,
+		.id = id,
+		.abuse = s->cfg->abuse,
+	};
+
+	snprintf(id, sizeof(id), "%lld.%s.%u", (long long)time(NULL), log->session,
+	         log->mail);
+	switch ((enum nat_header_type)s->cfg->nat_header_type) {
+	case NAT_HEADER_NONE:
+		return NULL;
+	case NAT_HEADER_GENERIC:
+		header_generic(&facts, text);
+		break;
+	case NAT_HEADER_IP_ONLY:
+		header_ip_only(&facts, text);
+		break;
+	}
+	return xstrdup(text);
+}
+
 /* A server may take DATA without a MAIL that we saw accepted: content is content. */
 void
 session_body_begin(struct session *s)
@@ -42,6 +73,7 @@ session_body_begin(struct session *s)
 	if (!s->mail)
 		s->mail = transaction_new(&s->log, ++s->mails, NULL);
 	s->mail->message = evbuffer_new();
+	s->mail->header = make_header(s);
 	if (s->cfg->bare_newline == NEWLINE_PASS)
 		s->mail->decoder.newlines = BODY_PASS;
 	if (check_reads(s->cfg, s->authenticated) ||
@@ -301,7 +333,6 @@ pass_on(struct session *s)
 {
 	struct transaction *mail = s->mail;
 
-	mail->size += evbuffer_get_length(mail->message);
 	if (mail->doom)
 		evbuffer_drain(mail->message, evbuffer_get_length(mail->message));
 	else
@@ -336,25 +367,43 @@ on_complete(struct session *s)
 	}
 }
 
+/* Takes what has come.  False: of that nothing may be passed on yet.
+ *
+ * Our header is content from here on: it is scanned and spooled as it is sent. */
+static bool
+take_content(struct session *s)
+{
+	struct transaction *mail = s->mail;
+	size_t before = evbuffer_get_length(mail->message);
+
+	if (mail->complete)
+		return true;
+	mail->complete = body_decode(&mail->decoder, conn_input(s->client),
+	                             mail->message) == BODY_END;
+	mail->size += evbuffer_get_length(mail->message) - before;
+	return !mail->header || mail->doom ||
+	       header_put(&mail->place, mail->header, mail->message, mail->complete);
+}
+
 void
 session_turn_body(struct session *s)
 {
 	struct transaction *mail = s->mail;
 	struct finding stray = { .kind = FOUND_BARE_NEWLINE, .check = "bare_newline" };
+	bool ready;
 
 	if (!mail->doom)
 		(void)server_listens(s);
 	if (mail->waits_for_space)
 		return;
-	if (!mail->complete)
-		mail->complete = body_decode(&mail->decoder, conn_input(s->client),
-		                             mail->message) == BODY_END;
+	ready = take_content(s);
 	if (!mail->doom && mail->decoder.bare > 0 &&
 	    s->cfg->bare_newline == NEWLINE_REJECT)
 		doom_by(s, &stray);
-	if (!store(s))
+	if (ready && !store(s))
 		return;
-	pass_on(s);
+	if (ready)
+		pass_on(s);
 	if (mail->complete) {
 		session_note(s, HAPPENED_CONTENT, NULL);
 		on_complete(s);

@@ -143,7 +143,7 @@ on_starttls(struct session *s, const struct command *command)
 		return;
 	}
 	if (!s->extended) {
-		session_answer(s, 503, "5.5.1", "EHLO first");
+		session_answer(s, 503, "5.5.1", s->cfg->msg_ehlo_first);
 		return;
 	}
 	if (evbuffer_get_length(conn_input(s->client)) > 0) {

@@ -74,9 +74,12 @@ recipient_accepted(struct session *s, const char *recipient)
 	session_note(s, HAPPENED_RCPT_ACCEPTED, recipient);
 }
 
+/* For good: who is told to come again (greylisted) has done nothing wrong. */
 static void
-note_rejected(struct session *s, enum verb verb, const char *path)
+note_rejected(struct session *s, enum verb verb, const char *path, int code)
 {
+	if (code < 500)
+		return;
 	if (verb == VERB_MAIL)
 		session_note(s, HAPPENED_MAIL_REJECTED, path);
 	else if (verb == VERB_RCPT)
@@ -124,7 +127,8 @@ auth_answered(struct session *s, int code)
 		session_direct_auth(s);
 	} else if (code >= 400) {
 		stats_add(STAT_auth_rejected, 1);
-		session_note(s, HAPPENED_AUTH_REJECTED, NULL);
+		if (code >= 500)
+			session_note(s, HAPPENED_AUTH_REJECTED, NULL);
 	}
 }
 
@@ -142,7 +146,7 @@ command_answered(struct session *s, enum verb verb, const char *about, int code)
 	else if (verb == VERB_DATA && code == 354)
 		session_body_begin(s);
 	else if (!accepted)
-		note_rejected(s, verb, about);
+		note_rejected(s, verb, about, code);
 	else if (verb == VERB_MAIL)
 		mail_accepted(s, about);
 	else if (verb == VERB_RCPT)

@@ -38,6 +38,7 @@ transaction_free(struct transaction *mail)
 	transaction_drop_spool(mail);
 	if (mail->message)
 		evbuffer_free(mail->message);
+	free(mail->header);
 	free(mail->sender);
 	free(mail->recipient);
 	free(mail);

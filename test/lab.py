@@ -235,6 +235,7 @@ class Gateway:
             "scan_path": f'"{self.directory}/scan"',
             "signature_path": f'"{self.directory}/signatures"',
             "log_level": "debug",
+            "nat_header_type": "none",      # so that what comes out is what went in
         }
         options.update(config)
         if "set_user" in config:

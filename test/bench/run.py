@@ -84,6 +84,7 @@ lock_duration = 0
 antivirus_type = "{antivirus}"
 signature_path = "{work}/signatures"
 scan_path = "{work}/scan"
+nat_header_type = none
 """
 
 

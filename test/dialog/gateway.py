@@ -38,6 +38,7 @@ spool_path = "$TMP/spool"
 lock_path = "$TMP/lock"
 lock_duration = 0
 log_level = debug
+nat_header_type = none
 max_connections = 1000
 """
 
@@ -120,7 +121,8 @@ class Gateway:
 
     def shell(self, command):
         subprocess.run(command, shell=True, check=True, timeout=20,
-                       env=dict(os.environ, TMP=str(self.tmp), PID=str(self.process.pid)))
+                       env=dict(os.environ, TMP=str(self.tmp), PID=str(self.process.pid),
+                                PROGRAM=self.process.args[0]))
 
     def check_tidy(self, story):
         """All sessions are over: nothing may be left of them."""
