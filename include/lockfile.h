@@ -13,17 +13,17 @@
 /*
  * Who is locked out, and until when: a file for each client, in one directory.
  *
- * The files are all there is.  Administrators make, touch and remove them while we run, and
- * so may other daemons that share the directory: nothing is remembered that is not looked
- * up again, and the directory itself may come and go.
+ * The files are all there is.  Administrators make, touch and remove them while we run,
+ * and so may other daemons that share the directory: nothing is remembered that is not
+ * looked up again, and the directory itself may come and go.
  *
  * A file is named by the client's address, with "-" and the ident behind it if there is
  * one.  IPv6 clients are locked by networks: the address of that, "_", and its bits
  * (2001:db8:1:2::_64), for whoever has one address has all of its network.  A link-local
- * address is locked alone.  Whether a client is locked the most special file says that is
- * there: of its address and ident, of its network and ident, of its address, of its network.
+ * address is locked alone.  Whether a client is locked the most special file says that
+ * is there: address and ident, network and ident, address, network.
  *
- * - A file of our own user locks, until it is older than a lock may be; then it is stale.
+ * - A file of our own user locks, until it is older than a lock may be: it is stale then.
  * - A file of another user means the opposite: this client is never locked.
  * - What is ours but no file (a link, a pipe) means nothing, and is left alone.
  */
@@ -38,9 +38,9 @@ enum {
 
 /* ---- names ---------------------------------------------------------------- */
 
-/* Puts into NAME what a lock of NET and IDENT (may be empty) is called.  Nothing in it but
- * what an address is made of, and letters, digits and ". _ - @ + :" of an ident; each other
- * byte of that becomes %XX.  False: the ident is too long. */
+/* Puts into NAME what a lock of NET and IDENT (may be empty) is called.  Nothing is in it
+ * but what an address is made of, and letters, digits and ". _ - @ + :" of an ident; each
+ * other byte of that becomes %XX.  False: the ident is too long. */
 bool lockfile_name(char name[static LOCKFILE_NAME_SIZE], const struct addr_net *net,
 		   const char *ident) MUST_CHECK;
 
@@ -84,7 +84,7 @@ void lockfile_free(struct lockfiles *locks);	/* NULL is fine */
 bool lockfile_ready(struct lockfiles *locks, char *why, size_t why_size) MUST_CHECK;
 
 /* From now on stale files are removed from time to time, a few in each turn of the loop;
- * never if the longest duration is 0. */
+ * never, and there is no timer, while the longest duration is 0. */
 void lockfile_start(struct lockfiles *locks, struct event_base *base);
 
 /* Is CLIENT locked, where locks older than DURATION (or LOCKFILE_FOR_EVER) do not count?

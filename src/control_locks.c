@@ -135,7 +135,7 @@ time_text(time_t when, char text[static TIME_SIZE])
 {
 	struct tm parts;
 
-	strcpy(text, "-");
+	snprintf(text, TIME_SIZE, "-");
 	if (localtime_r(&when, &parts))
 		strftime(text, TIME_SIZE, "%Y-%m-%dT%H:%M:%S", &parts);
 	return text;

@@ -258,7 +258,7 @@ lockfile_look(struct lockfiles *locks, const struct addr *client, const char *id
 	for (size_t i = 0; i < all.count && state == LOCKFILE_FREE; i++) {
 		state = examine(locks, all.name[i], duration);
 		if (state != LOCKFILE_FREE)
-			strcpy(name, all.name[i]);
+			memcpy(name, all.name[i], LOCKFILE_NAME_SIZE);
 	}
 	return state;
 }
@@ -297,11 +297,13 @@ static void
 inscribe(int fd, const char *words)
 {
 	char line[LOCKFILE_WORDS_SIZE];
+	size_t size;
 
 	snprintf(line, sizeof(line) - 1, "%s", words);
 	lockfile_make_printable(line);
-	strcat(line, "\n");
-	(void)!write(fd, line, strlen(line));
+	size = strlen(line);
+	line[size++] = '\n';
+	(void)!write(fd, line, size);
 }
 
 /* False: errno. */
@@ -442,7 +444,8 @@ on_sweep(evutil_socket_t fd, short what, void *arg)
 		locks->count = locks->swept;
 	}
 	locks->sweeping = NULL;
-	event_add(locks->sweep, &pause);
+	if (locks->rules.longest != 0)
+		event_add(locks->sweep, &pause);
 }
 
 void
@@ -450,6 +453,8 @@ lockfile_start(struct lockfiles *locks, struct event_base *base)
 {
 	struct timeval at_once = { 0 };
 
+	if (locks->rules.longest != 0)
+		(void)!find_directory(locks); /* now, and not with the first session */
 	locks->sweep = event_new(base, -1, 0, on_sweep, locks);
 	event_add(locks->sweep, &at_once);
 }

@@ -74,7 +74,7 @@ describe(const struct view *view, const char *name, struct lockfile_entry *entry
 	if (strlen(name) >= sizeof(entry->name) ||
 	    fstatat(view->directory, name, &info, AT_SYMLINK_NOFOLLOW) != 0)
 		return false;
-	strcpy(entry->name, name);
+	memcpy(entry->name, name, strlen(name));
 	entry->owner = info.st_uid;
 	entry->since = info.st_mtime;
 	if (view->rules->longest != LOCKFILE_FOR_EVER)

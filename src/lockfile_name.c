@@ -47,18 +47,16 @@ lockfile_name(char name[static LOCKFILE_NAME_SIZE], const struct addr_net *net,
 	scope = strchr(text, '%');
 	if (scope)
 		*scope++ = '\0';
-	strcpy(name, text);
-	if (scope) {
-		strcat(name, "%");
-		if (!put(name, scope, of_scopes))
+	snprintf(name, LOCKFILE_NAME_SIZE, "%s%s", text, scope ? "%" : "");
+	if (scope && !put(name, scope, of_scopes))
+		return false;
+	if (!addr_net_is_host(net)) {
+		snprintf(text, sizeof(text), "_%u", net->bits);
+		if (!put(name, text, "_"))
 			return false;
 	}
-	if (!addr_net_is_host(net))
-		sprintf(name + strlen(name), "_%u", net->bits);
-	if (!ident[0])
-		return true;
-	strcat(name, "-");
-	return strlen(ident) < LOCKFILE_IDENT_SIZE && put(name, ident, of_idents);
+	return !ident[0] || (strlen(ident) < LOCKFILE_IDENT_SIZE &&
+	                     put(name, "-", of_idents) && put(name, ident, of_idents));
 }
 
 /* Decodes %XX in SIZE bytes of FROM; false if that is not what it is, or there is no
