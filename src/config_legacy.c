@@ -14,13 +14,6 @@ static const struct old_option old_options[] = {
 	{ "pid_hash_size", OBSOLETE, "", "there is no such table any more" },
 	{ "host_hash_size", OBSOLETE, "", "there is no such table any more" },
 
-	{ "lock_duration", LATER, "0", NULL },
-	{ "lock_path", LATER, "", NULL },
-	{ "lock_perm", LATER, "", NULL },
-
-	{ "spool_perm", OBSOLETE, "",
-	  "spooled messages have no name that others could open" },
-
 	{ "timeout_spam", LATER, "", NULL },
 
 	{ "spam_max_size", LATER, "", NULL },
@@ -37,7 +30,6 @@ static const struct old_option old_options[] = {
 	{ "email_length", LATER, "", NULL },
 
 	{ "dnsbl", LATER, "", NULL },
-
 
 	{ "ratelimit_expiration", RENAMED, "", "ratelimit_period" },
 

@@ -294,13 +294,15 @@ static bool
 start(struct service *service)
 {
 	const struct config *cfg = service->cfg;
+	char why[512];
 
 	service->base = event_base_new();
 	if (!service->base ||
-	    !checks_start(service->checks, service->base, service->resolver) ||
-	    !reactions_start(service->reactions, service->base))
+	    !checks_start(service->checks, service->base, service->resolver))
 		return service_fail("cannot start threads or the event loop: %s",
 		                    strerror(errno));
+	if (!reactions_start(service->reactions, service->base, cfg, why, sizeof(why)))
+		return service_fail("%s", why);
 	if (service->pidfile && !upgrade_waited_for() &&
 	    !pidfile_write(service->pidfile))
 		return service_fail("pidfile = \"%s\": %s", cfg->pidfile,

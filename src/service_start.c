@@ -189,12 +189,11 @@ take_pidfile(struct service *service)
 	return service->pidfile || service_fail("%s", why);
 }
 
-/* Where it will be once chroot_path is the root. */
+/* The directory of OPTION, where it will be once chroot_path is the root. */
 static bool
 make_directory(const struct config *cfg, const char *option, const char *path)
 {
-	char *whole = xasprintf("%s%s", cfg->chroot_path, path);
-	char why[512];
+	char *whole = xasprintf("%s%s", cfg->chroot_path, path), why[512];
 	bool good = privilege_make_directory(cfg, whole, why, sizeof(why));
 
 	free(whole);
@@ -202,22 +201,39 @@ make_directory(const struct config *cfg, const char *option, const char *path)
 }
 
 static bool
-make_directories(const struct config *cfg)
+locks_clients(const struct config *cfg)
 {
-	char *state;
-	char why[512];
+	return cfg->lock_duration != 0;
+}
 
-	if (cfg->chroot_path[0] && access(cfg->chroot_path, X_OK) != 0)
-		return service_fail("chroot_path = \"%s\": %s", cfg->chroot_path,
-		                    strerror(errno));
-	state = xasprintf("%s%s", cfg->chroot_path, cfg->statefile);
+static void
+make_statefile_directory(const struct config *cfg)
+{
+	char *state = xasprintf("%s%s", cfg->chroot_path, cfg->statefile), why[512];
+
 	if (cfg->statefile[0]) /* if not: it will be said when it is to be written */
 		(void)!parent_is_there(cfg, state, why, sizeof(why));
 	free(state);
-	return (!config_any(cfg, check_looks) ||
-	        make_directory(cfg, "spool_path", cfg->spool_path)) &&
-	       (cfg->ratelimit_period == 0 ||
-	        make_directory(cfg, "ratelimit_path", cfg->ratelimit_path));
+}
+
+static bool
+make_directories(const struct config *cfg)
+{
+	if (cfg->chroot_path[0] && access(cfg->chroot_path, X_OK) != 0)
+		return service_fail("chroot_path = \"%s\": %s", cfg->chroot_path,
+		                    strerror(errno));
+	make_statefile_directory(cfg);
+	if (cfg->ratelimit_period != 0 &&
+	    !make_directory(cfg, "ratelimit_path", cfg->ratelimit_path))
+		return false;
+	if (config_any(cfg, locks_clients) &&
+	    !make_directory(cfg, "lock_path", cfg->lock_path))
+		return false;
+	if (!config_any(cfg, reaction_may_keep))
+		return true;
+	return make_directory(cfg, "spool_path", cfg->spool_path) &&
+	       (!cfg->quarantine_path[0] ||
+	        make_directory(cfg, "quarantine_path", cfg->quarantine_path));
 }
 
 /* Without a state file mail passes all the same: it is said, and we go on. */
@@ -264,7 +280,7 @@ check_directories(const struct service *service)
 	const struct config *cfg = service->cfg;
 	char why[512];
 
-	if (config_any(cfg, check_looks) && !spool_try(cfg->spool_path))
+	if (config_any(cfg, reaction_may_keep) && !spool_try(cfg->spool_path))
 		return service_fail(
 			"spool_path = \"%s\": cannot make a file there: %s%s",
 			cfg->spool_path, strerror(errno),

@@ -115,7 +115,7 @@ log_verdict(const struct session *s)
 	          log_text("action", verdict_word(mail->verdict.act)),
 	          log_addr("client", &s->client_addr),
 	          log_addr("server", &s->server_addr), log_text("from", mail->sender),
-	          log_text("to", mail->recipient),
+	          log_text("to", transaction_recipient(mail)),
 	          log_number("rcpts", mail->recipients),
 	          log_number("size", (int64_t)mail->size),
 	          log_real("scan_ms", (double)because->scan_us / 1000),

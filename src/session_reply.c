@@ -124,7 +124,8 @@ content_answered(struct session *s, int code, const char *words)
 	log_event(&s->mail->log, LOG_DELIVERED_EVENT,
 	          log_text("accepted", accepted ? "yes" : "no"),
 	          log_number("code", code), log_text("reply", words),
-	          log_text("from", s->mail->sender), log_text("to", s->mail->recipient),
+	          log_text("from", s->mail->sender),
+	          log_text("to", transaction_recipient(s->mail)),
 	          log_number("rcpts", s->mail->recipients),
 	          log_number("size", (int64_t)s->mail->size));
 	s->delivered += accepted;

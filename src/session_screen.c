@@ -41,6 +41,8 @@ session_evidence(const struct session *s)
 		.helo = s->helo,
 		.sender = s->mail ? s->mail->sender : NULL,
 		.recipients = s->mail ? s->mail->recipients : 0,
+		.paths = s->mail ? s->mail->paths : NULL,
+		.path_count = s->mail ? s->mail->path_count : 0,
 		.size = s->mail ? s->mail->size : 0,
 		.of_host = peer_count(s->of_host),
 		.of_ident = peer_count(s->of_ident),
