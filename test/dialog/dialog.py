@@ -17,6 +17,7 @@ import time
 
 import gateway as gateways
 import helper as helpers
+import names as name_servers
 import story as stories
 from peers import PATIENCE, Peers
 
@@ -112,7 +113,8 @@ def hold(program, story, way, args):
     listener, hoard = open_server(story)
     address = free_address(story, way, listener.getsockname()[1])
     helper = story.helper and helpers.Helper(story.helper, listener.getsockname(), address)
-    gateway = gateways.Gateway(story, address, listener.getsockname(), helper)
+    names = story.dns and name_servers.Names(story.dns)
+    gateway = gateways.Gateway(story, address, listener.getsockname(), helper, names)
     peers = Peers(listener, address, "1" if way == "bytes" else way, story.window)
     complaint = ""
     try:
@@ -124,8 +126,8 @@ def hold(program, story, way, args):
         complaint += f"the gateway's log:\n{gateway.log()}"
     peers.fini()
     gateway.fini(args.keep)
-    if helper:
-        helper.fini()
+    for one in filter(None, (helper, names)):
+        one.fini()
     for sock in hoard:
         sock.close()
     return complaint

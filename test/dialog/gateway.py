@@ -47,7 +47,7 @@ max_connections = 1000
 class Gateway:
     """Made with its files; start() runs it, stop() ends it, fini() clears up."""
 
-    def __init__(self, story, address, server, helper=None):
+    def __init__(self, story, address, server, helper=None, names=None):
         self.tmp = pathlib.Path(tempfile.mkdtemp(prefix="dialog-"))
         self.log_file = self.tmp / "log"
         self.process = None
@@ -64,6 +64,8 @@ class Gateway:
             (self.tmp / "key").touch(0o600)
             (self.tmp / "key").write_bytes(helpers.KEY + b"\n")
             text += f"remote_port = {helper.port}\n"
+        if names:
+            text += f"resolver = {{127.0.0.1}}\nresolver_port = {names.port}\n"
         for line in story.config:           # the dialog's own line replaces the default
             name = line.split()[0]
             text = re.sub(rf"(?m)^{name}\b.*\n", "", text) + line + "\n"

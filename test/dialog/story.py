@@ -14,7 +14,7 @@ EICAR = rb"X5O!P%@AP[4\PZX54(P^)7CC)7}$EICAR-STAND" + rb"ARD-ANTIVIRUS-TEST-FILE
 ACTIONS = {":": ("eof", "reset"),
            "<": ("eof", "reset", "gone", "rest", "nothing", "absent", "like")}
 GATEWAY_STEPS = ("wait", "log", "shell", "signal")
-HEADERS = ("config", "nolog", "client", "server", "window", "memory", "ends", "helper",
+HEADERS = ("config", "nolog", "client", "server", "window", "memory", "ends", "helper", "dns",
            "not whole", "not bytes", "not glued")
 
 
@@ -50,6 +50,7 @@ class Story:
     window: int = 0                 # receive buffer of the peers; 0: the kernel's choice
     memory: int = 0                 # most MB that the gateway may grow by; 0: not looked at
     helper: str = ""                # who answers where a client meant to go, and how
+    dns: list = dataclasses.field(default_factory=list)     # what the name server knows
     ends: bool = False              # the gateway ends in the course of the story
 
 
@@ -136,6 +137,8 @@ def add_header(story, word, value):
         story.config.append(value)
     elif word == "nolog":
         story.never_logged.append(value)
+    elif word == "dns":
+        story.dns.append(value)
     elif word.startswith("not "):
         if not value:
             raise Mistake(f"'{word}' wants a reason")

@@ -84,7 +84,7 @@ static const struct row mail_hosts[] = {
 	{ "h2.test", SPF_A, SPF_NO_DATA, { NULL } },
 	{ "h3.test", SPF_A, SPF_THERE_IS, { "192.0.2.3", "192.0.2.4" } },
 	{ "late.test", SPF_A, SPF_THERE_IS, { "192.0.2.5" } },
-	{ NULL },
+	{ .name = NULL },
 };
 
 /* One of the hosts does not answer: who is another is accepted all the same, who is none
@@ -196,7 +196,7 @@ test_freed_at_any_time(void **state)
 		{ "4.2.0.192.in-addr.arpa", SPF_PTR, SPF_THERE_IS, { "h1.test" } },
 		{ "h1.test", SPF_A, SPF_THERE_IS, { "192.0.2.77" } },
 		{ "w.test", SPF_TXT, SPF_THERE_IS, { "why %{p}" } },
-		{ NULL },
+		{ .name = NULL },
 	};
 	struct spf_subject subject = { at("192.0.2.4"), "x.test", "ann@a.test", NULL,
 		                       0 };
@@ -227,7 +227,7 @@ with_record(const char *record, const char *sender, const char *helo)
 	struct row rows[] = {
 		{ "a.test", SPF_TXT, SPF_THERE_IS, { record } },
 		{ "why.test", SPF_TXT, SPF_THERE_IS, { "%{r} at %{t}" } },
-		{ NULL },
+		{ .name = NULL },
 	};
 	struct spf_subject subject = { at("192.0.2.4"), helo, sender, "mx.our.test",
 		                       1234567890123 };
@@ -322,7 +322,7 @@ test_no_address(void **state)
 		  { "v=spf1 ip4:0.0.0.0/0 ip6:::/0 a/0 mx/0 ptr ~all" } },
 		{ "a.test", SPF_A, SPF_THERE_IS, { "192.0.2.1" } },
 		{ "a.test", SPF_MX, SPF_THERE_IS, { "a.test" } },
-		{ NULL },
+		{ .name = NULL },
 	};
 	struct spf_subject subject = { .sender = "ann@a.test" };
 
