@@ -50,6 +50,8 @@ struct evidence {
 	const char *recipient;	/* path of RCPT; at STAGE_RCPT only */
 	const char *argument;	/* all of the command's; at its stage only, never of AUTH */
 	unsigned recipients;	/* that the server accepted */
+	char *const *paths;	/* of the first of these, as far as known */
+	unsigned path_count;
 	uint64_t size;		/* bytes of content; at STAGE_MESSAGE only */
 	unsigned of_host, of_ident;	/* sessions now of this client, this one included */
 	bool spoke_early;	/* bytes came before the greeting; at STAGE_GREETING only */

@@ -41,6 +41,8 @@
 	E(FOUND,     "found",     LOG_NOTICE,  "a mail was judged, something was found") \
 	E(LOCK,      "lock",      LOG_NOTICE,  "a client is locked out from now on") \
 	E(DELIVERED, "delivered", LOG_INFO,    "the server's last word on a mail") \
+	E(KEPT,      "kept",       LOG_INFO,    "a message is in the quarantine") \
+	E(DISCARDED, "discarded",  LOG_NOTICE,  "kept messages had to go") \
 	E(TAKEOVER,  "takeover",  LOG_NOTICE,  "the server is gone, we answer the client") \
 	E(DIRECT,    "direct",    LOG_INFO,    "the session passes unread from now on") \
 	E(SCRIPT,    "script",    LOG_INFO,    "an action script has ended well") \

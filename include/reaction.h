@@ -19,13 +19,18 @@ struct occurrence {
 	struct addr local;		/* our end of the client's connection */
 };
 
+/* True if a message of CFG can be kept: any is spooled at all.  For config_any(). */
+bool reaction_may_keep(const struct config *cfg);
+
 /* Opens what reactions to findings of CFG's file need.  NULL: WHY says what is wrong and
  * what to do about it. */
 struct reactions *reactions_new(const struct config *cfg, char *why,
 				size_t why_size) MUST_CHECK;
 
-/* From now on they may be asked for.  False: errno. */
-bool reactions_start(struct reactions *reactions, struct event_base *base) MUST_CHECK;
+/* From now on they may be asked for; CFG as the daemon sees it, from the root that it has
+ * by now.  False: WHY. */
+bool reactions_start(struct reactions *reactions, struct event_base *base,
+		     const struct config *cfg, char *why, size_t why_size) MUST_CHECK;
 
 /* CFG was reloaded. */
 void reactions_reconfigure(struct reactions *reactions, const struct config *cfg);

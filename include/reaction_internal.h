@@ -2,6 +2,7 @@
 #define REACTION_INTERNAL_H
 
 #include "lockfile.h"
+#include "quarantine.h"
 #include "reaction.h"
 #include "script.h"
 
@@ -17,6 +18,16 @@ struct reaction_marks {
 	const char *lock_file;		/* path of the lock that was made; NULL: none was */
 	int64_t lock_duration;		/* seconds, of that */
 };
+
+/* Opens the quarantine, unless there is one or CFG needs none; gives it CFG's limits.
+ * False: WHY. */
+bool reaction_keeper(struct quarantine **quarantine, struct event_base *base,
+		     const struct config *cfg, char *why, size_t why_size) MUST_CHECK;
+
+/* Keeps the message of WHAT.  Its path, to be freed; NULL: it is not kept, which was
+ * logged. */
+char *reaction_keep(struct quarantine *quarantine,
+		    const struct occurrence *what) MUST_CHECK;
 
 /* Locks the client of WHAT out; FILE becomes the path of the lock, to be freed, if one was
  * made, else NULL.  False: it was locked already, or never is to be, and the script is not

@@ -13,7 +13,8 @@
  * One message at rest: in memory up to a limit, then in an unlinked file.
  *
  * A spool begins with a head that is ours (it makes scanners take the rest for mail, see
- * check_clamav.c), then comes the message.  It is written by the loop, then sealed; from
+ * check_clamav.c), then comes the message.  The head stays in memory: a file holds the
+ * message and nothing else, so that it can be kept as it is.  It is written by the loop, then sealed; from
  * then on it never changes, and a thread may read it.  References change in the loop's
  * thread only.  No crash leaves a file behind: it never had a name (O_TMPFILE).
  */
@@ -81,5 +82,16 @@ const char *spool_memory(const struct spool *spool);
 /* Reads from a sealed spool at OFFSET (head included), in any thread.  Returns the bytes
  * read, fewer only at the end, or -1 with errno. */
 ssize_t spool_read(const struct spool *spool, void *to, size_t size, uint64_t offset);
+
+/* The same, OFFSET being that in the message alone. */
+ssize_t spool_read_message(const struct spool *spool, void *to, size_t size,
+			   uint64_t offset);
+
+/* Gives the file of a sealed spool a NAME in DIRECTORY, a descriptor, with the permissions
+ * MODE: at once, whatever its size, and never in place of a file that is there.  False:
+ * errno is EEXIST, or it must be copied, being in memory, or on another file system, or
+ * on one whose files cannot be named later. */
+bool spool_link(const struct spool *spool, int directory, const char *name,
+		mode_t mode) MUST_CHECK;
 
 #endif

@@ -14,11 +14,19 @@
  * MAIL (or with its 354, if it wanted no MAIL) and ends with the last word on the content,
  * or with RSET, HELO, EHLO.
  */
+enum {
+	EARLY_MOST = 3,		/* kinds of findings that a message can have before its end */
+	TRANSACTION_PATHS = 100,	/* of recipients that are remembered */
+	TRANSACTION_PATH_BYTES = 16384,	/* of all of them together */
+};
+
 struct transaction {
 	struct log_ctx log;
 	char *sender;			/* owned; NULL: not known */
 	unsigned recipients;		/* that the server accepted */
-	char *recipient;		/* the first of them, owned; NULL: not known */
+	char **paths;			/* of the first of them, as far as known; owned */
+	unsigned path_count;
+	size_t path_bytes;
 	struct body_decoder decoder;
 	struct body_encoder encoder;
 	struct evbuffer *message;	/* decoded, on its way to spool and server */
@@ -28,6 +36,8 @@ struct transaction {
 	struct check_round *round;	/* while it is judged */
 	struct verdict verdict;
 	uint64_t size;			/* bytes of content, decoded, our header left out */
+	struct finding early[EARLY_MOST];	/* let pass, until the end is judged */
+	unsigned early_count;
 	uint64_t judged_at;		/* ms, monotonic: when the dot was seen */
 	bool complete;			/* the lone dot was seen */
 	enum {
@@ -45,6 +55,9 @@ struct transaction *transaction_new(const struct log_ctx *session, unsigned numb
 
 /* The server accepted a recipient; PATH may be NULL. */
 void transaction_add_recipient(struct transaction *mail, const char *path);
+
+/* The first of them; NULL: there is none, or it is not known. */
+const char *transaction_recipient(const struct transaction *mail);
 
 /* The mail needs its spool no more; without one is fine.  A check may hold on to it. */
 void transaction_drop_spool(struct transaction *mail);

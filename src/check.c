@@ -9,12 +9,9 @@
 
 /* To add a check: write it (check_internal.h says how), and give it a row here. */
 static const struct check_rule *const rules[] = {
-	&check_early,
-	&check_regex,
-	&check_auth,
-	&check_rate,
-	&check_clamav,
-	&check_lock,
+	&check_limit_host, &check_limit_ident, &check_limit_load, &check_limit_size,
+	&check_lock,       &check_early,       &check_regex,      &check_auth,
+	&check_rate,       &check_clamav,
 };
 
 enum {

@@ -14,14 +14,8 @@ static const struct old_option old_options[] = {
 	{ "pid_hash_size", OBSOLETE, "", "there is no such table any more" },
 	{ "host_hash_size", OBSOLETE, "", "there is no such table any more" },
 
-	{ "spool_perm", OBSOLETE, "",
-	  "spooled messages have no name that others could open" },
 
 	{ "timeout_spam", LATER, "", NULL },
-
-	{ "max_per_host", LATER, "", NULL },
-	{ "max_load", LATER, "0", NULL },
-	{ "size_limit", LATER, "0", NULL },
 
 	{ "spam_max_size", LATER, "", NULL },
 	{ "spam_max_load", LATER, "0", NULL },

@@ -1,6 +1,7 @@
 #include "config.h"
 #include "control.h"
 #include "log.h"
+#include "quarantine.h"
 #include "rates.h"
 #include "service.h"
 #include "verdict.h"
@@ -18,12 +19,24 @@
 #include <string.h>
 #include <unistd.h>
 
+/* What a task may be told beside its argument: long options, numbered from DETAIL. */
+enum {
+	DETAIL_CLIENT,
+	DETAIL_SERVER,
+	DETAIL_LISTENER,
+	DETAIL_TO,
+	DETAIL_OLDER,
+	DETAIL_DELETE,
+	DETAILS,
+};
+
 struct wish {
 	const struct task *task;
 	bool foreground;
 	const char *argument; /* of the task */
 	const char *file;
-	const char *about[3]; /* whom -C asks about: abouts[] */
+	char **words; /* behind the file; ends with NULL */
+	const char *details[DETAILS];
 };
 
 /* What can be asked of the program: one row each, also of -h and of the options. */
@@ -31,7 +44,7 @@ struct task {
 	int letter; /* or WORD_ONLY */
 	const char *word;
 	const char *argument; /* NULL: none */
-	enum { FILE_NONE, FILE_MAY, FILE_MUST } file;
+	enum { FILE_NONE, FILE_MAY, FILE_MUST, FILE_AND_WORDS } file;
 	int (*run)(const struct wish *wish);
 	const char *help;
 };
@@ -49,9 +62,10 @@ static int reload(const struct wish *wish);
 static int upgrade(const struct wish *wish);
 static int stop(const struct wish *wish);
 static int nft(const struct wish *wish);
+static int rates(const struct wish *wish);
+static int quarantine(const struct wish *wish);
 static int locks(const struct wish *wish);
 static int unlock(const struct wish *wish);
-static int rates(const struct wish *wish);
 static int help(const struct wish *wish);
 static int version(const struct wish *wish);
 static int versions(const struct wish *wish);
@@ -84,33 +98,34 @@ static const struct task tasks[] = {
 	  "print a FILE of smtp-gated 1.4 in native syntax" },
 	{ WORD_ONLY, "nft", "FAIL", FILE_MUST, nft,
 	  "print rules for nft(8); FAIL: open, closed" },
+	{ 'L', "rates", "ADDR", FILE_MUST, rates,
+	  "print what the client ADDR did lately, and its limits" },
+	{ WORD_ONLY, "quarantine", NULL, FILE_AND_WORDS, quarantine,
+	  "list, show, delete, release kept messages" },
 	{ WORD_ONLY, "locks", NULL, FILE_MUST, locks,
 	  "list the clients that are locked, or never are" },
 	{ WORD_ONLY, "unlock", "ADDR", FILE_MUST, unlock, "remove all locks of ADDR" },
-	{ 'L', "rates", "ADDR", FILE_MUST, rates,
-	  "print what the client ADDR did lately, and its limits" },
 	{ 'h', "help", NULL, FILE_NONE, help, "this" },
 	{ 'v', "version", NULL, FILE_NONE, version, "print the version" },
 	{ 'V', "versions", NULL, FILE_NONE, versions,
 	  "the same, with libraries and what was compiled in" },
 };
 
-/* What -C may be asked about: long options, numbered from ABOUT. */
-enum about {
-	ABOUT_CLIENT,
-	ABOUT_SERVER,
-	ABOUT_LISTENER,
-	ABOUTS,
-};
-
-static const char *const abouts[] = {
-	[ABOUT_CLIENT] = "client",
-	[ABOUT_SERVER] = "server",
-	[ABOUT_LISTENER] = "listener",
+static const struct {
+	const char *word;
+	bool bare;                             /* it has no argument */
+	int (*of[3])(const struct wish *wish); /* tasks */
+} details[] = {
+	[DETAIL_CLIENT] = { "client", false, { show, findings } },
+	[DETAIL_SERVER] = { "server", false, { show, findings, quarantine } },
+	[DETAIL_LISTENER] = { "listener", false, { show, findings } },
+	[DETAIL_TO] = { "to", false, { quarantine } },
+	[DETAIL_OLDER] = { "older", false, { quarantine } },
+	[DETAIL_DELETE] = { "delete", true, { quarantine } },
 };
 
 enum {
-	ABOUT = 512,
+	DETAIL = 512,
 };
 
 enum {
@@ -215,10 +230,11 @@ struct example {
 static int
 read_example(struct config *cfg, const struct wish *wish, struct example *of)
 {
-	*of = (struct example){ .listener = wish->about[ABOUT_LISTENER] };
-	if (!read_address(abouts[ABOUT_CLIENT], wish->about[ABOUT_CLIENT],
+	*of = (struct example){ .listener = wish->details[DETAIL_LISTENER] };
+	if (!read_address(details[DETAIL_CLIENT].word, wish->details[DETAIL_CLIENT],
 	                  &of->client) ||
-	    !read_address(abouts[ABOUT_SERVER], wish->about[ABOUT_SERVER], &of->server))
+	    !read_address(details[DETAIL_SERVER].word, wish->details[DETAIL_SERVER],
+	                  &of->server))
 		return EXIT_USAGE;
 	if (!of->listener || config_listener(cfg, of->listener))
 		return EXIT_SUCCESS;
@@ -239,8 +255,8 @@ show_for(struct config *cfg, const struct wish *wish)
 	if (code != EXIT_SUCCESS)
 		return code;
 	if (config_show_for(cfg, wish->argument, of.listener,
-	                    wish->about[ABOUT_CLIENT] ? &of.client : NULL,
-	                    wish->about[ABOUT_SERVER] ? &of.server : NULL, stdout))
+	                    wish->details[DETAIL_CLIENT] ? &of.client : NULL,
+	                    wish->details[DETAIL_SERVER] ? &of.server : NULL, stdout))
 		return printed();
 	return no_option(wish->argument);
 }
@@ -253,8 +269,8 @@ show(const struct wish *wish)
 
 	if (!cfg)
 		return EXIT_FAILURE;
-	if (wish->about[ABOUT_CLIENT] || wish->about[ABOUT_SERVER] ||
-	    wish->about[ABOUT_LISTENER])
+	if (wish->details[DETAIL_CLIENT] || wish->details[DETAIL_SERVER] ||
+	    wish->details[DETAIL_LISTENER])
 		code = show_for(cfg, wish);
 	else if (config_show(cfg, wish->argument, stdout))
 		code = EXIT_SUCCESS;
@@ -408,6 +424,27 @@ rates(const struct wish *wish)
 }
 
 static int
+quarantine(const struct wish *wish)
+{
+	struct config *cfg = load(wish->file, NULL);
+	struct quarantine_wish kept = {
+		.cfg = cfg,
+		.args = wish->words,
+		.to = wish->details[DETAIL_TO],
+		.server = wish->details[DETAIL_SERVER],
+		.older = wish->details[DETAIL_OLDER],
+		.remove = wish->details[DETAIL_DELETE],
+	};
+	int code;
+
+	if (!cfg)
+		return EXIT_FAILURE;
+	code = quarantine_command(&kept);
+	config_drop(cfg);
+	return code;
+}
+
+static int
 help(const struct wish *wish)
 {
 	(void)wish;
@@ -418,7 +455,11 @@ help(const struct wish *wish)
 	     "       smtp-gated -C NAME [--client ADDR] [--server ADDR] [--listener "
 	     "NAME] FILE\n"
 	     "                                   what applies to such a session, and "
-	     "why\n");
+	     "why\n"
+	     "       smtp-gated --quarantine FILE [list | show ID... | delete ID... |\n"
+	     "                delete --older AGE |\n"
+	     "                release ID [--to FILE | --server HOST:PORT] "
+	     "[--delete]]\n");
 	for (size_t i = 1; i < TASKS; i++) {
 		char word[32];
 
@@ -517,7 +558,7 @@ task_of(int sign)
 }
 
 enum {
-	LONGS = 1 + TASKS - 1 + ABOUTS + 1, /* --foreground, and the end */
+	LONGS = 1 + TASKS - 1 + DETAILS + 1, /* --foreground, and the end */
 };
 
 /* The tasks, and the rest, as getopt_long(3) wants them. */
@@ -541,11 +582,51 @@ options_of_tasks(char letters[static 3 * TASKS], struct option longs[static LONG
 		if (takes)
 			letters[used++] = ':';
 	}
-	for (int i = 0; i < ABOUTS; i++)
-		longs[words++] = (struct option){ abouts[i], required_argument, NULL,
-			                          ABOUT + i };
+	for (int i = 0; i < DETAILS; i++)
+		longs[words++] = (struct option){ details[i].word,
+			                          details[i].bare ? no_argument
+			                                          : required_argument,
+			                          NULL, DETAIL + i };
 	letters[used] = '\0';
 	longs[words] = (struct option){ NULL, 0, NULL, 0 };
+}
+
+static bool
+is_misused(const struct wish *wish, size_t detail)
+{
+	for (size_t i = 0; i < 3 && wish->details[detail]; i++)
+		if (details[detail].of[i] == wish->task->run)
+			return false;
+	return wish->details[detail];
+}
+
+static bool
+misused_details(const struct wish *wish)
+{
+	const char *task = wish->task->word;
+	char words[128];
+
+	for (size_t i = 0; i < DETAILS; i++) {
+		if (!is_misused(wish, i))
+			continue;
+		snprintf(words, sizeof(words), "--%s is not for %s%s", details[i].word,
+		         task ? "--" : "", task ? task : "serving");
+		return misused(words), true;
+	}
+	return false;
+}
+
+/* What is left when the options are gone.  False: it has been said what is wrong. */
+static bool
+take_words(struct wish *wish, char **words)
+{
+	if (words[0] && words[1] && wish->task->file != FILE_AND_WORDS)
+		return misused("one configuration file at most"), false;
+	wish->file = words[0];
+	wish->words = words[0] ? words + 1 : words;
+	if (!wish->file && wish->task->file >= FILE_MUST)
+		return misused("which configuration file?"), false;
+	return true;
 }
 
 /* False: it has been said what is wrong. */
@@ -554,7 +635,6 @@ parse(struct wish *wish, int argc, char **argv)
 {
 	char letters[3 * TASKS];
 	struct option longs[LONGS];
-	bool about = false;
 	int letter;
 
 	options_of_tasks(letters, longs);
@@ -567,9 +647,8 @@ parse(struct wish *wish, int argc, char **argv)
 			wish->foreground = true;
 			continue;
 		}
-		if (letter >= ABOUT) {
-			wish->about[letter - ABOUT] = optarg;
-			about = true;
+		if (letter >= DETAIL) {
+			wish->details[letter - DETAIL] = optarg ? optarg : "";
 			continue;
 		}
 		if (wish->task != &tasks[0])
@@ -577,16 +656,7 @@ parse(struct wish *wish, int argc, char **argv)
 		wish->task = task_of(letter);
 		wish->argument = optarg;
 	}
-	if (about && wish->task->run != show && wish->task->run != findings)
-		return misused("--client, --server and --listener are for -C and "
-		               "--findings"),
-		       false;
-	if (argc - optind > 1)
-		return misused("one configuration file at most"), false;
-	wish->file = argv[optind];
-	if (!wish->file && wish->task->file == FILE_MUST)
-		return misused("which configuration file?"), false;
-	return true;
+	return !misused_details(wish) && take_words(wish, argv + optind);
 }
 
 /* Some start us with standard descriptors closed.  The next sockets would take their

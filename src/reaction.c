@@ -3,8 +3,10 @@
 #include <stdlib.h>
 
 struct reactions {
-	struct script_limits limits; /* until there are scripts */
-	struct scripts *scripts;     /* NULL until reactions_start() */
+	struct event_base *base;       /* NULL until reactions_start() */
+	struct script_limits limits;   /* until there are scripts */
+	struct scripts *scripts;       /* NULL until reactions_start() */
+	struct quarantine *quarantine; /* NULL: no message is ever kept */
 	struct lockfiles *locks;
 };
 
@@ -22,21 +24,29 @@ reactions_new(const struct config *cfg, char *why, size_t why_size)
 }
 
 bool
-reactions_start(struct reactions *reactions, struct event_base *base)
+reactions_start(struct reactions *reactions, struct event_base *base,
+                const struct config *cfg, char *why, size_t why_size)
 {
+	reactions->base = base;
 	reactions->scripts = scripts_new(base, &reactions->limits);
 	lockfile_start(reactions->locks, base);
-	return true;
+	return reaction_keeper(&reactions->quarantine, base, cfg, why, why_size);
 }
 
 void
 reactions_reconfigure(struct reactions *reactions, const struct config *cfg)
 {
-	struct script_limits limits = reaction_script_limits(cfg);
 	struct lockfile_rules rules = lockfile_rules(cfg);
+	struct script_limits limits = reaction_script_limits(cfg);
+	char why[512];
 
-	scripts_set(reactions->scripts, &limits);
 	lockfile_set(reactions->locks, &rules);
+	scripts_set(reactions->scripts, &limits);
+	if (!reaction_keeper(&reactions->quarantine, reactions->base, cfg, why,
+	                     sizeof(why)))
+		log_event(NULL, LOG_TROUBLE_EVENT,
+		          log_text("text", "no message will be kept"),
+		          log_text("why", why));
 }
 
 void
@@ -54,6 +64,7 @@ reactions_free(struct reactions *reactions)
 	if (!reactions)
 		return;
 	reactions_finish(reactions);
+	quarantine_free(reactions->quarantine);
 	lockfile_free(reactions->locks);
 	free(reactions);
 }
@@ -66,13 +77,15 @@ reaction_to(struct reactions *reactions, const struct occurrence *what)
 	bool keeps = what->evidence->message &&
 	             (what->cfg->spool_leave_on & (class | CLASS_CLEAN));
 	bool found = what->verdict->because.kind != FOUND_NOTHING;
-	bool locks = found && (what->cfg->lock_on & class);
+	bool locks = found && (what->cfg->lock_on & class) &&
+	             what->cfg->lock_duration != 0;
 	bool runs = found && (what->cfg->script_on & class);
 	struct reaction_marks marks = { 0 };
-	char *lock_file = NULL;
+	char *lock_file = NULL, *kept = NULL;
 
-	(void)keeps;
-	if (locks && what->cfg->lock_duration != 0) {
+	if (keeps)
+		marks.spool_name = kept = reaction_keep(reactions->quarantine, what);
+	if (locks) {
 		runs = reaction_lock(reactions->locks, what, &lock_file) && runs;
 		marks.lock_file = lock_file;
 		marks.lock_duration = lock_file ? what->cfg->lock_duration : 0;
@@ -80,4 +93,5 @@ reaction_to(struct reactions *reactions, const struct occurrence *what)
 	if (runs)
 		reaction_script(reactions->scripts, what, &marks);
 	free(lock_file);
+	free(kept);
 }

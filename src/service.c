@@ -147,13 +147,13 @@ put_in_force(struct service *service, struct config *fresh)
 	service->cfg = fresh;
 	service->reloaded = time(NULL);
 	service_name_host(fresh);
+	service_raise_descriptors(fresh);
 	sessions_reconfigure(service->sessions, fresh);
 	checks_reconfigure(service->checks, fresh);
 	reactions_reconfigure(service->reactions, fresh);
 	spool_budget_set(service->budget, &limits);
 	service_note_scripts(fresh);
 	log_set_level(fresh->log_level);
-	service_raise_descriptors(fresh);
 	stats_add(STAT_reloads, 1);
 }
 
@@ -294,12 +294,14 @@ static bool
 start(struct service *service)
 {
 	const struct config *cfg = service->cfg;
+	char why[512];
 
 	service->base = event_base_new();
-	if (!service->base || !checks_start(service->checks, service->base) ||
-	    !reactions_start(service->reactions, service->base))
+	if (!service->base || !checks_start(service->checks, service->base))
 		return service_fail("cannot start threads or the event loop: %s",
 		                    strerror(errno));
+	if (!reactions_start(service->reactions, service->base, cfg, why, sizeof(why)))
+		return service_fail("%s", why);
 	if (service->pidfile && !upgrade_waited_for() &&
 	    !pidfile_write(service->pidfile))
 		return service_fail("pidfile = \"%s\": %s", cfg->pidfile,

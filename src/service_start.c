@@ -93,11 +93,10 @@ check_route(const struct service *service)
 	return route_check(service->cfg, &why) || service_fail("%s", why.text);
 }
 
-/* Two descriptors a session, and some for everything else. */
 void
 service_raise_descriptors(const struct config *cfg)
 {
-	rlim_t want = 2 * (rlim_t)cfg->max_connections + 256;
+	rlim_t want = (rlim_t)sessions_descriptors(cfg->max_connections);
 	struct rlimit limit;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= want)
@@ -108,8 +107,10 @@ service_raise_descriptors(const struct config *cfg)
 	log_event(NULL, LOG_TROUBLE_EVENT,
 	          log_text("text", "not enough file descriptors for max_connections: "
 	                           "raise the limit (LimitNOFILE= of the unit, ulimit "
-	                           "-n) or lower max_connections"),
+	                           "-n) or lower max_connections; until then there "
+	                           "are fewer sessions"),
 	          log_number("max_connections", cfg->max_connections),
+	          log_number("sessions", sessions_possible(limit.rlim_cur)),
 	          log_number("needed", (int64_t)want),
 	          log_number("descriptors", (int64_t)limit.rlim_cur));
 }
@@ -188,16 +189,15 @@ take_pidfile(struct service *service)
 	return service->pidfile || service_fail("%s", why);
 }
 
-/* Where it will be once chroot_path is the root. */
+/* The directory of OPTION, where it will be once chroot_path is the root. */
 static bool
 make_directory(const struct config *cfg, const char *option, const char *path)
 {
-	char *whole = xasprintf("%s%s", cfg->chroot_path, path);
-	char why[512];
-	bool good = privilege_make_directory(cfg, whole, why, sizeof(why));
+	char *whole = xasprintf("%s%s", cfg->chroot_path, path), why[512];
+	bool made = privilege_make_directory(cfg, whole, why, sizeof(why));
 
 	free(whole);
-	return good || service_fail("%s = \"%s\": %s", option, path, why);
+	return made || service_fail("%s = \"%s\": %s", option, path, why);
 }
 
 static bool
@@ -206,25 +206,34 @@ locks_clients(const struct config *cfg)
 	return cfg->lock_duration != 0;
 }
 
-static bool
-make_directories(const struct config *cfg)
+static void
+make_statefile_directory(const struct config *cfg)
 {
-	char *state;
-	char why[512];
+	char *state = xasprintf("%s%s", cfg->chroot_path, cfg->statefile), why[512];
 
-	if (cfg->chroot_path[0] && access(cfg->chroot_path, X_OK) != 0)
-		return service_fail("chroot_path = \"%s\": %s", cfg->chroot_path,
-		                    strerror(errno));
-	state = xasprintf("%s%s", cfg->chroot_path, cfg->statefile);
 	if (cfg->statefile[0]) /* if not: it will be said when it is to be written */
 		(void)!parent_is_there(cfg, state, why, sizeof(why));
 	free(state);
-	return (!config_any(cfg, check_looks) ||
-	        make_directory(cfg, "spool_path", cfg->spool_path)) &&
-	       (!config_any(cfg, locks_clients) ||
-	        make_directory(cfg, "lock_path", cfg->lock_path)) &&
-	       (cfg->ratelimit_period == 0 ||
-	        make_directory(cfg, "ratelimit_path", cfg->ratelimit_path));
+}
+
+static bool
+make_directories(const struct config *cfg)
+{
+	if (cfg->chroot_path[0] && access(cfg->chroot_path, X_OK) != 0)
+		return service_fail("chroot_path = \"%s\": %s", cfg->chroot_path,
+		                    strerror(errno));
+	make_statefile_directory(cfg);
+	if (cfg->ratelimit_period != 0 &&
+	    !make_directory(cfg, "ratelimit_path", cfg->ratelimit_path))
+		return false;
+	if (config_any(cfg, locks_clients) &&
+	    !make_directory(cfg, "lock_path", cfg->lock_path))
+		return false;
+	if (!config_any(cfg, reaction_may_keep))
+		return true;
+	return make_directory(cfg, "spool_path", cfg->spool_path) &&
+	       (!cfg->quarantine_path[0] ||
+	        make_directory(cfg, "quarantine_path", cfg->quarantine_path));
 }
 
 /* Without a state file mail passes all the same: it is said, and we go on. */
@@ -271,7 +280,7 @@ check_directories(const struct service *service)
 	const struct config *cfg = service->cfg;
 	char why[512];
 
-	if (config_any(cfg, check_looks) && !spool_try(cfg->spool_path))
+	if (config_any(cfg, reaction_may_keep) && !spool_try(cfg->spool_path))
 		return service_fail(
 			"spool_path = \"%s\": cannot make a file there: %s%s",
 			cfg->spool_path, strerror(errno),

@@ -5,18 +5,20 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 struct spool {
 	unsigned references;
 	struct spool_budget *budget;
-	char *memory;    /* NULL once it is in a file */
-	size_t capacity; /* of memory: what the budget is charged */
-	int fd;          /* -1 until it is in a file */
+	char *memory;    /* head and message; the head alone once that is in a file */
+	size_t capacity; /* of memory: what the budget is charged, unless in a file */
+	int fd; /* of the message, without the head; -1 until it is in a file */
 	size_t head;
 	uint64_t size; /* the head included */
 	bool open;     /* may be appended to: it is in by_age */
@@ -179,9 +181,9 @@ spool_drop(struct spool *spool)
 		spool->budget->disk_sealed -= spool->size;
 		budget_charge(spool->budget, 0, -(int64_t)spool->size);
 	} else {
-		free(spool->memory);
 		budget_charge(spool->budget, -(ssize_t)spool->capacity, 0);
 	}
+	free(spool->memory);
 	free(spool);
 }
 
@@ -252,7 +254,7 @@ spill(struct spool *spool)
 
 	if (fd < 0)
 		return false;
-	if (!write_all(fd, spool->memory, spool->size, 0)) {
+	if (!write_all(fd, spool->memory + spool->head, spool->size - spool->head, 0)) {
 		int error = errno;
 
 		close(fd);
@@ -260,8 +262,7 @@ spill(struct spool *spool)
 		return false;
 	}
 	spool->fd = fd;
-	free(spool->memory);
-	spool->memory = NULL;
+	spool->memory = xrealloc(spool->memory, spool->head + 1);
 	budget_charge(spool->budget, -(ssize_t)spool->capacity, (int64_t)spool->size);
 	return true;
 }
@@ -318,7 +319,8 @@ file_append(struct spool *spool, struct evbuffer *message)
 		evbuffer_peek(message, -1, &at, &run, 1);
 		if (run.iov_len > left)
 			run.iov_len = left;
-		if (!write_all(spool->fd, run.iov_base, run.iov_len, spool->size))
+		if (!write_all(spool->fd, run.iov_base, run.iov_len,
+		               spool->size - spool->head))
 			return false;
 		spool->size += run.iov_len;
 		budget_charge(spool->budget, 0, (int64_t)run.iov_len);
@@ -390,6 +392,23 @@ file_read(const struct spool *spool, char *to, size_t size, uint64_t offset)
 	return (ssize_t)got;
 }
 
+/* The head has stayed in memory. */
+static ssize_t
+read_behind_head(const struct spool *spool, char *to, size_t size, uint64_t offset)
+{
+	size_t front = 0;
+	ssize_t more;
+
+	if (offset < spool->head) {
+		front = spool->head - (size_t)offset;
+		if (front > size)
+			front = size;
+		memcpy(to, spool->memory + offset, front);
+	}
+	more = file_read(spool, to + front, size - front, offset + front - spool->head);
+	return more < 0 ? -1 : (ssize_t)front + more;
+}
+
 ssize_t
 spool_read(const struct spool *spool, void *to, size_t size, uint64_t offset)
 {
@@ -398,7 +417,41 @@ spool_read(const struct spool *spool, void *to, size_t size, uint64_t offset)
 	if (size > spool->size - offset)
 		size = spool->size - offset;
 	if (spool->fd >= 0)
-		return file_read(spool, to, size, offset);
+		return read_behind_head(spool, to, size, offset);
 	memcpy(to, spool->memory + offset, size);
 	return (ssize_t)size;
+}
+
+ssize_t
+spool_read_message(const struct spool *spool, void *to, size_t size, uint64_t offset)
+{
+	return spool_read(spool, to, size, spool->head + offset);
+}
+
+/* ---- keeping ----------------------------------------------------------- */
+
+/* By the descriptor itself, which newer kernels allow to whoever opened it, or by its name
+ * in /proc, where there is one. */
+static bool
+name_file(int fd, int directory, const char *name)
+{
+	char path[32];
+
+	if (linkat(fd, "", directory, name, AT_EMPTY_PATH) == 0)
+		return true;
+	if (errno == EEXIST)
+		return false;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return linkat(AT_FDCWD, path, directory, name, AT_SYMLINK_FOLLOW) == 0;
+}
+
+bool
+spool_link(const struct spool *spool, int directory, const char *name, mode_t mode)
+{
+	assert(!spool->open);
+	if (spool->fd < 0) {
+		errno = EXDEV;
+		return false;
+	}
+	return fchmod(spool->fd, mode) == 0 && name_file(spool->fd, directory, name);
 }

@@ -1,6 +1,7 @@
 #include "transaction.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 struct transaction *
 transaction_new(const struct log_ctx *session, unsigned number, const char *sender)
@@ -16,8 +17,22 @@ transaction_new(const struct log_ctx *session, unsigned number, const char *send
 void
 transaction_add_recipient(struct transaction *mail, const char *path)
 {
-	if (mail->recipients++ == 0 && path)
-		mail->recipient = xstrdup(path);
+	size_t size = path ? strlen(path) + 1 : 0;
+
+	mail->recipients++;
+	if (!path || mail->path_count == TRANSACTION_PATHS ||
+	    mail->path_bytes + size > TRANSACTION_PATH_BYTES)
+		return;
+	mail->paths = xrealloc(mail->paths,
+	                       (mail->path_count + 1) * sizeof(*mail->paths));
+	mail->paths[mail->path_count++] = xstrdup(path);
+	mail->path_bytes += size;
+}
+
+const char *
+transaction_recipient(const struct transaction *mail)
+{
+	return mail->path_count > 0 ? mail->paths[0] : NULL;
 }
 
 void
@@ -40,6 +55,8 @@ transaction_free(struct transaction *mail)
 		evbuffer_free(mail->message);
 	free(mail->header);
 	free(mail->sender);
-	free(mail->recipient);
+	for (unsigned i = 0; i < mail->path_count; i++)
+		free(mail->paths[i]);
+	free(mail->paths);
 	free(mail);
 }

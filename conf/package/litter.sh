@@ -5,7 +5,7 @@ unload_apparmor()
 	fi
 }
 
-# What we made, and what nobody misses: messages that were under way have no names there.
+# What we made: pidfile, state, and the messages that were kept.
 remove_litter()
 {
 	rm -rf /run/smtp-gated /var/spool/smtp-gated /var/lib/smtp-gated

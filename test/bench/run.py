@@ -79,6 +79,7 @@ pidfile = ""
 allow_root = yes
 connect_queue = 4096
 max_connections = {maxconn}
+max_per_host = 0
 spool_path = "{work}/spool"
 lock_duration = 0
 antivirus_type = "{antivirus}"

@@ -264,8 +264,7 @@ class Questions(Case):
                    r"--client: here is no IPv4 or IPv6 address\n")
         self.check(self.run_program("-C", "prt", file, "--client", "::1"), 1, None,
                    r"no option prt; did you mean port\?")
-        self.check(self.run_program("-t", file, "--client", "::1"), 2, None, r"are for -C and "
-                   r"--findings\n")
+        self.check(self.run_program("-t", file, "--client", "::1"), 2, None, r"--client is not for --dump\n")
 
     def test_findings(self):
         file = self.file("on_virus = defer\nlock_on = {virus}\nspool_leave_on = never\n"

@@ -137,8 +137,9 @@ class Gated:
             "lock_path": f'"{self.directory}/lock"', "lock_duration": 0,
             "scan_path": f'"{self.directory}/scan"',
             "signature_path": f'"{self.directory}/signatures"',
-            "scan_workers": 2, "max_connections": 200, "log_level": "info",
+            "scan_workers": 2, "max_connections": 200, "max_per_host": 0, "log_level": "info",
             "spool_memory_each": 4096,          # larger mails go to a file
+            "spool_leave_on": "{never}",
         }
         self.process = self.pid = None
         self.program = PROGRAM

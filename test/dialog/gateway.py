@@ -35,6 +35,7 @@ signature_path = "$TMP/test.ndb"
 scan_path = "$TMP/scan"
 scan_workers = 1
 spool_path = "$TMP/spool"
+spool_leave_on = {never}
 lock_path = "$TMP/lock"
 lock_duration = 0
 log_level = debug

@@ -7,6 +7,7 @@ import base64
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -448,6 +449,37 @@ class Load(Case):
         for content in self.arrived(200):
             self.assertNotIn(b"invoice.zip", content)
         self.assertEqual(len(self.logged(r"^found ")), 20)
+
+
+class Quarantine(Case):
+    """What is kept goes to the server when it is released, and not before."""
+
+    def test_release(self):
+        message = MARK + lab.mail(b".", b"..", bytes(range(128, 256)), lab.EICAR, b"end",
+                                  subject="kept")
+        directory = tempfile.mkdtemp(prefix="gated-kept-")
+        self.addCleanup(shutil.rmtree, directory)
+        keeper = lab.Gateway(PROGRAM, {
+            "allow_root": "yes", "mode": "fixed", "fixed_server": '"127.0.0.1"',
+            "fixed_server_port": server.port, "spool_leave_on": "{virus}",
+            "quarantine_path": f'"{directory}"'})
+        command = [PROGRAM, "--quarantine", keeper.directory + "/conf"]
+
+        def run(*words):
+            return subprocess.run([*command, *words], stdout=subprocess.PIPE, timeout=60,
+                                  check=True).stdout.decode()
+        try:
+            with lab.Client(("127.0.0.1", keeper.port), seconds=30) as client:
+                client.hello()
+                self.assertReply(client.submit(message, self.address)[-1], "550")
+            self.assertTrue(keeper.wait_for_log("^kept "))
+            self.nothing_arrived()
+            name = run().split("\t")[0]
+            self.assertRegex(run("release", name, "--delete"), "250 2.0.0 Ok: queued as ")
+            self.assertSame(self.arrived(1)[0], message)
+            self.assertEqual(run(), "")
+        finally:
+            keeper.stop()
 
 
 if __name__ == "__main__":

@@ -199,6 +199,15 @@ static const struct config_row lines[] = {
 	  "0\n"
 	  "limit_virt_size -1\nantispam_type off\n",
 	  "" },
+	/* the one number with a fraction */
+	{ "max_load 8.5\n",
+	  "note 1: max_load: 8.5 is not possible any more; 9 is used\n"
+	  "max_load = 9\n" },
+	{ "max_load 0.2   # low\n",
+	  "note 1: max_load: 0.2 is not possible any more; 1 is used\n"
+	  "max_load = 1\n" },
+	{ "max_load 2.0\n", "max_load = 2\n" },
+	{ "max_load 2\n", "max_load = 2\n" },
 	/* the process */
 	{ "set_user mail\nset_group 8\nchroot_path /srv\npriority 5\n",
 	  "chroot_path = \"/srv\"\nset_user = \"mail\"\nset_group = \"8\"\n"
