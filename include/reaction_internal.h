@@ -28,7 +28,6 @@ bool reaction_keeper(struct quarantine **quarantine, struct event_base *base,
  * logged. */
 char *reaction_keep(struct quarantine *quarantine,
 		    const struct occurrence *what) MUST_CHECK;
-
 /* Locks the client of WHAT out; FILE becomes the path of the lock, to be freed, if one was
  * made, else NULL.  False: it was locked already, or never is to be, and the script is not
  * for that. */

@@ -62,10 +62,10 @@ static int reload(const struct wish *wish);
 static int upgrade(const struct wish *wish);
 static int stop(const struct wish *wish);
 static int nft(const struct wish *wish);
-static int rates(const struct wish *wish);
-static int quarantine(const struct wish *wish);
 static int locks(const struct wish *wish);
 static int unlock(const struct wish *wish);
+static int rates(const struct wish *wish);
+static int quarantine(const struct wish *wish);
 static int help(const struct wish *wish);
 static int version(const struct wish *wish);
 static int versions(const struct wish *wish);
@@ -98,13 +98,13 @@ static const struct task tasks[] = {
 	  "print a FILE of smtp-gated 1.4 in native syntax" },
 	{ WORD_ONLY, "nft", "FAIL", FILE_MUST, nft,
 	  "print rules for nft(8); FAIL: open, closed" },
+	{ WORD_ONLY, "locks", NULL, FILE_MUST, locks,
+	  "list the clients that are locked, or never are" },
+	{ WORD_ONLY, "unlock", "ADDR", FILE_MUST, unlock, "remove all locks of ADDR" },
 	{ 'L', "rates", "ADDR", FILE_MUST, rates,
 	  "print what the client ADDR did lately, and its limits" },
 	{ WORD_ONLY, "quarantine", NULL, FILE_AND_WORDS, quarantine,
 	  "list, show, delete, release kept messages" },
-	{ WORD_ONLY, "locks", NULL, FILE_MUST, locks,
-	  "list the clients that are locked, or never are" },
-	{ WORD_ONLY, "unlock", "ADDR", FILE_MUST, unlock, "remove all locks of ADDR" },
 	{ 'h', "help", NULL, FILE_NONE, help, "this" },
 	{ 'v', "version", NULL, FILE_NONE, version, "print the version" },
 	{ 'V', "versions", NULL, FILE_NONE, versions,

@@ -77,15 +77,14 @@ reaction_to(struct reactions *reactions, const struct occurrence *what)
 	bool keeps = what->evidence->message &&
 	             (what->cfg->spool_leave_on & (class | CLASS_CLEAN));
 	bool found = what->verdict->because.kind != FOUND_NOTHING;
-	bool locks = found && (what->cfg->lock_on & class) &&
-	             what->cfg->lock_duration != 0;
+	bool locks = found && (what->cfg->lock_on & class);
 	bool runs = found && (what->cfg->script_on & class);
 	struct reaction_marks marks = { 0 };
 	char *lock_file = NULL, *kept = NULL;
 
 	if (keeps)
 		marks.spool_name = kept = reaction_keep(reactions->quarantine, what);
-	if (locks) {
+	if (locks && what->cfg->lock_duration != 0) {
 		runs = reaction_lock(reactions->locks, what, &lock_file) && runs;
 		marks.lock_file = lock_file;
 		marks.lock_duration = lock_file ? what->cfg->lock_duration : 0;

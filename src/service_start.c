@@ -194,10 +194,10 @@ static bool
 make_directory(const struct config *cfg, const char *option, const char *path)
 {
 	char *whole = xasprintf("%s%s", cfg->chroot_path, path), why[512];
-	bool made = privilege_make_directory(cfg, whole, why, sizeof(why));
+	bool good = privilege_make_directory(cfg, whole, why, sizeof(why));
 
 	free(whole);
-	return made || service_fail("%s = \"%s\": %s", option, path, why);
+	return good || service_fail("%s = \"%s\": %s", option, path, why);
 }
 
 static bool
