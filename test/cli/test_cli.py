@@ -437,7 +437,7 @@ class Daemon(Case):
     def is_listening(self):
         try:
             socket.create_connection(("127.0.0.1", self.port), PATIENCE).close()
-        except ConnectionRefusedError:
+        except (ConnectionRefusedError, ConnectionResetError):
             return False
         return True
 
