@@ -87,6 +87,9 @@ struct addr_nets {
 bool addr_net_parse(struct addr_net *net, const char *text, char *why,
 		    size_t why_size) MUST_CHECK;
 
+/* The network of BITS bits that ADDR is in; of fewer, if it has fewer. */
+struct addr_net addr_net_of(const struct addr *addr, unsigned bits);
+
 /* True if ADDR is in it.  A link-local network without a scope is that of every link. */
 bool addr_net_contains(const struct addr_net *net, const struct addr *addr);
 

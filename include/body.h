@@ -53,8 +53,9 @@ struct body_encoder {
 };
 
 /* Moves content from WIRE to MESSAGE, undotted and with newlines as the policy says.  With
- * BODY_NORMALISE, MESSAGE gets no CR and no LF but in CRLF.  Call again when WIRE has
- * grown, but not after BODY_END.
+ * BODY_NORMALISE, MESSAGE gets no CR and no LF but in CRLF.  A CRLF comes whole, never half
+ * by one call and half by the next.  Call again when WIRE has grown, but not after
+ * BODY_END.
  *
  * Some receivers ignore NULs (".<NUL>" and "<NUL>." are on the lists of known attacks).
  * So with BODY_NORMALISE, a line that is a lone dot but for NULs in front of it gets a

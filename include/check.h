@@ -123,7 +123,7 @@ void check_cancel(struct check_round *round);
 
 /* What became of what a stage let pass; for checks that count. */
 enum happening {
-	HAPPENED_MAIL_ACCEPTED,		/* by the server, these */
+	HAPPENED_MAIL_ACCEPTED,		/* by the server, these; rejected: for good, 5yz */
 	HAPPENED_MAIL_REJECTED,
 	HAPPENED_RCPT_ACCEPTED,
 	HAPPENED_RCPT_REJECTED,

@@ -50,9 +50,12 @@ struct check_rule {
 /* Says that RUN->found stands.  In the loop's thread. */
 void check_answer(struct check_run *run);
 
+extern const struct check_rule check_limit_host, check_limit_ident, check_limit_load,
+	check_limit_size;
 extern const struct check_rule check_early;
 extern const struct check_rule check_regex;
 extern const struct check_rule check_auth;
+extern const struct check_rule check_rate;
 extern const struct check_rule check_clamav;
 
 #endif

@@ -83,6 +83,11 @@ const char *command_path(const char *argument, const char *keyword, size_t *size
  * (RFC 5321 4.1.1.11). */
 bool command_has_parameter(const char *argument, const char *parameter);
 
+/* The size of the message that ARGUMENT declares behind its path (RFC 1870 section 3:
+ * SIZE= and 1 to 20 digits): the largest, if there are several; what is too large to be
+ * counted is UINT64_MAX.  False: it declares none, or what the server will not take. */
+bool command_size(const char *argument, uint64_t *size) MUST_CHECK;
+
 /* The chunk size of a BDAT argument (RFC 3030 section 2): digits, at most 2^62, then
  * nothing or blanks and LAST.  False: malformed. */
 bool command_chunk(const char *argument, uint64_t *size, bool *last) MUST_CHECK;

@@ -102,6 +102,12 @@ enum statefile_type {	/* any of them together */
 	STATEFILE_SLOTS = 1 << 2, /* a row for each session */
 };
 
+enum nat_header_type {	/* numbered as in 1.4 */
+	NAT_HEADER_NONE = 0,
+	NAT_HEADER_GENERIC = 1,	/* address, port, ident; who we are, and what we call the mail */
+	NAT_HEADER_IP_ONLY = 2,	/* the address alone */
+};
+
 struct string_list {
 	size_t count;
 	char **at;

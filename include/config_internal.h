@@ -306,6 +306,7 @@ enum old_fate {
 	OBSOLETE, /* what it was for is no more */
 	LATER,	  /* will have its effect again, but has none yet */
 	GONE,	  /* a file with it is refused */
+	RENAMED,  /* to what the hint says */
 };
 
 struct old_option { /* that options.def does not have */

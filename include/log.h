@@ -13,7 +13,8 @@
  * The event comes first, from a fixed list that smtp-gated(8) explains.  Session and mail
  * are put on by the context.  A value is bare if it is printable and has no space, quote,
  * backslash or '='; else it is quoted, with C escapes.  All values pass here, so no peer
- * can forge a line; an over-long value is cut and ends in "...".
+ * can forge a line; an over-long value is cut and ends in "...".  Bytes beyond ASCII are
+ * escaped, but for those of the system's own words (option locale).
  *
  * The journal gets each key as a field of its own, in capitals, its value quoted only if it
  * is not printable.
@@ -74,6 +75,7 @@ struct log_field {
 	const char *key;
 	enum {
 		LOG_FIELD_TEXT,
+		LOG_FIELD_SYSTEM,	/* text of the system's: it may have UTF-8 */
 		LOG_FIELD_NUMBER,
 		LOG_FIELD_REAL,
 		LOG_FIELD_ADDR,
@@ -95,7 +97,7 @@ struct log_field log_bytes(const char *key, const char *text, size_t size);
 struct log_field log_number(const char *key, int64_t number);
 struct log_field log_real(const char *key, double real);	/* three decimals */
 struct log_field log_addr(const char *key, const struct addr *addr);	/* with port */
-struct log_field log_error(int error);		/* error="words of errno" */
+struct log_field log_error(int error);		/* error="words of errno", in any language */
 
 /* log_event(ctx or NULL, LOG_CLOSE_EVENT, log_text("end", word), ...) */
 #define log_event(ctx, event, ...) \

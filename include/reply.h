@@ -6,6 +6,7 @@
 #include <event2/buffer.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /*
  * Lines from a server: one reply of one or more lines (RFC 5321 4.2), and replies that we
@@ -65,11 +66,17 @@ bool reply_offers(const struct reply_line *line, const char *keyword);
 /* Writes the reply to OUT, each line ended by CRLF. */
 void reply_forward(const struct reply *reply, struct evbuffer *out);
 
-/* Like reply_forward(), but leaves out the lines that HIDE says (never the first), and
- * sees that the last line that is left is marked as the last. */
-void reply_forward_without(const struct reply *reply, struct evbuffer *out,
-			   bool (*hide)(const struct reply_line *line, void *arg),
-			   void *arg);
+/* Like reply_forward(), but asks EDIT about each line except the first: false leaves it
+ * out, and LINE may be given other words, which live until the end of this call.  The last
+ * line that is left is marked as the last. */
+typedef bool reply_edit_cb(struct reply_line *line, void *arg);
+
+void reply_forward_edited(const struct reply *reply, struct evbuffer *out,
+			  reply_edit_cb *edit, void *arg);
+
+/* The number behind the keyword of a line that offers SIZE (RFC 1870 section 3); 0: there
+ * is none, or it is 0, and there is no fixed limit.  False: it does not offer that. */
+bool reply_offers_size(const struct reply_line *line, uint64_t *most);
 
 /*
  * Writes a reply of our own: "CODE[ ENHANCED] TEXT" CRLF.  ENHANCED (RFC 3463) may be NULL.

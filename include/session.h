@@ -66,4 +66,14 @@ void sessions_each(const struct sessions *all,
 void session_begin(struct sessions *all, struct config *listener, int fd,
 		   const struct addr *client);
 
+/* A client has come, and FD is the last descriptor that there was: it is closed, with a
+ * word to the client. */
+void session_begin_not(struct sessions *all, const struct config *listener, int fd,
+		       const struct addr *client);
+
+/* Descriptors that so many sessions at one time may need, and sessions that there can be
+ * with so many descriptors. */
+uint64_t sessions_descriptors(int64_t sessions);
+unsigned sessions_possible(uint64_t descriptors);
+
 #endif

@@ -3,6 +3,7 @@
 
 #include "conn.h"
 #include "log.h"
+#include "peers.h"
 #include "pipeline.h"
 #include "reaction.h"
 #include "reply.h"
@@ -50,6 +51,8 @@ enum session_state {
 	  "the client's connection broke") \
 	E(CLIENT_TIMEOUT, "client-timeout", 421, "4.4.2", msg_session_timeout, \
 	  "the client was silent for too long") \
+	E(CLIENT_SLOW, "client-slow", 421, "4.4.2", msg_session_timeout, \
+	  "the client sent a command or a message too slowly") \
 	E(SERVER_CLOSED, "server-closed", 0, NULL, msg_sign_off, \
 	  "the server closed after its last word") \
 	E(SERVER_LOST, "server-lost", 421, "4.4.2", msg_transaction_failed, \
@@ -78,8 +81,6 @@ enum session_state {
 	  "the destination is this gateway") \
 	E(NO_ROUTE, "no-route", 421, "4.3.0", msg_lookup_failed, \
 	  "the destination could not be found out") \
-	E(MAX_PER_IDENT, "max-per-ident", 421, "4.7.0", msg_max_per_ident, \
-	  "the client behind a router had too many sessions") \
 	E(FINDING, "finding", 0, NULL, msg_sign_off, \
 	  "a check found something; see the line found") \
 	E(TOO_MANY_WAITING, "too-many-waiting", 421, "4.4.5", msg_max_reached, \
@@ -119,6 +120,9 @@ struct session {
 	struct event timer;
 	int64_t timer_at;		/* when it fires; 0: it is not set */
 	int64_t deadline;		/* when the state's time is up; ms, monotonic */
+	int64_t due;			/* when some work has to be done, whatever moves
+					 * meanwhile; 0: none */
+	uint64_t window_from;		/* BODY: received when the window began, till DUE */
 	int64_t born;			/* ms, monotonic */
 	uint64_t chunk_left;		/* of a refused BDAT, to be thrown away */
 	uint64_t server_received;	/* bytes, from a server that was dropped */
@@ -126,6 +130,8 @@ struct session {
 	struct addr client_addr, server_addr;
 	struct addr meant;		/* the destination in a proxy's header, if any */
 	const char *header;		/* kind of the PROXY header that was read, or NULL */
+	struct peer *of_host;		/* the sessions of its client; NULL: not known yet */
+	struct peer *of_ident;		/* and of its ident; NULL: it has none */
 	unsigned hops;			/* of the client's connection; 0: not known */
 	char ident[ROUTE_IDENT_SIZE];	/* of the client, as a helper says; or empty */
 	char *helo;			/* argument of the last HELO or EHLO, owned; NULL: none */
@@ -161,6 +167,35 @@ void session_end(struct session *s, enum session_end why);
 /* Closes at once.  S lives on, DEAD, until the loop turns. */
 void session_close(struct session *s, enum session_end why);
 
+/*
+ * session_gate.c: who is let in, and the counts of those who were.
+ */
+struct session_gate;
+
+enum away {			/* why a client may not even begin */
+	AWAY_CONNECTIONS,
+	AWAY_HOST,		/* far too many of one client */
+	AWAY_DESCRIPTORS,
+	AWAY_REASONS,
+};
+
+struct session_gate *session_gate_new(void);
+void session_gate_free(struct session_gate *gate);	/* NULL is fine */
+
+/* CFG: the main part's, of which the options of the process and all listeners count. */
+void session_gate_set(struct session_gate *gate, struct config *cfg);
+
+/* CFG is that of the listener, SESSIONS how many there are.  False: CLIENT was told to
+ * come again, and FD is closed. */
+bool session_gate_admits(struct session_gate *gate, const struct config *cfg, int fd,
+			 const struct addr *client, unsigned sessions) MUST_CHECK;
+void session_gate_turn_away(struct session_gate *gate, const struct config *cfg, int fd,
+			    const struct addr *client, enum away why);
+
+void session_gate_count_host(struct session_gate *gate, struct session *s);
+void session_gate_count_ident(struct session_gate *gate, struct session *s);
+void session_gate_discount(struct session_gate *gate, struct session *s);
+
 /* session.c: the listener as the log has it: NULL for that of the main part. */
 const char *session_listener(const struct config *cfg);
 
@@ -178,6 +213,9 @@ int64_t session_now(void);
 
 /* A session is born: its deadlines begin. */
 void session_begin_time(struct session *s);
+
+/* Some work has to be done within so many seconds, silence or not; in this state only. */
+void session_set_due(struct session *s, int64_t seconds);
 
 /* Something has moved: the silence that a state's limit may be of begins anew. */
 void session_stir(struct session *s);
@@ -231,9 +269,10 @@ void session_turn_routing(struct session *s);
 void session_routing_expired(struct session *s);
 void session_forget_route(struct session *s);
 
-/* session.c: how many sessions, this one included, have its ident and client.  Looks at
- * each session there is. */
-unsigned session_count_of_ident(const struct session *s);
+/* session.c: the client, or the ident, has become known: counts this session as one of
+ * those that it has. */
+void session_count_host(struct session *s);
+void session_count_ident(struct session *s);
 
 /* session.c: the destination is known; calls there. */
 void session_connect(struct session *s);
@@ -296,6 +335,7 @@ void session_turn_body(struct session *s);
 void session_turn_judging(struct session *s);
 void session_judging_expired(struct session *s);
 void session_body_expired(struct session *s);
+void session_body_window_over(struct session *s);
 
 /* session_takeover.c: the server is dropped, we answer from now on. */
 void session_takeover(struct session *s);

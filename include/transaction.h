@@ -3,6 +3,7 @@
 
 #include "body.h"
 #include "check.h"
+#include "header.h"
 #include "spool.h"
 #include "verdict.h"
 
@@ -14,6 +15,7 @@
  * or with RSET, HELO, EHLO.
  */
 enum {
+	EARLY_MOST = 3,		/* kinds of findings that a message can have before its end */
 	TRANSACTION_PATHS = 100,	/* of recipients that are remembered */
 	TRANSACTION_PATH_BYTES = 16384,	/* of all of them together */
 };
@@ -28,10 +30,14 @@ struct transaction {
 	struct body_decoder decoder;
 	struct body_encoder encoder;
 	struct evbuffer *message;	/* decoded, on its way to spool and server */
+	char *header;			/* ours, to be put in; owned, NULL: none */
+	struct header_place place;
 	struct spool *spool;		/* NULL if no check wants it */
 	struct check_round *round;	/* while it is judged */
 	struct verdict verdict;
-	uint64_t size;			/* bytes of content, decoded */
+	uint64_t size;			/* bytes of content, decoded, our header left out */
+	struct finding early[EARLY_MOST];	/* let pass, until the end is judged */
+	unsigned early_count;
 	uint64_t judged_at;		/* ms, monotonic: when the dot was seen */
 	bool complete;			/* the lone dot was seen */
 	enum {

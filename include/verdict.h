@@ -43,7 +43,7 @@ struct verdict {		/* what we do about it */
 	enum verdict_act act;
 	int code;		/* of our reply; 0 when delivered */
 	const char *enhanced;	/* enhanced status code of it (RFC 3463), static */
-	char text[256];		/* of our reply: printable ASCII, one line */
+	char text[512];		/* of our reply: printable ASCII, one line */
 	struct finding because;	/* the finding that decided, or FOUND_NOTHING */
 };
 

@@ -149,6 +149,18 @@ addr_net_text(const struct addr_net *net, char text[static ADDR_TEXT_SIZE])
 	return text;
 }
 
+struct addr_net
+addr_net_of(const struct addr *addr, unsigned bits)
+{
+	struct addr_net net = { .bits = bits };
+
+	if (bits > host_bits(addr))
+		net.bits = host_bits(addr);
+	net.first = first_of(addr, net.bits);
+	addr_set_port(&net.first, 0);
+	return net;
+}
+
 /* ---- comparing -------------------------------------------------------------- */
 
 bool

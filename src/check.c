@@ -1,5 +1,7 @@
 #include "check_internal.h"
 
+#include "header.h"
+
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,10 +9,9 @@
 
 /* To add a check: write it (check_internal.h says how), and give it a row here. */
 static const struct check_rule *const rules[] = {
-	&check_early,
-	&check_regex,
-	&check_auth,
-	&check_clamav,
+	&check_limit_host, &check_limit_ident, &check_limit_load,
+	&check_limit_size, &check_early,       &check_regex,
+	&check_auth,       &check_rate,        &check_clamav,
 };
 
 enum {
@@ -40,25 +41,13 @@ struct check_round {
 	struct check_run run[RULES];
 };
 
-/* RFC 5322, 3.6.8: what a name is made of.  Anything else would end our head. */
-static bool
-is_header_name(const char *name)
-{
-	size_t length = strlen(name);
-
-	for (const char *at = name; *at != '\0'; at++)
-		if (*at <= ' ' || *at > '~' || *at == ':')
-			return false;
-	return length > 0 && length < CHECK_HEAD_SIZE / 2;
-}
-
 size_t
 check_head(const struct config *cfg, char to[static CHECK_HEAD_SIZE])
 {
 	static const char first[] = "Received: from smtp-gated\r\n";
 	int size;
 
-	if (is_header_name(cfg->spool_header))
+	if (header_is_name(cfg->spool_header))
 		size = snprintf(to, CHECK_HEAD_SIZE, "%s%s: smtp-gated\r\n", first,
 		                cfg->spool_header);
 	else
@@ -322,8 +311,11 @@ check_cancel(struct check_round *round)
 {
 	if (!round)
 		return;
-	for (size_t i = 0; i < round->found->count; i++)
-		if (!round->run[i].answered)
-			round->run[i].rule->cancel(&round->run[i]);
+	for (size_t i = 0; i < round->found->count; i++) {
+		if (round->run[i].answered)
+			continue;
+		assert(round->run[i].rule->cancel); /* or it would have answered */
+		round->run[i].rule->cancel(&round->run[i]);
+	}
 	round_free(round);
 }

@@ -202,20 +202,74 @@ command_path(const char *argument, const char *keyword, size_t *size)
 	return path;
 }
 
+/* Walks over the words behind the first; WORD starts as the argument. */
+static bool
+next_parameter(const char **word, size_t *size)
+{
+	*word = skip_blanks(word_end(*word));
+	*size = (size_t)(word_end(*word) - *word);
+	return *size > 0;
+}
+
 bool
 command_has_parameter(const char *argument, const char *parameter)
 {
-	const char *word = skip_blanks(word_end(argument));
+	const char *word = argument;
+	size_t size;
 
-	while (*word != '\0') {
-		const char *end = word_end(word);
-
-		if ((size_t)(end - word) == strlen(parameter) &&
-		    strncasecmp(word, parameter, strlen(parameter)) == 0)
+	while (next_parameter(&word, &size))
+		if (size == strlen(parameter) &&
+		    strncasecmp(word, parameter, size) == 0)
 			return true;
-		word = skip_blanks(end);
-	}
 	return false;
+}
+
+enum {
+	SIZE_DIGITS = 20,
+};
+
+/* False: these are no 1 to 20 digits. */
+static bool
+read_size(const char *digits, size_t count, uint64_t *size)
+{
+	if (count == 0 || count > SIZE_DIGITS)
+		return false;
+	*size = 0;
+	for (; count > 0; digits++, count--) {
+		uint64_t digit = (uint64_t)(*digits - '0');
+
+		if (*digits < '0' || *digits > '9')
+			return false;
+		if (*size > (UINT64_MAX - digit) / 10)
+			*size = UINT64_MAX;
+		else
+			*size = *size * 10 + digit;
+	}
+	return true;
+}
+
+bool
+command_size(const char *argument, uint64_t *size)
+{
+	static const char name[] = "SIZE=";
+	const size_t length = sizeof(name) - 1;
+	const char *word = argument;
+	bool declared = false;
+	size_t word_size;
+
+	*size = 0;
+	while (next_parameter(&word, &word_size)) {
+		uint64_t one;
+
+		if (word_size < length || strncasecmp(word, name, length) != 0)
+			continue;
+		if (!read_size(word + length, word_size - length, &one))
+			return false;
+		declared = true;
+		if (one > *size)
+			*size = one;
+	}
+	return declared;
 }
 
 bool

@@ -148,6 +148,35 @@ note_remote(struct reading *reading, const struct config *cfg)
 		       "port of this gateway");
 }
 
+static bool
+is_ascii(const char *text)
+{
+	for (; *text; text++)
+		if (*text < ' ' || *text > '~')
+			return false;
+	return true;
+}
+
+/* Replies and headers are ASCII (RFC 5321 4.2, RFC 5322 2.2). */
+static void
+note_texts(struct reading *reading, const struct config *cfg)
+{
+	char words[128];
+
+	for (const struct option *opt = config_options; opt->kind != OPTION_NONE;
+	     opt++) {
+		if ((opt->kind != OPTION_TEXT &&
+		     opt->field != offsetof(struct config, abuse)) ||
+		    is_ascii(*(char **)option_field(cfg, opt)))
+			continue;
+		snprintf(words, sizeof(words),
+		         "%s: is not plain ASCII; there will be a \"?\" in place of "
+		         "each byte that is not",
+		         opt->name);
+		remark(reading, cfg, place_of(cfg, opt->name), words);
+	}
+}
+
 /* What is allowed, but may not do what was meant. */
 static void
 note_doubtful(struct reading *reading, const struct config *cfg)
@@ -162,6 +191,7 @@ note_doubtful(struct reading *reading, const struct config *cfg)
 		       "see the client's own address");
 	note_proxies(reading, cfg);
 	note_remote(reading, cfg);
+	note_texts(reading, cfg);
 	if (cfg->scan_max_unpacked < cfg->scan_max_size)
 		remark(reading, cfg,
 		       place_of_either(cfg, "scan_max_size", "scan_max_unpacked"),

@@ -20,10 +20,6 @@ static const struct old_option old_options[] = {
 
 	{ "timeout_spam", LATER, "", NULL },
 
-	{ "max_per_host", LATER, "", NULL },
-	{ "max_load", LATER, "0", NULL },
-	{ "size_limit", LATER, "0", NULL },
-
 	{ "spam_max_size", LATER, "", NULL },
 	{ "spam_max_load", LATER, "0", NULL },
 	{ "spam_threshold", LATER, "", NULL },
@@ -37,29 +33,14 @@ static const struct old_option old_options[] = {
 	{ "log_rcpt_to", LATER, "off", NULL },
 	{ "email_length", LATER, "", NULL },
 
-	{ "nat_header", LATER, "", NULL },
-	{ "nat_header_type", LATER, "none", "no header is put into messages" },
-	{ "abuse", LATER, "", NULL },
-
 	{ "dnsbl", LATER, "", NULL },
 	{ "spf", LATER, "none", NULL },
 	{ "spf_log_only", LATER, "", NULL },
 	{ "spf_fixed_ip", LATER, "", NULL },
 
-	{ "ratelimit_path", LATER, "", NULL },
-	{ "ratelimit_period", LATER, "0", NULL },
-	{ "ratelimit_expiration", LATER, "0", NULL },
-	{ "ratelimit_generation", LATER, "0", NULL },
-	{ "ratelimit_connections", LATER, "0", NULL },
-	{ "ratelimit_messages", LATER, "0", NULL },
-	{ "ratelimit_recipients", LATER, "0", NULL },
-	{ "ratelimit_bytes", LATER, "0", NULL },
-	{ "ratelimit_mailfrom_rejects", LATER, "0", NULL },
-	{ "ratelimit_rcptto_rejects", LATER, "0", NULL },
-	{ "ratelimit_auth_rejects", LATER, "0", NULL },
-	{ "ratelimit_dst_expiration", LATER, "-1", NULL },
 
-	{ "locale", OBSOLETE, "", "errors of the system are told in English" },
+	{ "ratelimit_expiration", RENAMED, "", "ratelimit_period" },
+
 	{ "msg_spam_found", LATER, "", NULL },
 	{ "msg_unknown_virus", OBSOLETE, "", "a virus always has a name" },
 	{ "msg_malformed_ip", OBSOLETE, "", "this cannot happen any more" },
@@ -134,6 +115,7 @@ legacy_fate_words(const struct old_option *old, char *words, size_t size)
 		[OBSOLETE] = "has no effect any more",
 		[LATER] = "has no effect in this version",
 		[GONE] = "cannot be used any more",
+		[RENAMED] = "is called something else by now",
 	};
 
 	snprintf(words, size, "%s%s%s", fates[old->fate], old->hint ? ": " : "",

@@ -11,6 +11,7 @@
 enum {
 	LONGEST_TEXT = 400, /* with name and code it must fit into a reply line, 512 */
 	LONGEST_STRING = 1000,
+	LONGEST_HEADER = 64, /* its name */
 };
 
 /* ---- the table ---------------------------------------------------------------------- */
@@ -104,6 +105,13 @@ static const struct word auth_skip_words[] = {
 	{ "antispam", AUTH_SKIP_ANTISPAM },
 	{ "dnsbl", AUTH_SKIP_DNSBL },
 	{ "regex", AUTH_SKIP_REGEX },
+	{ 0 },
+};
+
+static const struct word header_words[] = {
+	{ "none", NAT_HEADER_NONE },
+	{ "ip-only", NAT_HEADER_IP_ONLY },
+	{ "generic", NAT_HEADER_GENERIC },
 	{ 0 },
 };
 
@@ -357,6 +365,12 @@ is_name(const char *text)
 }
 
 static bool
+is_header(const char *text)
+{
+	return is_token(text, ":") && strlen(text) <= LONGEST_HEADER;
+}
+
+static bool
 is_port(const char *text)
 {
 	size_t size = strspn(text, "0123456789");
@@ -411,8 +425,9 @@ check_string(const struct option *opt, const char *text, char *why, size_t why_s
 		fault = "is no name: up to 15 letters, digits, or any of _-.@";
 	else if (opt->flags & OPT_PORT && !is_port(text))
 		fault = "is no port: a number from 1 to 65535";
-	else if (opt->flags & OPT_HEADER && !is_token(text, ":"))
-		fault = "is no name of a header: plain ASCII, no blank, no colon";
+	else if (opt->flags & OPT_HEADER && !is_header(text))
+		fault = "is no name of a header: up to 64 characters of plain ASCII, "
+			"no blank, no colon";
 	if (fault)
 		snprintf(why, why_size, "%s%s%s %s", *text ? "\"" : "", text,
 		         *text ? "\"" : "it", fault);

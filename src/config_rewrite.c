@@ -168,6 +168,34 @@ split_comment(char *value)
 	return comment + 1;
 }
 
+/* 1.4 had a number that need not be whole.  Up, for 0 turns it off. */
+static bool
+round_up(const struct option *opt, const char *value, int64_t *number)
+{
+	const char *fraction = value + strspn(value, "0123456789");
+
+	if (strcmp(opt->name, "max_load") != 0 || *fraction != '.' ||
+	    fraction - value > 9 || fraction[1 + strspn(fraction + 1, "0123456789")])
+		return false;
+	*number = strtoll(value, NULL, 10);
+	if (fraction[1 + strspn(fraction + 1, "0")])
+		++*number;
+	return true;
+}
+
+static void
+write_rounded(struct rewriting *work, const struct option *opt, const char *value,
+              int64_t number)
+{
+	option_print_number(opt, number, work->out);
+	if (number == strtoll(value, NULL, 10))
+		return;
+	note(work, "%s: %s is not possible any more; %" PRId64 " is used", opt->name,
+	     value, number);
+	if (work->keep)
+		fprintf(work->out, "   # was %s", value);
+}
+
 static void
 write_value(struct rewriting *work, const struct option *opt, const char *value)
 {
@@ -178,6 +206,8 @@ write_value(struct rewriting *work, const struct option *opt, const char *value)
 	case OPTION_INT:
 		if (option_number_of_old(opt, value, &number))
 			write_number(work, opt, value, number);
+		else if (round_up(opt, value, &number))
+			write_rounded(work, opt, value, number);
 		else
 			print_quoted(value, strlen(value), work->out);
 		break;
@@ -281,22 +311,25 @@ static void
 rewrite_option(struct rewriting *work, const char *name, char *value)
 {
 	const struct old_option *old = legacy_old_option(name, strlen(name));
-	const struct option *opt = option_find(name, strlen(name));
+	const char *today = old && old->fate == RENAMED ? old->hint : name;
+	const struct option *opt = option_find(today, strlen(today));
 	bool has_number = opt && (opt->kind == OPTION_INT || opt->flags & OPT_NUMBERS);
 	const char *comment = has_number ? split_comment(value) : NULL;
 	const struct old_value *was = legacy_old_value(name, value);
 
 	if (work->unscanned && was && strcmp(name, "scan_max_size") == 0)
 		fputs("# scan_max_size", work->out); /* and antivirus_type is off */
-	else if (is_refused(work, name, value))
+	else if (is_refused(work, today, value))
 		return;
-	else if (old)
+	else if (old && !opt)
 		pass_over(work, old, value);
 	else if (opt)
 		write_value(work, opt, was ? was->fresh : value);
 	else
 		fprintf(work->out, "%s = \"\"",
 		        name); /* will be refused, as any other */
+	if (work->keep && old && opt)
+		fprintf(work->out, "   # was %s", name);
 	if (work->keep && was)
 		fprintf(work->out, "   # was %s", value);
 	if (work->keep && comment)

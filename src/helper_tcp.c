@@ -152,11 +152,12 @@ on_accepted(int fd, const struct addr *who, void *arg)
 struct helper_lines *
 helper_lines_new(struct helper *helper, int fd)
 {
+	static const struct listener_events clients = { .accepted = on_accepted };
 	struct helper_lines *lines = xcalloc(1, sizeof(*lines));
 
 	lines->helper = helper;
 	LIST_INIT(&lines->callers);
-	lines->listener = listener_new(helper->base, fd, 1, on_accepted, lines);
+	lines->listener = listener_new(helper->base, fd, 1, &clients, lines);
 	return lines;
 }
 

@@ -6,15 +6,19 @@
 #include <event2/listener.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 struct listener {
 	struct evconnlistener *socket;
 	struct event *rested;
 	unsigned rest;
-	listener_accept_cb *accepted;
+	int reserve; /* a descriptor; -1: it has gone */
+	const struct listener_events *events;
 	void *arg;
 };
+
+/* ---- accepting ---------------------------------------------------------------------- */
 
 static void
 on_accepted(struct evconnlistener *socket, evutil_socket_t fd, struct sockaddr *from,
@@ -25,23 +29,78 @@ on_accepted(struct evconnlistener *socket, evutil_socket_t fd, struct sockaddr *
 
 	(void)socket;
 	(void)size;
-	listener->accepted(fd, &client, listener->arg);
+	listener->events->accepted(fd, &client, listener->arg);
 }
 
-/* accept(2) failed for want of something: wait until some of it may have come back. */
+/* ---- no descriptors left ------------------------------------------------------------- */
+
+/* A file of its own, which needs no path: what is short may be files of the whole system
+ * (ENFILE), and the root may be another by now. */
 static void
-on_error(struct evconnlistener *socket, void *arg)
+reserve(struct listener *listener)
 {
-	struct listener *listener = arg;
+	if (listener->reserve < 0)
+		listener->reserve = eventfd(0, EFD_CLOEXEC);
+}
+
+static void
+turn_away(struct listener *listener, int fd, const struct sockaddr *from)
+{
+	struct addr client = addr_from(from);
+
+	if (listener->events->crowded)
+		listener->events->crowded(fd, &client, listener->arg);
+	else
+		close(fd);
+}
+
+/* What the reserve is for.  False: it was of no use; errno. */
+static bool
+accept_in_reserve(struct listener *listener)
+{
+	struct sockaddr_storage from = { 0 };
+	socklen_t size = sizeof(from);
+	int fd;
+
+	if (listener->reserve < 0)
+		return false;
+	close(listener->reserve);
+	listener->reserve = -1;
+	fd = accept4(evconnlistener_get_fd(listener->socket), (struct sockaddr *)&from,
+	             &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	if (fd < 0)
+		return errno == EAGAIN || errno == ECONNABORTED || errno == EINTR;
+	turn_away(listener, fd, (struct sockaddr *)&from);
+	reserve(listener);
+	return true;
+}
+
+static void
+begin_rest(struct listener *listener, int error)
+{
 	struct timeval rest = { .tv_sec = listener->rest };
 
 	log_event(NULL, LOG_TROUBLE_EVENT,
 	          log_text("text", "cannot accept connections, resting (enfile_sleep); "
 	                           "raise the limit of open files or lower "
 	                           "max_connections"),
-	          log_error(errno), log_number("seconds", listener->rest));
-	evconnlistener_disable(socket);
+	          log_error(error), log_number("seconds", listener->rest));
+	evconnlistener_disable(listener->socket);
 	event_add(listener->rested, &rest);
+}
+
+/* accept(2) failed for want of something.  If it is not to be had by giving up the
+ * reserve: wait until some of it may have come back. */
+static void
+on_error(struct evconnlistener *socket, void *arg)
+{
+	struct listener *listener = arg;
+	int error = errno;
+
+	(void)socket;
+	if ((error != EMFILE && error != ENFILE) || !accept_in_reserve(listener))
+		begin_rest(listener, error);
+	reserve(listener);
 }
 
 static void
@@ -51,8 +110,11 @@ on_rested(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	reserve(listener);
 	evconnlistener_enable(listener->socket);
 }
+
+/* ---- sockets --------------------------------------------------------------------------- */
 
 int
 listener_bind(const struct addr *addr, int backlog)
@@ -92,14 +154,16 @@ listener_make_transparent(int fd)
 
 struct listener *
 listener_new(struct event_base *base, int fd, unsigned rest,
-             listener_accept_cb *accepted, void *arg)
+             const struct listener_events *events, void *arg)
 {
 	struct listener *listener = xcalloc(1, sizeof(*listener));
 	int on = 1;
 
 	setsockopt(fd, IPPROTO_TCP, TCP_SAVE_SYN, &on, sizeof(on));
 	listener->rest = rest;
-	listener->accepted = accepted;
+	listener->reserve = -1;
+	reserve(listener);
+	listener->events = events;
 	listener->arg = arg;
 	listener->rested = evtimer_new(base, on_rested, listener);
 	listener->socket = evconnlistener_new(
@@ -115,6 +179,8 @@ listener_free(struct listener *listener)
 	if (!listener)
 		return;
 	evconnlistener_free(listener->socket);
+	if (listener->reserve >= 0)
+		close(listener->reserve);
 	event_free(listener->rested);
 	free(listener);
 }

@@ -76,7 +76,10 @@ log_addr(const char *key, const struct addr *addr)
 struct log_field
 log_error(int error)
 {
-	return log_text("error", strerror(error));
+	struct log_field field = log_text("error", strerror(error));
+
+	field.kind = LOG_FIELD_SYSTEM;
+	return field;
 }
 
 /* ---- quoting ----------------------------------------------------------- */
@@ -90,9 +93,9 @@ is_bare(const char *text, size_t size)
 	return size > 0;
 }
 
-/* The C escape of one byte, into OUT of at least 5. */
+/* The C escape of one byte, into OUT of at least 5.  UTF8: a part of it is none. */
 static size_t
-escape(char *out, unsigned char c)
+escape(char *out, unsigned char c, bool utf8)
 {
 	static const char letters[] = "\"\\\n\r\t", names[] = "\"\\nrt";
 	const char *known = c ? strchr(letters, c) : NULL;
@@ -102,15 +105,15 @@ escape(char *out, unsigned char c)
 		out[1] = names[known - letters];
 		return 2;
 	}
-	if (c >= ' ' && c < 0x7f) {
+	if ((c >= ' ' && c < 0x7f) || (utf8 && c >= 0x80)) {
 		out[0] = (char)c;
 		return 1;
 	}
 	return (size_t)sprintf(out, "\\x%02x", c);
 }
 
-const char *
-log_quote(char *out, size_t out_size, const char *text, size_t size)
+static const char *
+quote(char *out, size_t out_size, const char *text, size_t size, bool utf8)
 {
 	static const char cut[] = "...\"";
 	size_t used = 0;
@@ -127,11 +130,17 @@ log_quote(char *out, size_t out_size, const char *text, size_t size)
 			memcpy(out + used, cut, sizeof(cut));
 			return out;
 		}
-		used += escape(out + used, (unsigned char)text[i]);
+		used += escape(out + used, (unsigned char)text[i], utf8);
 	}
 	out[used++] = '"';
 	out[used] = '\0';
 	return out;
+}
+
+const char *
+log_quote(char *out, size_t out_size, const char *text, size_t size)
+{
+	return quote(out, out_size, text, size, false);
 }
 
 static void
@@ -141,7 +150,9 @@ value_print(char value[static VALUE_MAX], const struct log_field *field)
 
 	switch (field->kind) {
 	case LOG_FIELD_TEXT:
-		log_quote(value, VALUE_MAX, field->text.at, field->text.size);
+	case LOG_FIELD_SYSTEM:
+		quote(value, VALUE_MAX, field->text.at, field->text.size,
+		      field->kind == LOG_FIELD_SYSTEM);
 		break;
 	case LOG_FIELD_NUMBER:
 		snprintf(value, VALUE_MAX, "%" PRId64, field->number);
@@ -161,12 +172,17 @@ static const char *
 value_field(char plain[static VALUE_MAX], const struct log_field *field,
             const char *value)
 {
-	if (field->kind != LOG_FIELD_TEXT || value[0] != '"' ||
+	bool is_system = field->kind == LOG_FIELD_SYSTEM;
+
+	if ((field->kind != LOG_FIELD_TEXT && !is_system) || value[0] != '"' ||
 	    field->text.size >= VALUE_MAX)
 		return value;
-	for (size_t i = 0; i < field->text.size; i++)
-		if (field->text.at[i] < ' ' || field->text.at[i] >= 0x7f)
+	for (size_t i = 0; i < field->text.size; i++) {
+		unsigned char c = (unsigned char)field->text.at[i];
+
+		if (c < ' ' || c == 0x7f || (c > 0x7f && !is_system))
 			return value;
+	}
 	memcpy(plain, field->text.at, field->text.size);
 	plain[field->text.size] = '\0';
 	return plain;

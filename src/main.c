@@ -2,6 +2,7 @@
 #include "control.h"
 #include "log.h"
 #include "quarantine.h"
+#include "rates.h"
 #include "service.h"
 #include "verdict.h"
 #include "wire.h"
@@ -12,6 +13,7 @@
 #include <event2/event.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <lmdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -65,6 +67,7 @@ static int upgrade(const struct wish *wish);
 static int stop(const struct wish *wish);
 static int nft(const struct wish *wish);
 static int quarantine(const struct wish *wish);
+static int rates(const struct wish *wish);
 static int help(const struct wish *wish);
 static int version(const struct wish *wish);
 static int versions(const struct wish *wish);
@@ -99,6 +102,8 @@ static const struct task tasks[] = {
 	  "print rules for nft(8); FAIL: open, closed" },
 	{ WORD_ONLY + 10, "quarantine", NULL, FILE_AND_WORDS, quarantine,
 	  "list, show, delete, release kept messages" },
+	{ 'L', "rates", "ADDR", FILE_MUST, rates,
+	  "print what the client ADDR did lately, and its limits" },
 	{ 'h', "help", NULL, FILE_NONE, help, "this" },
 	{ 'v', "version", NULL, FILE_NONE, version, "print the version" },
 	{ 'V', "versions", NULL, FILE_NONE, versions,
@@ -403,6 +408,23 @@ quarantine(const struct wish *wish)
 }
 
 static int
+rates(const struct wish *wish)
+{
+	struct config *cfg;
+	struct addr client;
+	int code;
+
+	if (!read_address("rates", wish->argument, &client))
+		return EXIT_USAGE;
+	cfg = load(wish->file, NULL);
+	if (!cfg)
+		return EXIT_FAILURE;
+	code = rates_show(cfg, &client);
+	config_drop(cfg);
+	return code;
+}
+
+static int
 help(const struct wish *wish)
 {
 	(void)wish;
@@ -450,8 +472,9 @@ static int
 versions(const struct wish *wish)
 {
 	version(wish);
-	printf("libevent %s\nlibconfuse %s\nlibclamav %s\nc-ares %s\nmodes: ",
-	       event_get_version(), confuse_version, cl_retver(), ares_version(NULL));
+	printf("libevent %s\nlibconfuse %s\nlibclamav %s\nc-ares %s\n%s\nmodes: ",
+	       event_get_version(), confuse_version, cl_retver(), ares_version(NULL),
+	       mdb_version(NULL, NULL, NULL));
 	config_print_words("mode", stdout);
 	puts("\nscanners: libclamav");
 	return EXIT_SUCCESS;

@@ -204,6 +204,30 @@ reply_offers(const struct reply_line *line, const char *keyword)
 	return is_blank(next) || (next == '=' && strcasecmp(keyword, "AUTH") == 0);
 }
 
+bool
+reply_offers_size(const struct reply_line *line, uint64_t *most)
+{
+	const char *at = line->text, *end = line->text + line->size;
+
+	*most = 0;
+	if (!reply_offers(line, "SIZE"))
+		return false;
+	while (at < end && is_blank(*at))
+		at++;
+	at += strlen("SIZE");
+	while (at < end && is_blank(*at))
+		at++;
+	for (; at < end && is_digit(*at); at++) {
+		uint64_t digit = (uint64_t)(*at - '0');
+
+		if (*most > (UINT64_MAX - digit) / 10)
+			*most = UINT64_MAX;
+		else
+			*most = *most * 10 + digit;
+	}
+	return true;
+}
+
 static bool
 has_only_crlf(const struct reply *reply)
 {
@@ -217,25 +241,26 @@ has_only_crlf(const struct reply *reply)
 	return true;
 }
 
-/* Writes a line with CRLF and with the mark of LAST or of not last.  A bare code stays
+/* Writes a line with CRLF and with the mark of LAST or of not last.  A bare CODE stays
  * one: only a last line is. */
 static void
-put_line(struct evbuffer *out, const struct raw_line *line, bool last)
+put_line(struct evbuffer *out, const char *code, const struct reply_line *line,
+         bool last)
 {
-	put(out, line->text, CODE_SIZE);
-	if (line->size > CODE_SIZE) {
+	put(out, code, CODE_SIZE);
+	if (line->text) {
 		put(out, last ? " " : "-", 1);
-		put(out, line->text + CODE_SIZE + 1, line->size - CODE_SIZE - 1);
+		put(out, line->text, line->size);
 	}
 	put(out, "\r\n", 2);
 }
 
 static bool
-hide_none(const struct reply_line *line, void *arg)
+edit_nothing(struct reply_line *line, void *arg)
 {
 	(void)line;
 	(void)arg;
-	return false;
+	return true;
 }
 
 void
@@ -244,27 +269,39 @@ reply_forward(const struct reply *reply, struct evbuffer *out)
 	if (has_only_crlf(reply))
 		put(out, reply->text, reply->size);
 	else
-		reply_forward_without(reply, out, hide_none, NULL);
+		reply_forward_edited(reply, out, edit_nothing, NULL);
+}
+
+/* NULL as text: there is the code, and not even a blank. */
+static bool
+next_words(const struct reply *reply, size_t *at, struct reply_line *line)
+{
+	struct raw_line raw;
+
+	if (!next_raw(reply, at, &raw))
+		return false;
+	*line = line_of(&raw);
+	if (raw.size == CODE_SIZE)
+		line->text = NULL;
+	return true;
 }
 
 void
-reply_forward_without(const struct reply *reply, struct evbuffer *out,
-                      bool (*hide)(const struct reply_line *line, void *arg), void *arg)
+reply_forward_edited(const struct reply *reply, struct evbuffer *out,
+                     reply_edit_cb *edit, void *arg)
 {
-	struct raw_line shown, next;
+	struct reply_line shown, next;
 	size_t at = 0;
 
-	if (!next_raw(reply, &at, &shown))
+	if (!next_words(reply, &at, &shown))
 		return;
-	while (next_raw(reply, &at, &next)) {
-		struct reply_line line = line_of(&next);
-
-		if (hide(&line, arg))
+	while (next_words(reply, &at, &next)) {
+		if (next.text && !edit(&next, arg))
 			continue;
-		put_line(out, &shown, false);
+		put_line(out, reply->text, &shown, false);
 		shown = next;
 	}
-	put_line(out, &shown, true);
+	put_line(out, reply->text, &shown, true);
 }
 
 /* Writes one line of our own; SIZE bytes of TEXT. */

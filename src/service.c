@@ -147,13 +147,13 @@ put_in_force(struct service *service, struct config *fresh)
 	service->cfg = fresh;
 	service->reloaded = time(NULL);
 	service_name_host(fresh);
+	service_raise_descriptors(fresh);
 	sessions_reconfigure(service->sessions, fresh);
 	checks_reconfigure(service->checks, fresh);
 	reactions_reconfigure(service->reactions, fresh);
 	spool_budget_set(service->budget, &limits);
 	service_note_scripts(fresh);
 	log_set_level(fresh->log_level);
-	service_raise_descriptors(fresh);
 	stats_add(STAT_reloads, 1);
 }
 

@@ -287,6 +287,21 @@ on_client(int fd, const struct addr *client, void *arg)
 	              fd, client);
 }
 
+static void
+on_crowd(int fd, const struct addr *client, void *arg)
+{
+	const struct entrance *entrance = arg;
+	struct service *service = entrance->service;
+
+	session_begin_not(service->sessions,
+	                  config_listener(service->cfg, entrance->name), fd, client);
+}
+
+static const struct listener_events client_events = {
+	.accepted = on_client,
+	.crowded = on_crowd,
+};
+
 void
 entrances_listen(struct service *service)
 {
@@ -296,7 +311,7 @@ entrances_listen(struct service *service)
 		struct entrance *entrance = &service->entrances[i];
 
 		entrance->listener = listener_new(service->base, entrance->fd, rest,
-		                                  on_client, entrance);
+		                                  &client_events, entrance);
 	}
 }
 

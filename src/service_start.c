@@ -7,7 +7,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <libintl.h>
 #include <limits.h>
+#include <locale.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,6 +55,26 @@ service_name_host(struct config *cfg)
 	config_each(cfg, name_host, name);
 }
 
+/* Of messages alone: what we read and write ourselves is the same in all languages.  The
+ * first error loads the words, while the root directory is the one that has them. */
+static void
+choose_language(const struct config *cfg)
+{
+	if (!cfg->locale[0])
+		return;
+	unsetenv("LANGUAGE");                     /* it would have precedence */
+	bind_textdomain_codeset("libc", "UTF-8"); /* whatever the locale's own is */
+	if (setlocale(LC_MESSAGES, cfg->locale)) {
+		(void)strerror(ENOENT);
+		return;
+	}
+	log_event(NULL, LOG_TROUBLE_EVENT,
+	          log_text("text",
+	                   "this machine has no such locale (\"locale -a\" lists "
+	                   "those it has): errors are told in English"),
+	          log_text("locale", cfg->locale));
+}
+
 static bool
 resolve(struct service *service)
 {
@@ -71,11 +93,10 @@ check_route(const struct service *service)
 	return route_check(service->cfg, &why) || service_fail("%s", why.text);
 }
 
-/* Two descriptors a session, and some for everything else. */
 void
 service_raise_descriptors(const struct config *cfg)
 {
-	rlim_t want = 2 * (rlim_t)cfg->max_connections + 256;
+	rlim_t want = (rlim_t)sessions_descriptors(cfg->max_connections);
 	struct rlimit limit;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= want)
@@ -86,8 +107,10 @@ service_raise_descriptors(const struct config *cfg)
 	log_event(NULL, LOG_TROUBLE_EVENT,
 	          log_text("text", "not enough file descriptors for max_connections: "
 	                           "raise the limit (LimitNOFILE= of the unit, ulimit "
-	                           "-n) or lower max_connections"),
+	                           "-n) or lower max_connections; until then there "
+	                           "are fewer sessions"),
 	          log_number("max_connections", cfg->max_connections),
+	          log_number("sessions", sessions_possible(limit.rlim_cur)),
 	          log_number("needed", (int64_t)want),
 	          log_number("descriptors", (int64_t)limit.rlim_cur));
 }
@@ -166,15 +189,16 @@ take_pidfile(struct service *service)
 	return service->pidfile || service_fail("%s", why);
 }
 
-/* The directory of OPTION, where it will be once chroot_path is the root. */
+/* Where it will be once chroot_path is the root. */
 static bool
 make_directory(const struct config *cfg, const char *option, const char *path)
 {
-	char *whole = xasprintf("%s%s", cfg->chroot_path, path), why[512];
-	bool made = privilege_make_directory(cfg, whole, why, sizeof(why));
+	char *whole = xasprintf("%s%s", cfg->chroot_path, path);
+	char why[512];
+	bool good = privilege_make_directory(cfg, whole, why, sizeof(why));
 
 	free(whole);
-	return made || service_fail("%s = \"%s\": %s", option, path, why);
+	return good || service_fail("%s = \"%s\": %s", option, path, why);
 }
 
 static void
@@ -188,17 +212,25 @@ make_statefile_directory(const struct config *cfg)
 }
 
 static bool
+make_spool_directories(const struct config *cfg)
+{
+	if (!config_any(cfg, reaction_may_keep))
+		return true;
+	return make_directory(cfg, "spool_path", cfg->spool_path) &&
+	       (!cfg->quarantine_path[0] ||
+	        make_directory(cfg, "quarantine_path", cfg->quarantine_path));
+}
+
+static bool
 make_directories(const struct config *cfg)
 {
 	if (cfg->chroot_path[0] && access(cfg->chroot_path, X_OK) != 0)
 		return service_fail("chroot_path = \"%s\": %s", cfg->chroot_path,
 		                    strerror(errno));
 	make_statefile_directory(cfg);
-	if (!config_any(cfg, reaction_may_keep))
-		return true;
-	return make_directory(cfg, "spool_path", cfg->spool_path) &&
-	       (!cfg->quarantine_path[0] ||
-	        make_directory(cfg, "quarantine_path", cfg->quarantine_path));
+	return make_spool_directories(cfg) &&
+	       (cfg->ratelimit_period == 0 ||
+	        make_directory(cfg, "ratelimit_path", cfg->ratelimit_path));
 }
 
 /* Without a state file mail passes all the same: it is said, and we go on. */
@@ -277,6 +309,7 @@ service_prepare(struct service *service)
 	notices_open();
 	service_raise_descriptors(cfg);
 	service_name_host(service->cfg);
+	choose_language(cfg);
 	if (!privilege_check(cfg, why, sizeof(why)))
 		return service_fail("%s", why);
 	upgrade_remember(service);

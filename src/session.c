@@ -19,8 +19,7 @@ struct sessions {
 	struct event *reaper;
 	unsigned count;
 	uint64_t next_id;
-	int64_t turned_away_said; /* ms: when last logged */
-	unsigned turned_away;     /* since then */
+	struct session_gate *gate;
 	void (*emptied)(void *arg);
 	void *arg;
 };
@@ -34,6 +33,18 @@ on_moved(struct conn *conn, void *owner)
 
 	(void)conn;
 	session_stir(s);
+	session_turn(s);
+}
+
+/* While the server owes a reply, what a client sends on is no sign of life of it. */
+static void
+on_client_input(struct conn *conn, void *owner)
+{
+	struct session *s = owner;
+
+	(void)conn;
+	if (s->state != SESSION_RELAYING || !pipeline_awaits_server(&s->owed))
+		session_stir(s);
 	session_turn(s);
 }
 
@@ -94,7 +105,7 @@ on_server_lost(struct conn *conn, enum conn_end why, int error, void *owner)
 }
 
 static const struct conn_events client_events = {
-	.input = on_moved,
+	.input = on_client_input,
 	.drained = on_moved,
 	.lost = on_client_lost,
 };
@@ -139,7 +150,11 @@ session_new(struct sessions *all, struct config *cfg, int fd, const struct addr 
 	stats_set(STAT_sessions_now, all->count);
 	if (all->count > stats_get(STAT_sessions_most))
 		stats_set(STAT_sessions_most, all->count);
-	s->state = session_awaits_header(s) ? SESSION_PROXY : SESSION_ROUTING;
+	s->state = SESSION_PROXY;
+	if (!session_awaits_header(s)) {
+		s->state = SESSION_ROUTING;
+		session_count_host(s);
+	}
 	session_begin_time(s);
 	return s;
 }
@@ -166,29 +181,6 @@ session_connect(struct session *s)
 	session_send_header(s);
 }
 
-/* Too many: one line, and the door.  Said at most every ten seconds, with a count. */
-static void
-turn_away(struct sessions *all, const struct config *cfg, int fd,
-          const struct addr *client)
-{
-	char *line = xasprintf("421 %s %s\r\n", cfg->proxy_name, cfg->msg_max_reached);
-	int64_t now = session_now();
-
-	(void)!send(fd, line, strlen(line), MSG_NOSIGNAL | MSG_DONTWAIT);
-	free(line);
-	close(fd);
-	stats_add(STAT_connections_refused, 1);
-	all->turned_away++;
-	if (all->turned_away_said != 0 && now - all->turned_away_said < 10000)
-		return;
-	log_event(NULL, LOG_REFUSE_EVENT, log_text("why", "max_connections"),
-	          log_addr("client", client),
-	          log_text("listener", session_listener(cfg)),
-	          log_number("count", all->turned_away));
-	all->turned_away_said = now;
-	all->turned_away = 0;
-}
-
 void
 session_begin(struct sessions *all, struct config *listener, int fd,
               const struct addr *client)
@@ -196,23 +188,41 @@ session_begin(struct sessions *all, struct config *listener, int fd,
 	struct session *s;
 
 	assert(listener);
-	if (all->count >= all->world.cfg->max_connections) {
-		turn_away(all, listener, fd, client);
+	if (!session_gate_admits(all->gate, listener, fd, client, all->count))
 		return;
-	}
 	s = session_new(all, listener, fd, client);
 	if (s->state == SESSION_ROUTING)
 		session_route(s);
 	session_turn(s);
 }
 
+void
+session_begin_not(struct sessions *all, const struct config *listener, int fd,
+                  const struct addr *client)
+{
+	session_gate_turn_away(all->gate, listener, fd, client, AWAY_DESCRIPTORS);
+}
+
 /* ---- the registry -------------------------------------------------------- */
+
+void
+session_count_host(struct session *s)
+{
+	session_gate_count_host(s->all->gate, s);
+}
+
+void
+session_count_ident(struct session *s)
+{
+	session_gate_count_ident(s->all->gate, s);
+}
 
 void
 session_bury(struct session *s)
 {
 	struct sessions *all = s->all;
 
+	session_gate_discount(all->gate, s);
 	TAILQ_REMOVE(&all->alive, s, link);
 	TAILQ_INSERT_TAIL(&all->graves, s, link);
 	all->count--;
@@ -244,6 +254,8 @@ sessions_new(const struct session_world *world, void (*emptied)(void *arg), void
 
 	all->world = *world;
 	all->world.cfg = config_hold(world->cfg);
+	all->gate = session_gate_new();
+	session_gate_set(all->gate, all->world.cfg);
 	all->emptied = emptied;
 	all->arg = arg;
 	TAILQ_INIT(&all->alive);
@@ -268,6 +280,7 @@ sessions_free(struct sessions *all)
 	}
 	reap(-1, 0, all);
 	event_free(all->reaper);
+	session_gate_free(all->gate);
 	config_drop(all->world.cfg);
 	free(all);
 }
@@ -279,6 +292,7 @@ sessions_reconfigure(struct sessions *all, struct config *cfg)
 
 	all->world.cfg = config_hold(cfg); /* first: it may be the same */
 	config_drop(old);
+	session_gate_set(all->gate, cfg);
 }
 
 static void
@@ -301,21 +315,6 @@ describe(const struct session *s, struct session_info *info)
 	};
 	if (s->server)
 		info->server_received += conn_received(s->server);
-}
-
-unsigned
-session_count_of_ident(const struct session *s)
-{
-	const struct session *other;
-	unsigned count = 0;
-
-	TAILQ_FOREACH(other, &s->all->alive, link)
-	{
-		if (strcmp(other->ident, s->ident) == 0 &&
-		    addr_same_host(&other->client_addr, &s->client_addr))
-			count++;
-	}
-	return count;
 }
 
 void

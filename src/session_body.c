@@ -5,6 +5,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -35,6 +36,46 @@ spool_begin(struct session *s)
 	return spool_new(s->world->budget, head, size, on_space, s);
 }
 
+/* The header of ours that the mail shall have; NULL: none.  Its id has the time, and what
+ * the log calls session and mail. */
+static char *
+make_header(const struct session *s)
+{
+	const struct log_ctx *log = &s->mail->log;
+	char text[HEADER_MAX], id[64];
+	struct header_facts facts = {
+		.name = s->cfg->nat_header,
+		.client = s->client_addr,
+		.ident = s->ident,
+		.by = s->cfg->proxy_name,
+		.id = id,
+		.abuse = s->cfg->abuse,
+	};
+
+	snprintf(id, sizeof(id), "%lld.%s.%u", (long long)time(NULL), log->session,
+	         log->mail);
+	switch ((enum nat_header_type)s->cfg->nat_header_type) {
+	case NAT_HEADER_NONE:
+		return NULL;
+	case NAT_HEADER_GENERIC:
+		header_generic(&facts, text);
+		break;
+	case NAT_HEADER_IP_ONLY:
+		header_ip_only(&facts, text);
+		break;
+	}
+	return xstrdup(text);
+}
+
+/* Of time: so much of the message has to come in it. */
+static void
+begin_window(struct session *s)
+{
+	s->window_from = conn_received(s->client);
+	if (s->cfg->min_body_rate > 0)
+		session_set_due(s, s->cfg->timeout_body);
+}
+
 /* A server may take DATA without a MAIL that we saw accepted: content is content. */
 void
 session_body_begin(struct session *s)
@@ -42,12 +83,14 @@ session_body_begin(struct session *s)
 	if (!s->mail)
 		s->mail = transaction_new(&s->log, ++s->mails, NULL);
 	s->mail->message = evbuffer_new();
+	s->mail->header = make_header(s);
 	if (s->cfg->bare_newline == NEWLINE_PASS)
 		s->mail->decoder.newlines = BODY_PASS;
 	if (check_reads(s->cfg, s->authenticated) ||
 	    (s->cfg->spool_leave_on & CLASS_CLEAN))
 		s->mail->spool = spool_begin(s);
 	session_enter(s, SESSION_BODY);
+	begin_window(s);
 }
 
 /* ---- the verdict ---------------------------------------------------------------- */
@@ -141,13 +184,28 @@ carry_out(struct session *s)
 		refuse(s);
 }
 
+/* With what was found before the end and let pass. */
+static void
+weigh(struct session *s, const struct finding *found, size_t count)
+{
+	struct transaction *mail = s->mail;
+	struct finding all[CHECKS_MOST + EARLY_MOST];
+
+	assert(count <= CHECKS_MOST);
+	for (size_t i = 0; i < mail->early_count; i++)
+		all[i] = mail->early[i];
+	for (size_t i = 0; i < count; i++)
+		all[mail->early_count + i] = found[i];
+	verdict_weigh(&mail->verdict, s->cfg, all, mail->early_count + count);
+}
+
 static void
 on_judged(const struct findings *found, void *arg)
 {
 	struct session *s = arg;
 
 	s->mail->round = NULL;
-	verdict_weigh(&s->mail->verdict, s->cfg, found->at, found->count);
+	weigh(s, found->at, found->count);
 	carry_out(s);
 	session_turn(s);
 }
@@ -169,7 +227,7 @@ judge(struct session *s)
 		return;
 	conn_flush(
 		s->server); /* as if time had passed: the server gets all but the end */
-	verdict_weigh(&mail->verdict, s->cfg, found.at, found.count);
+	weigh(s, found.at, found.count);
 	carry_out(s);
 }
 
@@ -182,7 +240,7 @@ session_judging_expired(struct session *s)
 
 	check_cancel(s->mail->round);
 	s->mail->round = NULL;
-	verdict_weigh(&s->mail->verdict, s->cfg, &late, 1);
+	weigh(s, &late, 1);
 	carry_out(s);
 }
 
@@ -201,12 +259,30 @@ doom(struct session *s, int why)
 	transaction_drop_spool(mail);
 }
 
+static bool
+is_known(const struct transaction *mail, enum finding_kind kind)
+{
+	for (unsigned i = 0; i < mail->early_count; i++)
+		if (mail->early[i].kind == kind)
+			return true;
+	return false;
+}
+
+/* What the configuration lets pass is weighed once more at the end. */
 static void
 doom_by(struct session *s, const struct finding *finding)
 {
-	verdict_weigh(&s->mail->verdict, s->cfg, finding, 1);
-	if (s->mail->verdict.act != VERDICT_DELIVER)
+	struct transaction *mail = s->mail;
+
+	if (is_known(mail, finding->kind))
+		return;
+	verdict_weigh(&mail->verdict, s->cfg, finding, 1);
+	if (mail->verdict.act != VERDICT_DELIVER) {
 		doom(s, DOOM_BY_VERDICT);
+		return;
+	}
+	assert(mail->early_count < EARLY_MOST);
+	mail->early[mail->early_count++] = *finding;
 }
 
 /*
@@ -296,12 +372,29 @@ store(struct session *s)
 	return true;
 }
 
+/* What can be seen of the message without looking into it. */
+static void
+find_faults(struct session *s)
+{
+	struct finding stray = { .kind = FOUND_BARE_NEWLINE, .check = "bare_newline" };
+	struct finding large = { .kind = FOUND_SIZE, .check = "size_limit" };
+	struct transaction *mail = s->mail;
+
+	if (!mail->doom && mail->decoder.bare > 0 &&
+	    s->cfg->bare_newline == NEWLINE_REJECT)
+		doom_by(s, &stray);
+	if (mail->doom || s->cfg->size_limit == 0 ||
+	    mail->size <= (uint64_t)s->cfg->size_limit)
+		return;
+	snprintf(large.name, sizeof(large.name), "limit %" PRId64, s->cfg->size_limit);
+	doom_by(s, &large);
+}
+
 static void
 pass_on(struct session *s)
 {
 	struct transaction *mail = s->mail;
 
-	mail->size += evbuffer_get_length(mail->message);
 	if (mail->doom)
 		evbuffer_drain(mail->message, evbuffer_get_length(mail->message));
 	else
@@ -316,10 +409,12 @@ on_complete(struct session *s)
 	mail->judged_at = clock_us();
 	switch (mail->doom) {
 	case DOOM_NONE:
-		if (mail->unchecked)
+		if (mail->unchecked) {
+			weigh(s, NULL, 0);
 			carry_out(s);
-		else
+		} else {
 			judge(s);
+		}
 		break;
 	case DOOM_BY_VERDICT:
 		carry_out(s);
@@ -336,25 +431,40 @@ on_complete(struct session *s)
 	}
 }
 
+/* Takes what has come.  False: of that nothing may be passed on yet.
+ *
+ * Our header is content from here on: it is scanned and spooled as it is sent. */
+static bool
+take_content(struct session *s)
+{
+	struct transaction *mail = s->mail;
+	size_t before = evbuffer_get_length(mail->message);
+
+	if (mail->complete)
+		return true;
+	mail->complete = body_decode(&mail->decoder, conn_input(s->client),
+	                             mail->message) == BODY_END;
+	mail->size += evbuffer_get_length(mail->message) - before;
+	return !mail->header || mail->doom ||
+	       header_put(&mail->place, mail->header, mail->message, mail->complete);
+}
+
 void
 session_turn_body(struct session *s)
 {
 	struct transaction *mail = s->mail;
-	struct finding stray = { .kind = FOUND_BARE_NEWLINE, .check = "bare_newline" };
+	bool ready;
 
 	if (!mail->doom)
 		(void)server_listens(s);
 	if (mail->waits_for_space)
 		return;
-	if (!mail->complete)
-		mail->complete = body_decode(&mail->decoder, conn_input(s->client),
-		                             mail->message) == BODY_END;
-	if (!mail->doom && mail->decoder.bare > 0 &&
-	    s->cfg->bare_newline == NEWLINE_REJECT)
-		doom_by(s, &stray);
-	if (!store(s))
+	ready = take_content(s);
+	find_faults(s);
+	if (ready && !store(s))
 		return;
-	pass_on(s);
+	if (ready)
+		pass_on(s);
 	if (mail->complete) {
 		session_note(s, HAPPENED_CONTENT, NULL);
 		on_complete(s);
@@ -373,6 +483,25 @@ session_body_expired(struct session *s)
 		session_end(s, END_SERVER_TIMEOUT);
 	else
 		session_end(s, END_CLIENT_TIMEOUT);
+}
+
+/* We may have stopped reading for want of room: then no client can be blamed. */
+static bool
+is_dripping(const struct session *s)
+{
+	uint64_t least = (uint64_t)(s->cfg->min_body_rate * s->cfg->timeout_body);
+
+	return conn_received(s->client) - s->window_from < least &&
+	       !s->mail->waits_for_space && !(s->server && conn_backlog(s->server) > 0);
+}
+
+void
+session_body_window_over(struct session *s)
+{
+	if (is_dripping(s))
+		session_end(s, END_CLIENT_SLOW);
+	else
+		begin_window(s);
 }
 
 void

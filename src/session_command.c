@@ -143,7 +143,7 @@ on_starttls(struct session *s, const struct command *command)
 		return;
 	}
 	if (!s->extended) {
-		session_answer(s, 503, "5.5.1", "EHLO first");
+		session_answer(s, 503, "5.5.1", s->cfg->msg_ehlo_first);
 		return;
 	}
 	if (evbuffer_get_length(conn_input(s->client)) > 0) {
@@ -262,6 +262,19 @@ skip_chunk(struct session *s)
 	return s->chunk_left == 0;
 }
 
+/* A line, or a refused chunk, has begun, and its end is not here; or nothing is. */
+static void
+await_rest(struct session *s)
+{
+	bool begun = s->commands.skipping || s->chunk_left > 0 ||
+	             evbuffer_get_length(conn_input(s->client)) > 0;
+
+	if (!begun)
+		s->due = 0;
+	else if (s->due == 0)
+		session_set_due(s, s->cfg->timeout_command);
+}
+
 static bool
 may_take(const struct session *s)
 {
@@ -269,33 +282,47 @@ may_take(const struct session *s)
 	       !pipeline_group_ended(&s->owed) && s->owed.count < s->cfg->pipeline_size;
 }
 
-void
-session_take_commands(struct session *s)
+/* False: there is no more to be taken now. */
+static bool
+take_command(struct session *s)
 {
 	static char line[COMMAND_AUTH_MAX + 1];
-	struct evbuffer *input = conn_input(s->client);
 	struct command command;
 	bool secret;
 
-	while (may_take(s) && skip_chunk(s)) {
+	switch (command_read(&s->commands, conn_input(s->client), s->opaque, line,
+	                     &command)) {
+	case COMMAND_MORE:
+		return false;
+	case COMMAND_LINE:
+		s->due = 0;
+		secret = s->opaque || command.verb == VERB_AUTH;
+		on_command(s, &command);
+		if (secret)
+			explicit_bzero(line, command.size);
+		break;
+	case COMMAND_TOO_LONG:
+		s->due = 0;
+		on_bad_line(s, s->cfg->msg_line_too_long);
+		break;
+	case COMMAND_BROKEN:
+		s->due = 0;
+		on_bad_line(s, s->cfg->msg_line_broken);
+		break;
+	}
+	return true;
+}
+
+void
+session_take_commands(struct session *s)
+{
+	while (may_take(s)) {
 		s->paused = !session_has_room(s);
 		if (s->paused)
 			return;
-		switch (command_read(&s->commands, input, s->opaque, line, &command)) {
-		case COMMAND_MORE:
+		if (!skip_chunk(s) || !take_command(s)) {
+			await_rest(s);
 			return;
-		case COMMAND_LINE:
-			secret = s->opaque || command.verb == VERB_AUTH;
-			on_command(s, &command);
-			if (secret)
-				explicit_bzero(line, command.size);
-			break;
-		case COMMAND_TOO_LONG:
-			on_bad_line(s, s->cfg->msg_line_too_long);
-			break;
-		case COMMAND_BROKEN:
-			on_bad_line(s, s->cfg->msg_line_broken);
-			break;
 		}
 	}
 }

@@ -62,6 +62,7 @@ on_header(struct session *s, const struct proxyproto *header)
 		s->client_addr = header->client;
 		s->meant = header->server;
 	}
+	session_count_host(s);
 	session_enter(s, SESSION_ROUTING);
 	if (comes_from_us(s))
 		session_refuse(s, END_LOOP, "the proxy was called by this gateway");

@@ -2,7 +2,10 @@
 
 #include "stats.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /*
  * What the server says: passed on to the client in order, and watched for what it means
@@ -29,16 +32,43 @@ offers_any(const struct reply_line *line, const char *const *names, size_t count
 }
 
 static bool
-hides(const struct reply_line *line, void *arg)
+hides(const struct session *s, const struct reply_line *line)
 {
-	const struct session *s = arg;
-
 	if (session_hides_starttls(s) && reply_offers(line, "STARTTLS"))
 		return true;
 	if (s->cfg->earlytalker &&
 	    offers_any(line, early, sizeof(early) / sizeof(early[0])))
 		return true;
 	return offers_any(line, hidden, sizeof(hidden) / sizeof(hidden[0]));
+}
+
+struct ehlo_editing {
+	const struct session *session;
+	char size[sizeof("SIZE ") + 20];
+};
+
+/* What would be refused by us is better not sent.  A server that does not offer SIZE would
+ * refuse MAIL with it, so there we offer none either. */
+static void
+lower_size(struct reply_line *line, struct ehlo_editing *editing)
+{
+	uint64_t ours = (uint64_t)editing->session->cfg->size_limit, most;
+
+	if (ours == 0 || !reply_offers_size(line, &most) || (most > 0 && most <= ours))
+		return;
+	snprintf(editing->size, sizeof(editing->size), "SIZE %" PRIu64, ours);
+	*line = (struct reply_line){ editing->size, strlen(editing->size) };
+}
+
+static bool
+edit_ehlo(struct reply_line *line, void *arg)
+{
+	struct ehlo_editing *editing = arg;
+
+	if (hides(editing->session, line))
+		return false;
+	lower_size(line, editing);
+	return true;
 }
 
 static bool
@@ -74,9 +104,12 @@ recipient_accepted(struct session *s, const char *recipient)
 	session_note(s, HAPPENED_RCPT_ACCEPTED, recipient);
 }
 
+/* For good: who is told to come again (greylisted) has done nothing wrong. */
 static void
-note_rejected(struct session *s, enum verb verb, const char *path)
+note_rejected(struct session *s, enum verb verb, const char *path, int code)
 {
+	if (code < 500)
+		return;
 	if (verb == VERB_MAIL)
 		session_note(s, HAPPENED_MAIL_REJECTED, path);
 	else if (verb == VERB_RCPT)
@@ -125,7 +158,8 @@ auth_answered(struct session *s, int code)
 		session_direct_auth(s);
 	} else if (code >= 400) {
 		stats_add(STAT_auth_rejected, 1);
-		session_note(s, HAPPENED_AUTH_REJECTED, NULL);
+		if (code >= 500)
+			session_note(s, HAPPENED_AUTH_REJECTED, NULL);
 	}
 }
 
@@ -143,7 +177,7 @@ command_answered(struct session *s, enum verb verb, const char *about, int code)
 	else if (verb == VERB_DATA && code == 354)
 		session_body_begin(s);
 	else if (!accepted)
-		note_rejected(s, verb, about);
+		note_rejected(s, verb, about, code);
 	else if (verb == VERB_MAIL)
 		mail_accepted(s, about);
 	else if (verb == VERB_RCPT)
@@ -184,12 +218,13 @@ static void
 forward(struct session *s, const struct expected *due, const struct reply *reply)
 {
 	struct evbuffer *out = conn_output(s->client);
+	struct ehlo_editing editing = { .session = s };
 
 	if (due->plan == PLAN_SWALLOW)
 		return;
 	if (due->subject == SUBJECT_COMMAND && due->verb == VERB_EHLO &&
 	    reply->code == 250)
-		reply_forward_without(reply, out, hides, s);
+		reply_forward_edited(reply, out, edit_ehlo, &editing);
 	else
 		reply_forward(reply, out);
 }

@@ -44,13 +44,6 @@ session_refuse(struct session *s, enum session_end why, const char *text)
 	session_end(s, why);
 }
 
-static bool
-is_one_too_many(const struct session *s)
-{
-	return s->ident[0] && s->cfg->max_per_ident != 0 &&
-	       session_count_of_ident(s) > s->cfg->max_per_ident;
-}
-
 /* What goes round would take all sessions, and so would all clients of one dead server.
  * In mode fixed there is no other server that could suffer. */
 static bool
@@ -84,10 +77,7 @@ session_routed(struct session *s, const struct route_answer *answer)
 	if (refusal == END_NONE && is_crowded(s))
 		refusal = END_TOO_MANY_WAITING;
 	snprintf(s->ident, sizeof(s->ident), "%s", answer->ident);
-	if (refusal == END_NONE && is_one_too_many(s)) {
-		stats_add(STAT_refused_ident, 1);
-		refusal = END_MAX_PER_IDENT;
-	}
+	session_count_ident(s);
 	if (refusal != END_NONE) {
 		session_refuse(s, refusal, answer->why.text);
 		return;

@@ -103,13 +103,19 @@ session_now(void)
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
+static int64_t
+next_time(const struct session *s)
+{
+	return s->due != 0 && s->due < s->deadline ? s->due : s->deadline;
+}
+
 static void
 timer_set(struct session *s, int64_t now)
 {
-	int64_t left = s->deadline > now ? s->deadline - now : 0;
+	int64_t left = next_time(s) > now ? next_time(s) - now : 0;
 	struct timeval in = { left / 1000, left % 1000 * 1000 };
 
-	s->timer_at = s->deadline;
+	s->timer_at = next_time(s);
 	evtimer_add(&s->timer, &in);
 }
 
@@ -129,6 +135,27 @@ deadline_begin(struct session *s)
 		timer_set(s, now);
 }
 
+void
+session_set_due(struct session *s, int64_t seconds)
+{
+	int64_t now = session_now();
+
+	s->due = now + seconds * 1000;
+	if (s->timer_at == 0 || s->timer_at > s->due)
+		timer_set(s, now);
+}
+
+/* Bytes come, and yet what is due has not been done. */
+static void
+on_due(struct session *s)
+{
+	s->due = 0;
+	if (s->state == SESSION_BODY)
+		session_body_window_over(s);
+	else
+		session_end(s, END_CLIENT_SLOW);
+}
+
 static void
 on_timer(evutil_socket_t fd, short what, void *arg)
 {
@@ -138,11 +165,14 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	s->timer_at = 0;
-	if (now < s->deadline) {
+	if (now < next_time(s)) {
 		timer_set(s, now);
 		return;
 	}
-	rules[s->state].expired(s);
+	if (now >= s->deadline)
+		rules[s->state].expired(s);
+	else
+		on_due(s);
 	session_turn(s);
 }
 
@@ -204,6 +234,7 @@ session_enter(struct session *s, enum session_state next)
 		          log_text("from", rules[s->state].name),
 		          log_text("to", rules[next].name));
 	s->state = next;
+	s->due = 0;
 	deadline_begin(s);
 }
 

@@ -40,14 +40,14 @@ answer(struct session *s, enum verb verb)
 		break;
 	case VERB_NOOP:
 	case VERB_RSET:
-		session_say(s, 250, "2.0.0", "OK");
+		session_say(s, 250, "2.0.0", s->cfg->msg_ok);
 		break;
 	case VERB_MAIL:
 		session_say(s, 451, "4.3.0", s->cfg->msg_temp_unavail);
 		break;
 	case VERB_RCPT:
 	case VERB_DATA:
-		session_say(s, 503, "5.5.1", "MAIL first");
+		session_say(s, 503, "5.5.1", s->cfg->msg_mail_first);
 		break;
 	case VERB_QUIT:
 		session_end(s, END_TAKEOVER_QUIT);

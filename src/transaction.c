@@ -53,6 +53,7 @@ transaction_free(struct transaction *mail)
 	transaction_drop_spool(mail);
 	if (mail->message)
 		evbuffer_free(mail->message);
+	free(mail->header);
 	free(mail->sender);
 	for (unsigned i = 0; i < mail->path_count; i++)
 		free(mail->paths[i]);

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Holds smtp-gated.conf(5) to the program: the same options in the same sections and order,
 with the same defaults and marks; and each option of 1.4 is named in it, for what it is now.
+Besides, each text that clients see is an option.
 
 usage: check_options.py PROGRAM ROOT    exit 0: all is well; 1: the differences
 """
@@ -32,12 +33,12 @@ def printed(flag):
     for line in text.splitlines():
         if line.startswith("## "):
             rows.append(line)
-        elif re.match(r"# [a-z_]+ = ", line):   # may not stand in the main part
+        elif re.match(r"# [a-z0-9_]+ = ", line):   # may not stand in the main part
             rows.append(marked(line[2:], comment))
             comment = ""
         elif line.startswith("# "):
             comment += line[1:]
-        elif re.match(r"[a-z_]+ = ", line):
+        elif re.match(r"[a-z0-9_]+ = ", line):
             rows.append(marked(line, comment))
             comment = ""
         elif line:
@@ -53,7 +54,7 @@ def described():
     rows = []
     for line in options.splitlines():
         section = re.match(r"\.Ss (.*)", line)
-        option = re.match(r"\.It Ic ([a-z_]+ = .*)", line)
+        option = re.match(r"\.It Ic ([a-z0-9_]+ = .*)", line)
         marks = re.match(r"\.Bq (.*)", line)
         if section:
             rows.append("## " + section[1])
@@ -79,7 +80,7 @@ def old_options():
     table = table[:table.index("\n};")]
     legacy = page[page.index("\n.Sh FILES OF 1.4\n"):page.index("\n.Sh EXAMPLES\n")]
     fates = {"OBSOLETE": "Without effect any more", "LATER": "Without effect in this version",
-             "GONE": "Refused"}
+             "GONE": "Refused", "RENAMED": "Called something else"}
     known = set(re.findall(r"(?m)^;?([a-z]\w*)",
                            (root / "test/data/all-1.4.conf").read_text()))
     code = {}
@@ -92,11 +93,21 @@ def old_options():
         yield heading, names, re.findall(r"\b([a-z0-9_]+)(?= [,.])", paragraph)
 
 
+def fixed_texts():
+    """Texts that clients see and that are no options: there are none."""
+    calls = re.compile(r'\b(?:session_say|session_answer|reply_make)\([^;]*?,\s*'
+                       r'(?:NULL|"\d\.\d+\.\d+"|enhanced),\s*("[^"]*")')
+    for file in sorted((root / "src").glob("session*.c")):
+        for text in calls.findall(file.read_text()):
+            yield f"{file.name}: a client is told {text}, which is no option msg_*"
+
+
 whole, some = printed("-T"), printed("-t")
 faults = compare("smtp-gated.conf(5)", described(), "smtp-gated -T", whole)
 faults += compare("smtp-gated -t", some, "smtp-gated -T", without_texts(whole))
 for heading, code, words in old_options():
     faults += compare(f"smtp-gated.conf(5): {heading}", words, "config_legacy.c", code)
+faults += fixed_texts()
 
 print("\n".join(faults) if faults else
       f"{sum('=' in row for row in whole)} options are described as they are")

@@ -12,20 +12,21 @@ set -eu
 
 build='cmake gcc libc6-dev make pkg-config
 	libc-ares-dev libcap-dev libclamav-dev libconfuse-dev libevent-dev
-	libjansson-dev libnetfilter-conntrack-dev libnftables-dev libpcre2-dev
-	libssl-dev'
+	libjansson-dev liblmdb-dev libnetfilter-conntrack-dev libnftables-dev
+	libpcre2-dev libssl-dev'
 show="$build
 	python3 swaks"
 # file, dpkg-dev: what a .deb depends on.
 package="$build
 	dpkg-dev file rpm"
-# libnet-ssleay-perl: TLS for swaks.  sasl2-bin, libsasl2-modules: AUTH for Postfix.
+# libnet-ssleay-perl: TLS for swaks.  locales: the system's errors in another language.
+# sasl2-bin, libsasl2-modules: AUTH for Postfix.
 # systemd-container: a systemd to try the units under.
 test="$show $package
 	adduser apparmor bash-completion clang clang-format clang-tidy conntrack cpio git
 	haproxy iproute2 libclang-rt-14-dev libcmocka-dev libnet-ssleay-perl
-	libsasl2-modules lintian mandoc nftables openssl postfix procps rpm2cpio sasl2-bin
-	shellcheck systemd-container unbound util-linux zip"
+	libsasl2-modules lintian locales mandoc nftables openssl postfix procps rpm2cpio
+	sasl2-bin shellcheck systemd-container unbound util-linux zip"
 
 case ${1-} in
 build) wanted=$build ;;

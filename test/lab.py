@@ -228,12 +228,13 @@ class Gateway:
             "bind_address": f'{{"{listen}"}}',
             "port": self.port,
             "pidfile": '""',
-            "max_connections": 1000,
+            "max_connections": 1000, "max_per_host": 0,
             "spool_path": f'"{self.directory}/spool"',
             "scan_path": f'"{self.directory}/scan"',
             "signature_path": f'"{self.directory}/signatures"',
             "spool_leave_on": "{never}",
             "log_level": "debug",
+            "nat_header_type": "none",      # so that what comes out is what went in
         }
         options.update(config)
         if "set_user" in config:

@@ -79,10 +79,12 @@ pidfile = ""
 allow_root = yes
 connect_queue = 4096
 max_connections = {maxconn}
+max_per_host = 0
 spool_path = "{work}/spool"
 antivirus_type = "{antivirus}"
 signature_path = "{work}/signatures"
 scan_path = "{work}/scan"
+nat_header_type = none
 """
 
 

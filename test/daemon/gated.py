@@ -136,7 +136,7 @@ class Gated:
             "spool_path": f'"{self.directory}/spool"',
             "scan_path": f'"{self.directory}/scan"',
             "signature_path": f'"{self.directory}/signatures"',
-            "scan_workers": 2, "max_connections": 200, "log_level": "info",
+            "scan_workers": 2, "max_connections": 200, "max_per_host": 0, "log_level": "info",
             "spool_memory_each": 4096,          # larger mails go to a file
             "spool_leave_on": "{never}",
         }

@@ -37,6 +37,7 @@ scan_workers = 1
 spool_path = "$TMP/spool"
 spool_leave_on = {never}
 log_level = debug
+nat_header_type = none
 max_connections = 1000
 """
 
@@ -119,7 +120,8 @@ class Gateway:
 
     def shell(self, command):
         subprocess.run(command, shell=True, check=True, timeout=20,
-                       env=dict(os.environ, TMP=str(self.tmp), PID=str(self.process.pid)))
+                       env=dict(os.environ, TMP=str(self.tmp), PID=str(self.process.pid),
+                                PROGRAM=self.process.args[0]))
 
     def check_tidy(self, story):
         """All sessions are over: nothing may be left of them."""

@@ -18,7 +18,7 @@ check_argument(const struct command *command)
 {
 	const char *end = command->line + command->size;
 	size_t size = 0;
-	uint64_t chunk = 0;
+	uint64_t chunk = 0, declared = 0;
 	bool last = false;
 	const char *path;
 
@@ -26,6 +26,8 @@ check_argument(const struct command *command)
 		path = command_path(command->argument, to ? "TO" : "FROM", &size);
 		assert(!path || (path > command->argument && path + size <= end));
 	}
+	if (command_size(command->argument, &declared))
+		assert(strchr(command->argument, '='));
 	if (command_chunk(command->argument, &chunk, &last)) {
 		assert(chunk <= UINT64_C(1) << 62);
 		assert(command->argument[0] >= '0' && command->argument[0] <= '9');

@@ -530,7 +530,7 @@ class Limited(Case):
             self.assertRegex(two.reply(), "^220 ")
             with self.talk(FOUR.server) as three:
                 self.assertRegex(three.reply(), "^421 .*Too many connections from you")
-            self.assertLogged("^refuse .*why=max-per-ident .*ident=10.98.1.2$")
+            self.assertLogged("^found .*finding=max-ident .*action=defer .*ident=10.98.1.2")
             with self.from_another() as other:
                 self.assertRegex(other.reply(), "^220 ")
                 self.assertRegex(self.state(), r"(?m) 10\.98\.4\.1 .* 10\.98\.1\.3 +\w+ default")

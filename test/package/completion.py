@@ -52,7 +52,7 @@ with tempfile.TemporaryDirectory() as top:
     faults.same("options", complete("-"), letters + words)
     faults.expect(complete("--im") == ["--import"], f"--im: {complete('--im')}")
 
-    names = re.findall(r"^([a-z_]+) = ", run(program, "-T").stdout, re.M)
+    names = re.findall(r"^([a-z0-9_]+) = ", run(program, "-T").stdout, re.M)
     faults.same("names for -C", complete("-C", ""), names)
     faults.same("names for --show", complete("--show", "msg_"),
                 [one for one in names if one.startswith("msg_")])

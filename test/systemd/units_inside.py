@@ -197,6 +197,21 @@ class Life(Units):
                                for one in os.listdir(files)))
         self.assertRegex(client.ends_mail(), "^250 taken")
 
+    def test_rates_are_kept(self):
+        """LMDB can do its work under the unit, where the default is; root can look at it."""
+        self.configure(ratelimit_period=3600)
+        self.start()
+        self.serves()
+
+        def shown():
+            return run("smtp-gated", "-L", "127.0.0.1", FILE).stdout
+        self.until(lambda: re.search(r"(?m)^messages +[1-9]", shown()))
+        systemctl("restart", SERVICE)
+        self.assertRegex(shown(), r"(?m)^messages +[1-9]")
+        self.assertNotIn("cannot be kept", self.words())
+        self.assertEqual(os.stat("/var/spool/smtp-gated/ratelimit/data.mdb").st_uid,
+                         pwd.getpwnam("smtp-gated").pw_uid)
+
     def test_confined(self):
         """What is given up stays so, though everything else works."""
         user = pwd.getpwnam("smtp-gated")

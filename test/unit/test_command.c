@@ -334,6 +334,45 @@ parameters_are_whole_words(void **unused)
 }
 
 static void
+declared_sizes_are_taken_strictly(void **unused)
+{
+	static const struct {
+		const char *argument;
+		bool declared;
+		uint64_t size;
+	} lines[] = {
+		{ "FROM:<a@b> SIZE=1000", true, 1000 },
+		{ "FROM:<a@b> body=8bitmime size=0001000 AUTH=<>", true, 1000 },
+		{ "FROM:<a@b> SIZE=0", true, 0 },
+		{ "FROM:<> SIZE=18446744073709551615", true, UINT64_MAX },
+		{ "FROM:<> SIZE=18446744073709551616", true, UINT64_MAX },
+		{ "FROM:<> SIZE=99999999999999999999", true, UINT64_MAX },
+		{ "FROM:<a@b> SIZE=5 SIZE=7 SIZE=6", true, 7 },
+		{ "FROM:<> SIZE=000000000000000000001", false, 0 },
+		{ "FROM:<a@b> SIZE=", false, 0 },
+		{ "FROM:<a@b> SIZE", false, 0 },
+		{ "FROM:<a@b> SIZE=-1", false, 0 },
+		{ "FROM:<a@b> SIZE=+1", false, 0 },
+		{ "FROM:<a@b> SIZE=0x10", false, 0 },
+		{ "FROM:<a@b> SIZE=1e9", false, 0 },
+		{ "FROM:<a@b> SIZE=1 SIZE=x", false, 0 },
+		{ "FROM:<a@b> SIZE= 1", false, 0 },
+		{ "FROM:<a@b> XSIZE=1", false, 0 },
+		{ "FROM:<a@b>", false, 0 },
+		{ "", false, 0 },
+	};
+
+	(void)unused;
+	for (size_t n = 0; n < sizeof(lines) / sizeof(lines[0]); n++) {
+		uint64_t size = 0;
+
+		if (command_size(lines[n].argument, &size) != lines[n].declared ||
+		    (lines[n].declared && size != lines[n].size))
+			fail_msg("%s", lines[n].argument);
+	}
+}
+
+static void
 chunk_sizes_are_taken_strictly(void **unused)
 {
 	static const struct {
@@ -398,6 +437,7 @@ main(void)
 		cmocka_unit_test(a_line_without_end_is_not_kept),
 		cmocka_unit_test(the_path_is_found),
 		cmocka_unit_test(parameters_are_whole_words),
+		cmocka_unit_test(declared_sizes_are_taken_strictly),
 		cmocka_unit_test(chunk_sizes_are_taken_strictly),
 	};
 

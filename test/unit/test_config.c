@@ -96,7 +96,17 @@ static const struct config_row accepted[] = {
 	  "msg_hello = \"a \\\"b\\\" ' \\\\ \\\\n \\${HOME}\"\n" },
 	{ "msg_hello = \"\"\n", "msg_hello = \"\"\n" },
 	{ "msg_hello = \"; # /* // = {\"\n", "msg_hello = \"; # /* // = {\"\n" },
-	{ "msg_hello = Dzie\xC5\x84\n", "msg_hello = \"Dzie\xC5\x84\"\n" },
+	{ "msg_hello = Dzie\xC5\x84\n",
+	  "note 1: msg_hello: is not plain ASCII; there will be a \"?\" in place of "
+	  "each byte that is not\nmsg_hello = \"Dzie\xC5\x84\"\n" },
+	{ "\nabuse = \"\xC5\x84@b\"\n",
+	  "note 2: abuse: is not plain ASCII; there will be a \"?\" in place of each "
+	  "byte that is not\nabuse = \"\xC5\x84@b\"\n" },
+	{ "locale = pl_PL.UTF-8\n", "locale = \"pl_PL.UTF-8\"\n" },
+	{ "nat_header_type = IP-only\nnat_header = .x\n",
+	  "nat_header_type = ip-only\nnat_header = \".x\"\n" },
+	{ "nat_header_type = none\n", "nat_header_type = none\n" },
+	{ "nat_header_type = 2\n", "nat_header_type = ip-only\n" },
 	{ "pidfile = /a//b\n", "pidfile = \"/a//b\"\n" },
 	{ "outgoing_addr = 2001:db8::1\n", "outgoing_addr = \"2001:db8::1\"\n" },
 	/* regular expressions */
@@ -276,8 +286,22 @@ static const struct config_row refused[] = {
 	{ "spool_path = msg\n",
 	  "1: spool_path: \"msg\" is no absolute path: it must begin with \"/\"\n" },
 	{ "spool_header = X:\n",
-	  "1: spool_header: \"X:\" is no name of a header: plain ASCII, "
-	  "no blank, no colon\n" },
+	  "1: spool_header: \"X:\" is no name of a header: up to 64 "
+	  "characters of plain ASCII, no blank, no colon\n" },
+	{ "nat_header = \"X-A: b\"\n", "1: nat_header: \"X-A: b\" is no name of a "
+	                               "header: up to 64 characters of plain "
+	                               "ASCII, no blank, no colon\n" },
+	{ "nat_header = "
+	  "a23456789b23456789c23456789d23456789e23456789f23456789g23456789hx\n",
+	  "1: nat_header: "
+	  "\"a23456789b23456789c23456789d23456789e23456789f23456789g23456789hx\" "
+	  "is no name of a header: up to 64 characters of plain ASCII, no blank, no "
+	  "colon\n" },
+	{ "nat_header = \"\"\n", "1: nat_header: it must not be empty\n" },
+	{ "nat_header_type = 3\n", "1: nat_header_type: no such word: \"3\"; allowed: "
+	                           "none, ip-only, generic\n" },
+	{ "locale = \"pl PL\"\n",
+	  "1: locale: \"pl PL\" must be one word of plain ASCII, without blanks\n" },
 	{ "outgoing_addr = here\n",
 	  "1: outgoing_addr: \"here\" is no IPv4 or IPv6 address\n" },
 	{ "bind_address = fe80::1\n",

@@ -157,6 +157,11 @@ test_every_option_alone(void **state)
 				config_old_option(line, size, words, sizeof(words)));
 			expected = xasprintf("# %.*s%s%s   # %s", (int)size, line,
 			                     *value ? " " : "", value, words);
+			if (strncmp(line, "ratelimit_expiration", size) == 0) {
+				free(expected);
+				expected = xstrdup("ratelimit_period = 0   # was "
+				                   "ratelimit_expiration");
+			}
 			assert_string_equal(imported, expected);
 		}
 		check_same(line, imported);
@@ -178,6 +183,14 @@ static const struct config_row rows[] = {
 	{ "#\tport 25 \"${HOME} /* \\ \033[1m\nport 25",
 	  "#\tport 25 \"${HOME} /* \\ \033[1m\nport = 25" },
 	{ ";;; /*\nport 25\n#*/\n", ";;; /*\nport = 25\n#*/\n" },
+	/* another name */
+	{ "ratelimit_expiration 3600\n",
+	  "ratelimit_period = 3600   # was ratelimit_expiration\n" },
+	{ "ratelimit_expiration 0x10 # old\n",
+	  "ratelimit_period = 16   # was ratelimit_expiration   # old\n" },
+	{ "ratelimit_expiration often\n", "!:1: ratelimit_period: \"often\" is no "
+	                                  "whole number or has an unknown unit; "
+	                                  "allowed: 0 to 31536000 s, or with m, h, d" },
 	/* numbers */
 	{ "port\t 25 \t\n", "port = 25\n" },
 	{ "port 0x19\n", "port = 25\n" },

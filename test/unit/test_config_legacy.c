@@ -111,7 +111,13 @@ static const struct config_row lines[] = {
 	  "closing parenthesis, at byte 1\n" },
 	{ "msg_hello \"\n", "msg_hello = \"\\\"\"\n" },
 	{ "msg_hello \\\n", "msg_hello = \"\\\\\"\n" },
-	{ "msg_hello Dzie\xF1 dobry\n", "msg_hello = \"Dzie\xF1 dobry\"\n" },
+	{ "msg_hello Dzie\xF1 dobry\n",
+	  "note 1: msg_hello: is not plain ASCII; there will be a \"?\" in place of "
+	  "each byte that is not\nmsg_hello = \"Dzie\xF1 dobry\"\n" },
+	{ "nat_header_type 1\nnat_header X-Who\nabuse call +00 000, or write\n",
+	  "nat_header = \"X-Who\"\nabuse = \"call +00 000, or write\"\n" },
+	{ "nat_header_type none\nlocale pl_PL\n",
+	  "nat_header_type = none\nlocale = \"pl_PL\"\n" },
 	{ "msg_hello\n", "msg_hello = \"\"\n" },
 	{ "proxy_name *\n", "" },
 	{ "outgoing_addr 0.0.0.0\n", "" },
@@ -193,6 +199,15 @@ static const struct config_row lines[] = {
 	  "0\n"
 	  "limit_virt_size -1\nantispam_type off\n",
 	  "" },
+	/* the one number with a fraction */
+	{ "max_load 8.5\n",
+	  "note 1: max_load: 8.5 is not possible any more; 9 is used\n"
+	  "max_load = 9\n" },
+	{ "max_load 0.2   # low\n",
+	  "note 1: max_load: 0.2 is not possible any more; 1 is used\n"
+	  "max_load = 1\n" },
+	{ "max_load 2.0\n", "max_load = 2\n" },
+	{ "max_load 2\n", "max_load = 2\n" },
 	/* the process */
 	{ "set_user mail\nset_group 8\nchroot_path /srv\npriority 5\n",
 	  "chroot_path = \"/srv\"\nset_user = \"mail\"\nset_group = \"8\"\n"

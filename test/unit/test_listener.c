@@ -26,7 +26,7 @@ struct world {
 	struct addr at;
 	int callers[MOST], accepted[MOST];
 	struct addr clients[MOST]; /* as the listener named them */
-	unsigned called, count;
+	unsigned called, count, crowded;
 };
 
 static void
@@ -37,6 +37,18 @@ on_accepted(int fd, const struct addr *client, void *arg)
 	assert_true(world->count < MOST);
 	world->clients[world->count] = *client;
 	world->accepted[world->count++] = fd;
+}
+
+/* As the daemon does it: a word, and the door. */
+static void
+on_crowd(int fd, const struct addr *client, void *arg)
+{
+	struct world *world = arg;
+	struct addr caller = addr_local(world->callers[world->crowded++]);
+
+	assert_true(addr_equal(client, &caller));
+	assert_int_equal(send(fd, "421\r\n", 5, MSG_NOSIGNAL), 5);
+	close(fd);
 }
 
 static int
@@ -79,10 +91,12 @@ bound(struct world *world, const char *text, uint16_t port)
 static void
 listens(struct world *world, const char *text, unsigned rest)
 {
+	static const struct listener_events events = { .accepted = on_accepted,
+		                                       .crowded = on_crowd };
 	int fd = bound(world, text, 0);
 
 	assert_true(fd >= 0);
-	world->listener = listener_new(world->base, fd, rest, on_accepted, world);
+	world->listener = listener_new(world->base, fd, rest, &events, world);
 }
 
 static bool
@@ -205,6 +219,55 @@ forbid_descriptors(void)
 	return limit;
 }
 
+/* All descriptors up to the limit, which becomes a low one, are taken. */
+static unsigned
+take_descriptors(struct rlimit *before, int taken[static 256])
+{
+	struct rlimit tight;
+	unsigned count = 0;
+	int highest = dup(0);
+
+	close(highest);
+	getrlimit(RLIMIT_NOFILE, before);
+	tight = *before;
+	tight.rlim_cur = (rlim_t)highest + 10;
+	setrlimit(RLIMIT_NOFILE, &tight);
+	while (count < 256 && (taken[count] = dup(0)) >= 0)
+		count++;
+	assert_int_equal(errno, EMFILE);
+	return count;
+}
+
+static void
+the_reserve_tells_each_to_come_again(void **state)
+{
+	struct world *world = *state;
+	struct rlimit limit;
+	int taken[256];
+	unsigned count;
+	char word[8];
+
+	listens(world, "127.0.0.1", 3600);
+	for (int i = 0; i < 3; i++)
+		assert_true(call(world, "127.0.0.1"));
+	count = take_descriptors(&limit, taken);
+	LOOP_UNTIL(world->base, world->crowded == 3);
+	while (count > 0)
+		close(taken[--count]);
+	setrlimit(RLIMIT_NOFILE, &limit);
+	assert_int_equal(world->crowded, 3);
+	assert_int_equal(world->count, 0);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(recv(world->callers[i], word, sizeof(word), 0), 5);
+		assert_int_equal(recv(world->callers[i], word, sizeof(word), 0), 0);
+	}
+
+	/* No rest, which would be an hour: who comes now comes in. */
+	assert_true(call(world, "127.0.0.1"));
+	LOOP_UNTIL(world->base, world->count == 1);
+	assert_int_equal(world->count, 1);
+}
+
 static double
 processor_seconds(void)
 {
@@ -281,6 +344,7 @@ main(void)
 		WORLD(ipv6_leaves_ipv4_alone),
 		WORLD(an_unusable_address_is_told),
 		WORLD(a_restart_gets_its_port_back),
+		WORLD(the_reserve_tells_each_to_come_again),
 		WORLD(without_descriptors_it_rests),
 		WORLD(it_can_be_freed_while_it_rests),
 	};

@@ -197,6 +197,16 @@ capture_end(int before, FILE *file)
 		capture_end(capture_before, capture_file); \
 	} while (0)
 
+/* As log_error() has them, in a language that is not English. */
+static struct log_field
+system_words(const char *text)
+{
+	struct log_field field = log_text("error", text);
+
+	field.kind = LOG_FIELD_SYSTEM;
+	return field;
+}
+
 static void
 a_line_is_event_session_mail_and_fields(void **unused)
 {
@@ -218,6 +228,8 @@ a_line_is_event_session_mail_and_fields(void **unused)
 		          log_addr("server", &server), log_addr("client", &none),
 		          log_bytes("raw", "a\0b", 3), log_bytes("empty", "", 0));
 		log_event(NULL, LOG_TROUBLE_EVENT, log_error(ENOENT));
+		log_event(NULL, LOG_FATAL_EVENT, system_words("b\xc5\x82\xc4\x85\x64"),
+		          system_words("a\n\x7f\x01\""), log_text("own", "\xc5\x82"));
 		log_event(NULL, LOG_REPLY_EVENT, log_number("least", INT64_MIN),
 		          log_number("most", INT64_MAX), log_real("huge", 1e300));
 	});
@@ -229,6 +241,9 @@ a_line_is_event_session_mail_and_fields(void **unused)
 	                                 "raw=\"a\\x00b\" empty=\"\"\n"));
 	assert_non_null(
 		strstr(captured, "trouble error=\"No such file or directory\"\n"));
+	assert_non_null(strstr(captured, "fatal error=\"b\xc5\x82\xc4\x85\x64\" "
+	                                 "error=\"a\\n\\x7f\\x01\\\"\" "
+	                                 "own=\"\\xc5\\x82\"\n"));
 	assert_non_null(strstr(captured, "reply least=-9223372036854775808 "
 	                                 "most=9223372036854775807 huge="));
 }
@@ -398,14 +413,16 @@ the_journal_gets_fields(void **state)
 	log_open(LOG_TO_JOURNAL, LOG_INFO, LOG_MAIL);
 	log_event(&mail, LOG_FOUND_EVENT, log_text("name", "Eicar-Test"),
 	          log_text("two_words", "a b"), log_text("two_lines", "a\nb"),
-	          log_number("size", 68));
+	          log_number("size", 68), system_words("\xc5\x82 b"));
 	assert_string_equal(logger_read(*state),
 	                    "PRIORITY=5\nSYSLOG_FACILITY=2\n"
 	                    "SYSLOG_IDENTIFIER=smtp-gated\n"
 	                    "MESSAGE=found s=0abcdefg t=3 name=Eicar-Test "
-	                    "two_words=\"a b\" two_lines=\"a\\nb\" size=68\n"
+	                    "two_words=\"a b\" two_lines=\"a\\nb\" size=68 "
+	                    "error=\"\xc5\x82 b\"\n"
 	                    "SESSION=0abcdefg\nMAIL=3\nNAME=Eicar-Test\n"
-	                    "TWO_WORDS=a b\nTWO_LINES=\"a\\nb\"\nSIZE=68\n");
+	                    "TWO_WORDS=a b\nTWO_LINES=\"a\\nb\"\nSIZE=68\n"
+	                    "ERROR=\xc5\x82 b\n");
 }
 
 /* The journal ends a field at a newline: with one, a peer could write fields of its own. */

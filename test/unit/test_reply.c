@@ -266,10 +266,15 @@ offers_are_found(void **unused)
 }
 
 /* Hides the lines that begin with one of the letters in ARG. */
+/* Leaves out lines that begin with a letter of ARG; "x" becomes longer words. */
 static bool
-hide_letters(const struct reply_line *line, void *arg)
+edit_letters(struct reply_line *line, void *arg)
 {
-	return line->size > 0 && strchr(arg, line->text[0]);
+	static const char longer[] = "SIZE 1000";
+
+	if (line->size == 1 && line->text[0] == 'x')
+		*line = (struct reply_line){ longer, sizeof(longer) - 1 };
+	return line->size == 0 || !strchr(arg, line->text[0]);
 }
 
 static void
@@ -283,7 +288,7 @@ assert_holds(struct evbuffer *buf, const char *wanted, const char *title)
 }
 
 static void
-replies_are_forwarded_with_lines_left_out(void **unused)
+replies_are_forwarded_with_lines_edited(void **unused)
 {
 	static const struct {
 		const char *reply, *hide, *forwarded;
@@ -305,6 +310,8 @@ replies_are_forwarded_with_lines_left_out(void **unused)
 		{ "250-a\r\n250-\r\n250 b\r\n", "b", "250-a\r\n250 \r\n" },
 		{ "250-a\r\n250-b\r\n250\r\n", "b", "250-a\r\n250\r\n" },
 		{ "250-\r\n250 b\r\n", "b", "250 \r\n" },
+		{ "250-x\r\n250-x\n250-y\r\n250 x\r\n", "y",
+		  "250-x\r\n250-SIZE 1000\r\n250 SIZE 1000\r\n" },
 	};
 
 	(void)unused;
@@ -313,8 +320,8 @@ replies_are_forwarded_with_lines_left_out(void **unused)
 		struct reply reply = { 250, text, strlen(text) };
 		struct evbuffer *out = evbuffer_new();
 
-		reply_forward_without(&reply, out, hide_letters,
-		                      (char *)forwards[n].hide);
+		reply_forward_edited(&reply, out, edit_letters,
+		                     (char *)forwards[n].hide);
 		assert_holds(out, forwards[n].forwarded, text);
 		evbuffer_drain(out, evbuffer_get_length(out));
 		if (forwards[n].hide[0] == '\0') {
@@ -322,6 +329,43 @@ replies_are_forwarded_with_lines_left_out(void **unused)
 			assert_holds(out, forwards[n].forwarded, text);
 		}
 		evbuffer_free(out);
+	}
+}
+
+static void
+offers_of_size_are_read(void **unused)
+{
+	static const struct {
+		const char *line;
+		bool offers;
+		uint64_t most;
+	} lines[] = {
+		{ "SIZE 1000", true, 1000 },
+		{ "size\t 52428800 ", true, 52428800 },
+		{ " SIZE 7", true, 7 },
+		{ "SIZE", true, 0 },
+		{ "SIZE 0", true, 0 },
+		{ "SIZE many", true, 0 },
+		{ "SIZE 18446744073709551615", true, UINT64_MAX },
+		{ "SIZE 18446744073709551616", true, UINT64_MAX },
+		{ "SIZE 99999999999999999999999", true, UINT64_MAX },
+		{ "SIZES 1", false, 0 },
+		{ "XSIZE 1", false, 0 },
+		{ "", false, 0 },
+	};
+
+	(void)unused;
+	for (size_t n = 0; n < sizeof(lines) / sizeof(lines[0]); n++) {
+		/* Of its exact size: a byte read behind it is found out. */
+		size_t size = strlen(lines[n].line);
+		char *text = memcpy(malloc(size + 1), lines[n].line, size);
+		struct reply_line line = { realloc(text, size ?: 1), size };
+		uint64_t most = 5;
+
+		if (reply_offers_size(&line, &most) != lines[n].offers ||
+		    most != lines[n].most)
+			fail_msg("%s", lines[n].line);
+		free((char *)line.text);
 	}
 }
 
@@ -384,7 +428,8 @@ main(void)
 		cmocka_unit_test(lines_and_replies_have_their_limits),
 		cmocka_unit_test(a_line_without_end_is_malformed_at_its_limit),
 		cmocka_unit_test(offers_are_found),
-		cmocka_unit_test(replies_are_forwarded_with_lines_left_out),
+		cmocka_unit_test(replies_are_forwarded_with_lines_edited),
+		cmocka_unit_test(offers_of_size_are_read),
 		cmocka_unit_test(our_replies_are_made),
 		cmocka_unit_test(our_lines_are_cut_to_their_limit),
 	};
