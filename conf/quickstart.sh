@@ -164,6 +164,8 @@ pidfile = ""
 allow_root = yes
 max_connections = 100
 spool_path = "$dir/spool"
+# Else who sent a virus would be locked out for an hour.
+lock_duration = 0
 scan_path = "$dir/scan"
 signature_path = "$dir/signatures"
 CONF

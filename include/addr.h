@@ -87,8 +87,14 @@ struct addr_nets {
 bool addr_net_parse(struct addr_net *net, const char *text, char *why,
 		    size_t why_size) MUST_CHECK;
 
-/* The network of BITS bits that ADDR is in; of fewer, if it has fewer. */
+/* The network that ADDR is in, of the first BITS bits or of all that it has. */
 struct addr_net addr_net_of(const struct addr *addr, unsigned bits);
+
+/* True if it is one host. */
+bool addr_net_is_host(const struct addr_net *net);
+
+/* True if ADDR means something on one link only (fe80::/10). */
+bool addr_is_link_local(const struct addr *addr);
 
 /* True if ADDR is in it.  A link-local network without a scope is that of every link. */
 bool addr_net_contains(const struct addr_net *net, const struct addr *addr);

@@ -28,6 +28,7 @@ struct check_rule {
 	unsigned stages;
 	unsigned skip; /* enum auth_skip: not for authenticated clients, if it is wanted */
 	bool reads;    /* the message itself, which must be spooled for it */
+	bool standby;  /* loaded even if it is not wanted: a reload may want it */
 	bool (*wanted)(const struct config *cfg);
 
 	/* Once in the process; each may be NULL if nothing is to be done.  load() returns
@@ -57,5 +58,6 @@ extern const struct check_rule check_regex;
 extern const struct check_rule check_auth;
 extern const struct check_rule check_rate;
 extern const struct check_rule check_clamav;
+extern const struct check_rule check_lock;
 
 #endif

@@ -11,6 +11,7 @@
  * EXIT_FAILURE or one of these (smtp-gated(8)).
  */
 enum {
+	EXIT_USAGE = 2,		/* an argument is not what it should be */
 	EXIT_NOT_RUNNING = 3,	/* there is no daemon for this configuration */
 	EXIT_NO_ANSWER = 4,	/* there is one, but it does not do what it was told */
 };
@@ -35,5 +36,14 @@ int control_upgrade(const struct config *cfg);
  * after some seconds, says how many and returns EXIT_NO_ANSWER.  A second time ends it at
  * once. */
 int control_stop(const struct config *cfg);
+
+/* --locks: prints the files of lock_path: who is locked, or never is, and until when.  It
+ * does not matter whether the daemon runs. */
+int control_locks(const struct config *cfg);
+
+/* --unlock: removes all locks of CLIENT, an address or a network, as --locks shows it.
+ * EXIT_FAILURE: there was none, or it could not be removed; files that make it never be
+ * locked stay, which is said. */
+int control_unlock(const struct config *cfg, const char *client);
 
 #endif

@@ -39,6 +39,7 @@
 	E(MAIL,      "mail",      LOG_INFO,    "a mail has begun") \
 	E(VERDICT,   "verdict",   LOG_INFO,    "a mail was judged, nothing was found") \
 	E(FOUND,     "found",     LOG_NOTICE,  "a mail was judged, something was found") \
+	E(LOCK,      "lock",      LOG_NOTICE,  "a client is locked out from now on") \
 	E(DELIVERED, "delivered", LOG_INFO,    "the server's last word on a mail") \
 	E(KEPT,      "kept",       LOG_INFO,    "a message is in the quarantine") \
 	E(DISCARDED, "discarded",  LOG_NOTICE,  "kept messages had to go") \

@@ -4,6 +4,7 @@
 #include "config.h"
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 /*
  * What the process may do: limits, priority, root directory, user, groups, capabilities.
@@ -18,6 +19,10 @@ bool privilege_limit(const struct config *cfg, char *why, size_t why_size) MUST_
 /* Says whether the configuration names somebody to become, and not root unless it says so,
  * and whether we have what its mode cannot do without: before anything is made for them.  False: WHY. */
 bool privilege_check(const struct config *cfg, char *why, size_t why_size) MUST_CHECK;
+
+/* Puts into USER whom the daemon becomes (itself, if set_user is empty).  False: WHY. */
+bool privilege_user(const struct config *cfg, uid_t *user, char *why,
+		    size_t why_size) MUST_CHECK;
 
 /* Makes a directory and those above it, unless they are there; what is made belongs to
  * set_user.  False: WHY. */

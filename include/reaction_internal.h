@@ -1,6 +1,7 @@
 #ifndef REACTION_INTERNAL_H
 #define REACTION_INTERNAL_H
 
+#include "lockfile.h"
 #include "quarantine.h"
 #include "reaction.h"
 #include "script.h"
@@ -27,6 +28,11 @@ bool reaction_keeper(struct quarantine **quarantine, struct event_base *base,
  * logged. */
 char *reaction_keep(struct quarantine *quarantine,
 		    const struct occurrence *what) MUST_CHECK;
+/* Locks the client of WHAT out; FILE becomes the path of the lock, to be freed, if one was
+ * made, else NULL.  False: it was locked already, or never is to be, and the script is not
+ * for that. */
+bool reaction_lock(struct lockfiles *locks, const struct occurrence *what,
+		   char **file) MUST_CHECK;
 
 struct script_limits reaction_script_limits(const struct config *cfg);
 

@@ -47,6 +47,31 @@ first_of(const struct addr *addr, unsigned bits)
 	return first;
 }
 
+struct addr_net
+addr_net_of(const struct addr *addr, unsigned bits)
+{
+	struct addr_net net = { .bits = bits };
+
+	if (bits > host_bits(addr))
+		net.bits = host_bits(addr);
+	net.first = first_of(addr, net.bits);
+	addr_set_port(&net.first, 0);
+	return net;
+}
+
+bool
+addr_net_is_host(const struct addr_net *net)
+{
+	return net->bits == host_bits(&net->first);
+}
+
+bool
+addr_is_link_local(const struct addr *addr)
+{
+	return addr_family(addr) == AF_INET6 &&
+	       IN6_IS_ADDR_LINKLOCAL(&addr->v6.sin6_addr);
+}
+
 /* ---- reading -------------------------------------------------------------- */
 
 static bool
@@ -142,23 +167,11 @@ addr_net_text(const struct addr_net *net, char text[static ADDR_TEXT_SIZE])
 	char host[ADDR_TEXT_SIZE];
 
 	addr_text(&net->first, host);
-	if (net->bits == host_bits(&net->first))
+	if (addr_net_is_host(net))
 		snprintf(text, ADDR_TEXT_SIZE, "%s", host);
 	else
 		snprintf(text, ADDR_TEXT_SIZE, "%.59s/%u", host, net->bits);
 	return text;
-}
-
-struct addr_net
-addr_net_of(const struct addr *addr, unsigned bits)
-{
-	struct addr_net net = { .bits = bits };
-
-	if (bits > host_bits(addr))
-		net.bits = host_bits(addr);
-	net.first = first_of(addr, net.bits);
-	addr_set_port(&net.first, 0);
-	return net;
 }
 
 /* ---- comparing -------------------------------------------------------------- */

@@ -9,9 +9,9 @@
 
 /* To add a check: write it (check_internal.h says how), and give it a row here. */
 static const struct check_rule *const rules[] = {
-	&check_limit_host, &check_limit_ident, &check_limit_load,
-	&check_limit_size, &check_early,       &check_regex,
-	&check_auth,       &check_rate,        &check_clamav,
+	&check_limit_host, &check_limit_ident, &check_limit_load, &check_limit_size,
+	&check_lock,       &check_early,       &check_regex,      &check_auth,
+	&check_rate,       &check_clamav,
 };
 
 enum {
@@ -62,7 +62,8 @@ checks_new(const struct config *cfg, char *why, size_t why_size)
 	struct checks *checks = xcalloc(1, sizeof *checks);
 
 	for (size_t i = 0; i < RULES; i++) {
-		if (rules[i]->load && !config_any(cfg, rules[i]->wanted))
+		if (rules[i]->load && !rules[i]->standby &&
+		    !config_any(cfg, rules[i]->wanted))
 			continue;
 		if (rules[i]->load)
 			checks->state[i] = rules[i]->load(cfg, why, why_size);

@@ -14,9 +14,6 @@ static const struct old_option old_options[] = {
 	{ "pid_hash_size", OBSOLETE, "", "there is no such table any more" },
 	{ "host_hash_size", OBSOLETE, "", "there is no such table any more" },
 
-	{ "lock_duration", LATER, "0", NULL },
-	{ "lock_path", LATER, "", NULL },
-	{ "lock_perm", LATER, "", NULL },
 
 	{ "timeout_spam", LATER, "", NULL },
 

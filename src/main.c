@@ -19,10 +19,6 @@
 #include <string.h>
 #include <unistd.h>
 
-enum {
-	EXIT_USAGE = 2, /* 3 and 4: control.h */
-};
-
 /* What a task may be told beside its argument: long options, numbered from DETAIL. */
 enum {
 	DETAIL_CLIENT,
@@ -45,7 +41,7 @@ struct wish {
 
 /* What can be asked of the program: one row each, also of -h and of the options. */
 struct task {
-	int letter; /* beyond all letters: it has a word only */
+	int letter; /* or WORD_ONLY */
 	const char *word;
 	const char *argument; /* NULL: none */
 	enum { FILE_NONE, FILE_MAY, FILE_MUST, FILE_AND_WORDS } file;
@@ -66,8 +62,10 @@ static int reload(const struct wish *wish);
 static int upgrade(const struct wish *wish);
 static int stop(const struct wish *wish);
 static int nft(const struct wish *wish);
-static int quarantine(const struct wish *wish);
+static int locks(const struct wish *wish);
+static int unlock(const struct wish *wish);
 static int rates(const struct wish *wish);
+static int quarantine(const struct wish *wish);
 static int help(const struct wish *wish);
 static int version(const struct wish *wish);
 static int versions(const struct wish *wish);
@@ -81,7 +79,7 @@ static const struct task tasks[] = {
 	{ 'K', "stop", NULL, FILE_MUST, stop,
 	  "end the daemon when its sessions have ended; twice: at once" },
 	{ 'r', "reload", NULL, FILE_MUST, reload, "let the daemon read FILE again" },
-	{ WORD_ONLY + 2, "upgrade", NULL, FILE_MUST, upgrade,
+	{ WORD_ONLY, "upgrade", NULL, FILE_MUST, upgrade,
 	  "let a new process of the program take over; no session is lost" },
 	{ 's', "status", NULL, FILE_MUST, status,
 	  "let the daemon write its state; print it" },
@@ -92,18 +90,21 @@ static const struct task tasks[] = {
 	{ 'T', "dump-all", NULL, FILE_MAY, dump_all,
 	  "the same, with the messages to clients" },
 	{ 'C', "show", "NAME", FILE_MUST, show, "print one option with its value" },
-	{ WORD_ONLY + 4, "findings", NULL, FILE_MAY, findings,
+	{ WORD_ONLY, "findings", NULL, FILE_MAY, findings,
 	  "print what each finding leads to" },
 	{ WORD_ONLY, "check", NULL, FILE_MUST, check,
 	  "check FILE, print nothing if it is right" },
-	{ WORD_ONLY + 1, "import", NULL, FILE_MUST, import,
+	{ WORD_ONLY, "import", NULL, FILE_MUST, import,
 	  "print a FILE of smtp-gated 1.4 in native syntax" },
-	{ WORD_ONLY + 3, "nft", "FAIL", FILE_MUST, nft,
+	{ WORD_ONLY, "nft", "FAIL", FILE_MUST, nft,
 	  "print rules for nft(8); FAIL: open, closed" },
-	{ WORD_ONLY + 10, "quarantine", NULL, FILE_AND_WORDS, quarantine,
-	  "list, show, delete, release kept messages" },
+	{ WORD_ONLY, "locks", NULL, FILE_MUST, locks,
+	  "list the clients that are locked, or never are" },
+	{ WORD_ONLY, "unlock", "ADDR", FILE_MUST, unlock, "remove all locks of ADDR" },
 	{ 'L', "rates", "ADDR", FILE_MUST, rates,
 	  "print what the client ADDR did lately, and its limits" },
+	{ WORD_ONLY, "quarantine", NULL, FILE_AND_WORDS, quarantine,
+	  "list, show, delete, release kept messages" },
 	{ 'h', "help", NULL, FILE_NONE, help, "this" },
 	{ 'v', "version", NULL, FILE_NONE, version, "print the version" },
 	{ 'V', "versions", NULL, FILE_NONE, versions,
@@ -387,22 +388,20 @@ stop(const struct wish *wish)
 }
 
 static int
-quarantine(const struct wish *wish)
+locks(const struct wish *wish)
+{
+	return control(wish, control_locks);
+}
+
+static int
+unlock(const struct wish *wish)
 {
 	struct config *cfg = load(wish->file, NULL);
-	struct quarantine_wish kept = {
-		.cfg = cfg,
-		.args = wish->words,
-		.to = wish->details[DETAIL_TO],
-		.server = wish->details[DETAIL_SERVER],
-		.older = wish->details[DETAIL_OLDER],
-		.remove = wish->details[DETAIL_DELETE],
-	};
 	int code;
 
 	if (!cfg)
 		return EXIT_FAILURE;
-	code = quarantine_command(&kept);
+	code = control_unlock(cfg, wish->argument);
 	config_drop(cfg);
 	return code;
 }
@@ -420,6 +419,27 @@ rates(const struct wish *wish)
 	if (!cfg)
 		return EXIT_FAILURE;
 	code = rates_show(cfg, &client);
+	config_drop(cfg);
+	return code;
+}
+
+static int
+quarantine(const struct wish *wish)
+{
+	struct config *cfg = load(wish->file, NULL);
+	struct quarantine_wish kept = {
+		.cfg = cfg,
+		.args = wish->words,
+		.to = wish->details[DETAIL_TO],
+		.server = wish->details[DETAIL_SERVER],
+		.older = wish->details[DETAIL_OLDER],
+		.remove = wish->details[DETAIL_DELETE],
+	};
+	int code;
+
+	if (!cfg)
+		return EXIT_FAILURE;
+	code = quarantine_command(&kept);
 	config_drop(cfg);
 	return code;
 }
@@ -520,11 +540,19 @@ misused(const char *why)
 	return EXIT_USAGE;
 }
 
+/* What getopt_long(3) says for it: its letter, or a number beyond all letters. */
+static int
+sign_of(size_t task)
+{
+	return tasks[task].letter < WORD_ONLY ? tasks[task].letter
+	                                      : WORD_ONLY + (int)task;
+}
+
 static const struct task *
-task_of(int letter)
+task_of(int sign)
 {
 	for (size_t i = 1; i < TASKS; i++)
-		if (tasks[i].letter == letter)
+		if (sign_of(i) == sign)
 			return &tasks[i];
 	return NULL;
 }
@@ -547,7 +575,7 @@ options_of_tasks(char letters[static 3 * TASKS], struct option longs[static LONG
 		longs[words++] = (struct option){ tasks[i].word,
 			                          takes ? required_argument
 			                                : no_argument,
-			                          NULL, tasks[i].letter };
+			                          NULL, sign_of(i) };
 		if (tasks[i].letter >= WORD_ONLY)
 			continue;
 		letters[used++] = (char)tasks[i].letter;

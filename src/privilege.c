@@ -172,6 +172,18 @@ identify(const struct config *cfg, struct identity *who, struct words why)
 	return true;
 }
 
+bool
+privilege_user(const struct config *cfg, uid_t *user, char *why, size_t why_size)
+{
+	struct words words = { why, why_size };
+	struct identity who;
+
+	if (!identify(cfg, &who, words))
+		return false;
+	*user = who.user;
+	return true;
+}
+
 /* ---- directories ---------------------------------------------------------------------- */
 
 /* Only the directory itself: whoever may write to the one it is in could put a link in its

@@ -7,16 +7,19 @@ struct reactions {
 	struct script_limits limits;   /* until there are scripts */
 	struct scripts *scripts;       /* NULL until reactions_start() */
 	struct quarantine *quarantine; /* NULL: no message is ever kept */
+	struct lockfiles *locks;
 };
 
 struct reactions *
 reactions_new(const struct config *cfg, char *why, size_t why_size)
 {
 	struct reactions *reactions = xcalloc(1, sizeof(*reactions));
+	struct lockfile_rules rules = lockfile_rules(cfg);
 
 	(void)why;
 	(void)why_size;
 	reactions->limits = reaction_script_limits(cfg);
+	reactions->locks = lockfile_new(cfg->lock_path, &rules);
 	return reactions;
 }
 
@@ -26,15 +29,18 @@ reactions_start(struct reactions *reactions, struct event_base *base,
 {
 	reactions->base = base;
 	reactions->scripts = scripts_new(base, &reactions->limits);
+	lockfile_start(reactions->locks, base);
 	return reaction_keeper(&reactions->quarantine, base, cfg, why, why_size);
 }
 
 void
 reactions_reconfigure(struct reactions *reactions, const struct config *cfg)
 {
+	struct lockfile_rules rules = lockfile_rules(cfg);
 	struct script_limits limits = reaction_script_limits(cfg);
 	char why[512];
 
+	lockfile_set(reactions->locks, &rules);
 	scripts_set(reactions->scripts, &limits);
 	if (!reaction_keeper(&reactions->quarantine, reactions->base, cfg, why,
 	                     sizeof(why)))
@@ -59,6 +65,7 @@ reactions_free(struct reactions *reactions)
 		return;
 	reactions_finish(reactions);
 	quarantine_free(reactions->quarantine);
+	lockfile_free(reactions->locks);
 	free(reactions);
 }
 
@@ -73,12 +80,17 @@ reaction_to(struct reactions *reactions, const struct occurrence *what)
 	bool locks = found && (what->cfg->lock_on & class);
 	bool runs = found && (what->cfg->script_on & class);
 	struct reaction_marks marks = { 0 };
-	char *kept = NULL;
+	char *lock_file = NULL, *kept = NULL;
 
 	if (keeps)
 		marks.spool_name = kept = reaction_keep(reactions->quarantine, what);
-	(void)locks;
+	if (locks && what->cfg->lock_duration != 0) {
+		runs = reaction_lock(reactions->locks, what, &lock_file) && runs;
+		marks.lock_file = lock_file;
+		marks.lock_duration = lock_file ? what->cfg->lock_duration : 0;
+	}
 	if (runs)
 		reaction_script(reactions->scripts, what, &marks);
+	free(lock_file);
 	free(kept);
 }

@@ -189,16 +189,21 @@ take_pidfile(struct service *service)
 	return service->pidfile || service_fail("%s", why);
 }
 
-/* Where it will be once chroot_path is the root. */
+/* The directory of OPTION, where it will be once chroot_path is the root. */
 static bool
 make_directory(const struct config *cfg, const char *option, const char *path)
 {
-	char *whole = xasprintf("%s%s", cfg->chroot_path, path);
-	char why[512];
+	char *whole = xasprintf("%s%s", cfg->chroot_path, path), why[512];
 	bool good = privilege_make_directory(cfg, whole, why, sizeof(why));
 
 	free(whole);
 	return good || service_fail("%s = \"%s\": %s", option, path, why);
+}
+
+static bool
+locks_clients(const struct config *cfg)
+{
+	return cfg->lock_duration != 0;
 }
 
 static void
@@ -212,25 +217,23 @@ make_statefile_directory(const struct config *cfg)
 }
 
 static bool
-make_spool_directories(const struct config *cfg)
-{
-	if (!config_any(cfg, reaction_may_keep))
-		return true;
-	return make_directory(cfg, "spool_path", cfg->spool_path) &&
-	       (!cfg->quarantine_path[0] ||
-	        make_directory(cfg, "quarantine_path", cfg->quarantine_path));
-}
-
-static bool
 make_directories(const struct config *cfg)
 {
 	if (cfg->chroot_path[0] && access(cfg->chroot_path, X_OK) != 0)
 		return service_fail("chroot_path = \"%s\": %s", cfg->chroot_path,
 		                    strerror(errno));
 	make_statefile_directory(cfg);
-	return make_spool_directories(cfg) &&
-	       (cfg->ratelimit_period == 0 ||
-	        make_directory(cfg, "ratelimit_path", cfg->ratelimit_path));
+	if (cfg->ratelimit_period != 0 &&
+	    !make_directory(cfg, "ratelimit_path", cfg->ratelimit_path))
+		return false;
+	if (config_any(cfg, locks_clients) &&
+	    !make_directory(cfg, "lock_path", cfg->lock_path))
+		return false;
+	if (!config_any(cfg, reaction_may_keep))
+		return true;
+	return make_directory(cfg, "spool_path", cfg->spool_path) &&
+	       (!cfg->quarantine_path[0] ||
+	        make_directory(cfg, "quarantine_path", cfg->quarantine_path));
 }
 
 /* Without a state file mail passes all the same: it is said, and we go on. */

@@ -12,8 +12,8 @@ set -eu
 
 build='cmake gcc libc6-dev make pkg-config
 	libc-ares-dev libcap-dev libclamav-dev libconfuse-dev libevent-dev
-	libjansson-dev liblmdb-dev libnetfilter-conntrack-dev libnftables-dev
-	libpcre2-dev libssl-dev'
+	libjansson-dev liblmdb-dev libnetfilter-conntrack-dev libnftables-dev libpcre2-dev
+	libssl-dev'
 show="$build
 	python3 swaks"
 # file, dpkg-dev: what a .deb depends on.

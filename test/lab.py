@@ -230,6 +230,8 @@ class Gateway:
             "pidfile": '""',
             "max_connections": 1000, "max_per_host": 0,
             "spool_path": f'"{self.directory}/spool"',
+            "lock_path": f'"{self.directory}/lock"',
+            "lock_duration": 0,
             "scan_path": f'"{self.directory}/scan"',
             "signature_path": f'"{self.directory}/signatures"',
             "spool_leave_on": "{never}",

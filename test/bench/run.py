@@ -81,6 +81,7 @@ connect_queue = 4096
 max_connections = {maxconn}
 max_per_host = 0
 spool_path = "{work}/spool"
+lock_duration = 0
 antivirus_type = "{antivirus}"
 signature_path = "{work}/signatures"
 scan_path = "{work}/scan"

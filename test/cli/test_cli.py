@@ -145,6 +145,7 @@ class Case(unittest.TestCase):
                   "port": self.port, "pidfile": f'"{self.pidfile}"', "mode": "fixed",
                   "fixed_server": '"127.0.0.1"', "fixed_server_port": 25,
                   "spool_path": f'"{self.tmp}"', "max_connections": 100,
+                  "lock_duration": 0,
                   "antivirus_type": "off", "allow_root": "yes",
                   "statefile": f'"{self.tmp}/state"', **changes}
         return self.file("".join(f"{k} = {v}\n" for k, v in values.items()))

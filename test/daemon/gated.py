@@ -134,6 +134,7 @@ class Gated:
             "fixed_server_port": server_port, "allow_root": "yes",
             "local_servers": "yes",
             "spool_path": f'"{self.directory}/spool"',
+            "lock_path": f'"{self.directory}/lock"', "lock_duration": 0,
             "scan_path": f'"{self.directory}/scan"',
             "signature_path": f'"{self.directory}/signatures"',
             "scan_workers": 2, "max_connections": 200, "max_per_host": 0, "log_level": "info",

@@ -83,7 +83,7 @@ class Kept(Case):
         super().setUp()
         self.directory = self.gated.directory / "kept"
         self.directory.mkdir()
-        self.gated.configure(spool_leave_on="{virus}",
+        self.gated.configure(spool_leave_on="{virus}", nat_header_type="none",
                              quarantine_path=f'"{self.directory}"')
 
     def another_server(self, **answers):
@@ -235,6 +235,17 @@ class Looking(Kept):
                                   stderr=subprocess.PIPE, timeout=30, check=False)
         self.assertEqual(done.returncode, 1)
         self.assertIn(b"standard output: No space left", done.stderr)
+
+
+    def test_header_of_ours(self):
+        """What would have been delivered is what is kept."""
+        self.gated.configure(nat_header_type="ip-only")
+        self.gated.start()
+        name, message = self.infect()
+        kept = (self.directory / f"{name}.eml").read_bytes()
+        self.assertEqual(kept, b"X-Nat-Received: 127.0.0.1\r\n" + message)
+        self.assertEqual(self.note(name)["size"], len(kept))
+        self.gated.stop()
 
 
 class Deleting(Kept):

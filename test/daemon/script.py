@@ -351,6 +351,29 @@ class Script(Case):
                          rf"\AVIRUS {VIRUS} \d+\nUNSCANNABLE .+ \d+\n\Z")
         self.gated.stop()
 
+    def test_once_for_a_lock(self):
+        """Where the finding locks, it is run when the lock is made, and told of it."""
+        lock = self.gated.directory / "lock" / "127.0.0.1"
+        self.start('echo "$LOCK_FILE $LOCK_DURATION" >>told', lock_duration=600,
+                   lock_on="{virus}")
+        client = self.begin()                           # both are here before the lock is
+        other = self.begin()
+        self.assertRegex(client.submit(lab.mail(lab.EICAR))[-1], "^550")
+        self.wait_ended()
+        self.assertEqual(self.content("told"), f"{lock} 600\n")
+        self.assertRegex(other.submit(lab.mail(lab.EICAR))[-1], "^550")
+        lock.unlink()
+        self.infect()
+        self.wait_ended(2)
+        self.gated.reload(lock_on="{}")
+        lock.unlink()
+        self.infect()
+        self.wait_ended(3)
+        for one in (client, other):
+            one.__exit__()
+        self.gated.stop()
+        self.assertEqual(self.content("told"), f"{lock} 600\n{lock} 600\n 0\n")
+
     # -- the end
 
     def test_the_end_waits_a_moment(self):

@@ -114,7 +114,9 @@ class Mixed(Storm):
     def storm(self, more):
         def disturb():
             if self.reloads % 10 == 0:
-                self.gated.file.write_text("prot = 25\n")
+                wrong = self.gated.file.with_name("conf.wrong")
+                wrong.write_text("prot = 25\n")
+                wrong.replace(self.gated.file)  # an empty one, for a moment, would be right
                 self.gated.signal(signal.SIGHUP)
                 self.gated.configure()
                 self.gated.signal(signal.SIGHUP)

@@ -73,7 +73,7 @@ class Units(unittest.TestCase):
         """As little as can be: all paths are the defaults."""
         options = {"mode": "fixed", "fixed_server": '"127.0.0.1"',
                    "fixed_server_port": self.sink.port, "local_servers": "yes",
-                   **options}
+                   "lock_duration": 0, **options}
         file.parent.mkdir(exist_ok=True)
         beside = file.with_suffix(".new")
         beside.write_text("".join(f"{name} = {value}\n" for name, value in options.items()
@@ -165,13 +165,35 @@ class Files(Units):
         user = pwd.getpwnam("smtp-gated")
         self.assertNotEqual(user.pw_uid, 0)
         self.assertRegex(user.pw_shell, "nologin|false")
-        for path in ("/run/smtp-gated", "/var/spool/smtp-gated"):
+        for path in ("/run/smtp-gated", "/var/spool/smtp-gated",
+                     "/var/spool/smtp-gated/lock"):
             info = os.stat(path)
             self.assertEqual((info.st_uid, info.st_gid, info.st_mode & 0o7777),
                              (user.pw_uid, user.pw_gid, 0o750))
 
 
 class Life(Units):
+    def test_virus_locks_out(self):
+        """With the defaults, as the unit confines it; root sees whose the locks are."""
+        self.configure(lock_duration=None)
+        self.start()
+        client = self.begin()
+        self.assertRegex(client.submit(lab.mail(lab.EICAR))[-1], "^550")
+        client.__exit__()
+        self.assertRegex(self.call().reply(), "^554 .*locked out")
+        out = run("/usr/sbin/smtp-gated", "--locks", FILE).stdout
+        self.assertRegex(out, rf"(?m)^locked 127\.0\.0\.1 .* virus {lab.EICAR_NAME}")
+        out = run("/usr/sbin/smtp-gated", "--unlock", "127.0.0.1", FILE).stdout
+        self.assertEqual(out, "removed 127.0.0.1\n")
+        self.begin().__exit__()
+        white = pathlib.Path("/var/spool/smtp-gated/lock/127.0.0.1")
+        white.touch()
+        self.addCleanup(white.unlink)
+        client = self.begin()
+        self.assertRegex(client.submit(lab.mail(lab.EICAR))[-1], "^550")
+        client.__exit__()
+        self.begin().__exit__()
+
     def test_first_client_starts_it(self):
         """The socket is there first; both families lead to it; no path is configured."""
         systemctl("start", SOCKET)

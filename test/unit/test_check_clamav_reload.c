@@ -209,6 +209,7 @@ setup(void **state)
 	cfg.signature_path = path_of("db");
 	cfg.scan_path = path_of("tmp");
 	cfg.scan_workers = 1;
+	cfg.lock_duration = 0;
 	run("rm -rf db* link tmp; mkdir db tmp");
 	sign("db/test.ndb", "First");
 	usleep(30000); /* or it would be looked at once more: it could change unseen */

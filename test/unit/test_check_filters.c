@@ -209,7 +209,8 @@ test_rows(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		const struct row *row = &rows[i];
-		char *text = xasprintf("antivirus_type = off\n%s", row->text);
+		char *text = xasprintf("antivirus_type = off\nlock_duration = 0\n%s",
+		                       row->text);
 		struct config *cfg = config_row_load(text);
 		struct checks *checks = checks_of(cfg);
 		struct finding found = look(checks, cfg, row->stage, &row->evidence);
@@ -248,7 +249,7 @@ test_cost(void **state)
 {
 	enum { ROUNDS = 10000 };
 	struct config *cfg = config_row_load(
-		"antivirus_type = off\nauth_require = mandatory\n"
+		"antivirus_type = off\nlock_duration = 0\nauth_require = mandatory\n"
 		"regex_enforce_helo = '^([a-z0-9-]+\\.)+[a-z]{2,}$'\n"
 		"regex_reject_helo = '^\\['\n"
 		"regex_enforce_mail_from = '^$|@(mail\\.)?example\\.com$'\n"

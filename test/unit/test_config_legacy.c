@@ -194,7 +194,7 @@ static const struct config_row lines[] = {
 	  "note 1: pid_hash_size: has no effect any more: there is no "
 	  "such table any more\n" },
 	{ "dnsbl a,b\n", "note 1: dnsbl: has no effect in this version\n" },
-	{ "chroot_path\ndnsbl \nspf none\nlock_duration 0\nauth_require "
+	{ "chroot_path\ndnsbl \nspf none\nspam_max_load 0\nauth_require "
 	  "no\nsize_limit "
 	  "0\n"
 	  "limit_virt_size -1\nantispam_type off\n",
