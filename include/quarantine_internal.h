@@ -28,6 +28,9 @@ enum {
 void store_id(char id[static QUARANTINE_ID_SIZE], time_t time,
 	      const struct log_ctx *log, unsigned attempt);
 
+/* What the IDs of that TIME begin with; returns its size. */
+size_t store_begin_id(char id[static QUARANTINE_ID_SIZE], time_t time);
+
 /* True if TEXT is an ID; its time. */
 bool store_is_id(const char *text);
 time_t store_time(const char *id);
@@ -115,7 +118,8 @@ struct room {
 	struct store_list kept;	 /* as far as we know */
 	struct store_scan *scan; /* under way, or NULL */
 	struct store_list found; /* by it */
-	time_t scanned;		 /* it finds what is older */
+	time_t scanned;		 /* it finds what is older: */
+	char unfound[QUARANTINE_ID_SIZE]; /* IDs before this one */
 	bool waits;		 /* it will begin */
 	struct timespec changed; /* the directory, by ourselves */
 	bool is_shared;		 /* others have changed it since it was scanned */

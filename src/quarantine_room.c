@@ -92,7 +92,7 @@ note_found(const struct store_entry *entry, void *arg)
 {
 	struct room *room = arg;
 
-	if (store_time(entry->id) < room->scanned)
+	if (strcmp(entry->id, room->unfound) < 0)
 		store_list_add(&room->found, entry);
 }
 
@@ -105,7 +105,7 @@ scan_some(struct room *room)
 	store_scan_end(room->scan);
 	room->scan = NULL;
 	for (size_t i = 0; i < room->kept.count; i++)
-		if (store_time(room->kept.at[i].id) >= room->scanned)
+		if (strcmp(room->kept.at[i].id, room->unfound) >= 0)
 			store_list_add(&room->found, &room->kept.at[i]);
 	store_list_clear(&room->kept);
 	room->kept = room->found;
@@ -136,6 +136,7 @@ static void
 scan_soon(struct room *room)
 {
 	room->scanned = time(NULL) + 1;
+	store_begin_id(room->unfound, room->scanned);
 	room->waits = true;
 }
 
@@ -256,7 +257,7 @@ room_look(struct room *room)
 void
 room_open(struct room *room)
 {
-	room->scanned = INT64_MAX;
+	memcpy(room->unfound, "~", 2); /* nothing: that is behind all IDs */
 	scan_open(room);
 	while (room->scan && scan_some(room))
 		;

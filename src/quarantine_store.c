@@ -32,16 +32,22 @@ enum {
 
 /* ---- names -------------------------------------------------------------------------- */
 
+size_t
+store_begin_id(char id[static QUARANTINE_ID_SIZE], time_t time)
+{
+	struct tm utc;
+
+	gmtime_r(&time, &utc);
+	return strftime(id, QUARANTINE_ID_SIZE, "%Y%m%dT%H%M%SZ", &utc);
+}
+
 void
 store_id(char id[static QUARANTINE_ID_SIZE], time_t time, const struct log_ctx *log,
          unsigned attempt)
 {
 	const char *session = log->session[0] ? log->session : "0";
-	struct tm utc;
-	size_t at;
+	size_t at = store_begin_id(id, time);
 
-	gmtime_r(&time, &utc);
-	at = strftime(id, QUARANTINE_ID_SIZE, "%Y%m%dT%H%M%SZ", &utc);
 	at += (size_t)snprintf(id + at, QUARANTINE_ID_SIZE - at, "-%s-%u", session,
 	                       log->mail);
 	if (attempt > 0)
