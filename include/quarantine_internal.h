@@ -20,7 +20,6 @@ enum store_kind {
 
 enum {
 	STORE_NAME_SIZE = QUARANTINE_ID_SIZE + 16,
-	STORE_TIME_SIZE = 16,		/* of an ID's time, with which it begins */
 	STORE_NOTE_MOST = 1 << 20,	/* bytes of a note that we read */
 	STORE_BLOCK = 4096,		/* files take whole ones */
 };
@@ -28,6 +27,9 @@ enum {
 /* The ID of a message of that TIME; ATTEMPT is 0, or tells it from others of that ID. */
 void store_id(char id[static QUARANTINE_ID_SIZE], time_t time,
 	      const struct log_ctx *log, unsigned attempt);
+
+/* What the IDs of that TIME begin with; returns its size. */
+size_t store_begin_id(char id[static QUARANTINE_ID_SIZE], time_t time);
 
 /* True if TEXT is an ID; its time. */
 bool store_is_id(const char *text);
@@ -61,20 +63,23 @@ int store_read(int directory, const char *id, enum store_kind kind) MUST_CHECK;
 /* Removes both files, the message last.  False: errno; ENOENT: there was no message. */
 bool store_remove(int directory, const char *id);
 
-/* Bytes that a message of SIZE takes, with its note. */
-uint64_t store_charge(uint64_t size);
+/* Bytes that a file of SIZE takes. */
+uint64_t store_blocks(uint64_t size);
 
-/* What is in the directory, name by name and in no order: each kept message comes once or
- * twice, once for each of its files. */
+/* A message, or a part of one: what is found in the directory is a file at a time. */
 struct store_entry {
 	char id[QUARANTINE_ID_SIZE];
 	uint64_t charge;
+	bool is_message;	/* else its note alone */
 };
+
+/* One that takes SIZE bytes and those of its note. */
+struct store_entry store_entry(const char *id, uint64_t size);
 
 struct store_scan;
 
 struct store_scan *store_scan_begin(int directory) MUST_CHECK;	/* NULL: errno */
-/* Looks at MOST names; removes those that were never finished, an hour ago.  Calls EACH.
+/* Looks at MOST names, which are in no order; removes those that were never finished, an hour ago.  Calls EACH.
  * False: there are no more. */
 bool store_scan_some(struct store_scan *scan, unsigned most,
 		     void (*each)(const struct store_entry *entry, void *arg),
@@ -82,23 +87,65 @@ bool store_scan_some(struct store_scan *scan, unsigned most,
 void store_scan_end(struct store_scan *scan);
 
 /*
- * A sorted list of them, oldest first (quarantine_list.c).
+ * Those that are known, the oldest of them in front (quarantine_list.c).
  */
 struct store_list {
 	struct store_entry *at;
-	size_t first, end, room;	/* those from FIRST to END are there */
-	uint64_t charge;		/* of all of them */
+	size_t count, room;
+	size_t messages;	/* of these */
+	uint64_t charge;	/* of all of them */
 };
 
-void store_list_add(struct store_list *list, const char *id, uint64_t charge);
-void store_list_insert(struct store_list *list, const char *id, uint64_t charge);
-/* Brings those that were added in order, and makes one of those that came twice. */
-void store_list_sort(struct store_list *list);
+void store_list_add(struct store_list *list, const struct store_entry *entry);
+/* NULL: there is none. */
 const struct store_entry *store_list_oldest(const struct store_list *list);
 void store_list_drop_oldest(struct store_list *list);
-/* Those at the end are looked at first. */
+/* Looks at all of them. */
 void store_list_forget(struct store_list *list, const char *id);
 void store_list_clear(struct store_list *list);
+
+/*
+ * What is kept, and what has to go for it (quarantine_room.c).  Others may change the
+ * directory, too: then all names are looked at again, a step at a time.
+ */
+struct room {
+	const char *path;
+	int directory;
+	const struct quarantine_limits *limits;
+	bool (*is_busy)(const char *id, void *arg); /* being written; NULL: is any? */
+	void *arg;
+	/* The room's: */
+	struct store_list kept;	 /* as far as we know */
+	struct store_scan *scan; /* under way, or NULL */
+	struct store_list found; /* by it */
+	time_t scanned;		 /* it finds what is older: */
+	char unfound[QUARANTINE_ID_SIZE]; /* IDs before this one */
+	bool waits;		 /* it will begin */
+	struct timespec changed; /* the directory, by ourselves */
+	bool is_shared;		 /* others have changed it since it was scanned */
+	bool is_stuck;		 /* what has to go cannot be removed */
+};
+
+/* Looks at all names at once: for the start. */
+void room_open(struct room *room);
+void room_close(struct room *room);
+
+void room_add(struct room *room, const char *id, uint64_t size);
+void room_forget(struct room *room, const char *id);
+
+/* Around whatever we change in the directory: so changes by others are seen. */
+void room_before_change(struct room *room);
+void room_after_change(struct room *room);
+
+enum room_step {
+	ROOM_DONE,
+	ROOM_MORE,	/* in the next turn of the loop */
+	ROOM_LATER,	/* in some tenths of a second */
+};
+enum room_step room_go_on(struct room *room);
+
+/* From time to time: tries again what could not be done, looks whether others were there. */
+void room_look(struct room *room);
 
 /*
  * The note (quarantine_note.c): what is in ID.json.

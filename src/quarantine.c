@@ -13,17 +13,12 @@
 #include <unistd.h>
 
 /*
- * The daemon's side: keeping, and making room.  Whatever takes time is done in steps, one
- * for each turn of the loop.
+ * The daemon's side.  Whatever takes time is done in steps, one for each turn of the loop.
  */
 enum {
 	STEP_BYTES = 256 * 1024, /* read, hashed and perhaps copied in a step */
-	STEP_NAMES = 128,        /* looked at in a step */
-	STEP_DROPS = 32,         /* messages removed in a step */
 	ATTEMPTS = 10,           /* at a name that is not taken yet */
 	LOOK_SECONDS = 300,      /* between two looks whether any has become too old */
-	RESCAN_LEAST = 5,        /* seconds between two looks at all names */
-	RESCAN_MOST = 3600,
 };
 
 /* A message on its way. */
@@ -42,213 +37,31 @@ struct quarantine {
 	char *path;
 	int directory;
 	struct quarantine_limits limits;
-	struct store_list kept;  /* jobs included */
-	struct store_scan *scan; /* under way, or NULL */
-	struct store_list found; /* by it, and kept meanwhile */
-	time_t scanned;          /* when it began */
-	struct timespec changed; /* the directory, by ourselves */
-	bool is_shared;          /* others have changed it since it was scanned */
-	bool is_stuck;           /* what has to go cannot be removed */
+	struct room room;
 	STAILQ_HEAD(, job) jobs;
 	struct event *step, *look;
 	char *buffer; /* of STEP_BYTES, while there are jobs */
 };
-
-/* ---- what there is -------------------------------------------------------------------- */
-
-static void
-count(const struct quarantine *q)
-{
-	stats_set(STAT_quarantine_now, (int64_t)(q->kept.end - q->kept.first));
-	stats_set(STAT_quarantine_bytes, (int64_t)q->kept.charge);
-}
-
-static void
-add(struct quarantine *q, const char *id, uint64_t size)
-{
-	store_list_insert(&q->kept, id, store_charge(size));
-	if (q->scan)
-		store_list_add(&q->found, id, store_charge(size));
-	count(q);
-}
-
-static void
-forget(struct quarantine *q, const char *id)
-{
-	store_list_forget(&q->kept, id);
-	store_list_forget(&q->found, id);
-	count(q);
-}
-
-static struct timespec
-change_time(const struct quarantine *q)
-{
-	struct stat info = { 0 };
-
-	(void)fstat(q->directory, &info);
-	return info.st_mtim;
-}
-
-/* Some may have been deleted or released, or put there by another daemon.  To be called
- * before we change the directory ourselves. */
-static void
-look_for_others(struct quarantine *q)
-{
-	struct timespec now = change_time(q);
-
-	q->is_shared |= now.tv_sec != q->changed.tv_sec ||
-	                now.tv_nsec != q->changed.tv_nsec;
-}
 
 static void
 turn_soon(struct quarantine *q)
 {
 	static const struct timeval at_once = { 0 };
 
-	if (!event_pending(q->step, EV_TIMEOUT, NULL))
-		evtimer_add(q->step, &at_once);
+	evtimer_add(q->step, &at_once);
 }
 
-static void
-scan_begin(struct quarantine *q)
+/* For the room: NULL asks about any. */
+static bool
+is_on_its_way(const char *id, void *arg)
 {
-	assert(!q->scan);
-	q->scanned = time(NULL);
-	q->changed = change_time(q);
-	q->is_shared = false;
-	q->scan = store_scan_begin(q->directory);
-	if (!q->scan)
-		log_event(NULL, LOG_TROUBLE_EVENT,
-		          log_text("text", "cannot see what is in the quarantine"),
-		          log_text("quarantine_path", q->path), log_error(errno));
-	else
-		turn_soon(q);
-}
-
-static void
-note_found(const struct store_entry *entry, void *arg)
-{
-	store_list_add(arg, entry->id, entry->charge);
-}
-
-/* What was found is all there is, and what has no name yet. */
-static void
-scan_some(struct quarantine *q)
-{
-	struct job *job;
-
-	if (store_scan_some(q->scan, STEP_NAMES, note_found, &q->found))
-		return;
-	store_scan_end(q->scan);
-	q->scan = NULL;
-	STAILQ_FOREACH(job, &q->jobs, link)
-	store_list_add(&q->found, job->id,
-	               store_charge(spool_message_size(job->spool)));
-	store_list_clear(&q->kept);
-	q->kept = q->found;
-	q->found = (struct store_list){ 0 };
-	store_list_sort(&q->kept);
-	count(q);
-}
-
-/* ---- making room ------------------------------------------------------------------------ */
-
-static const struct job *
-job_of(const struct quarantine *q, const char *id)
-{
+	const struct quarantine *q = arg;
 	const struct job *job;
 
 	STAILQ_FOREACH(job, &q->jobs, link)
-	if (strcmp(job->id, id) == 0)
-		return job;
-	return NULL;
-}
-
-static bool
-is_over(const struct quarantine *q)
-{
-	return q->limits.size > 0 && q->kept.charge > q->limits.size;
-}
-
-/* Why the oldest has to go; NULL: it may stay, or must until it has been written. */
-static const char *
-why_drop(const struct quarantine *q)
-{
-	const struct store_entry *oldest = store_list_oldest(&q->kept);
-	const char *why = NULL;
-
-	if (!oldest || q->scan || q->is_stuck)
-		return NULL;
-	if (q->limits.age > 0 && store_time(oldest->id) <= time(NULL) - q->limits.age)
-		why = "age";
-	else if (is_over(q))
-		why = "size";
-	return why && !job_of(q, oldest->id) ? why : NULL;
-}
-
-struct dropped {
-	unsigned count;
-	uint64_t bytes;
-	char oldest[QUARANTINE_ID_SIZE], newest[QUARANTINE_ID_SIZE];
-};
-
-/* What others have removed already makes room as well. */
-static void
-drop_oldest(struct quarantine *q, struct dropped *dropped)
-{
-	const struct store_entry *oldest = store_list_oldest(&q->kept);
-	bool removed = store_remove(q->directory, oldest->id);
-
-	q->is_stuck = !removed && errno != ENOENT;
-	if (q->is_stuck) {
-		log_event(NULL, LOG_TROUBLE_EVENT,
-		          log_text("text", "a kept message cannot be removed; it will "
-		                           "be tried again"),
-		          log_text("quarantine_path", q->path),
-		          log_text("id", oldest->id), log_error(errno));
-		return;
-	}
-	if (removed) {
-		if (dropped->count++ == 0)
-			memcpy(dropped->oldest, oldest->id, QUARANTINE_ID_SIZE);
-		memcpy(dropped->newest, oldest->id, QUARANTINE_ID_SIZE);
-		dropped->bytes += oldest->charge;
-	}
-	store_list_drop_oldest(&q->kept);
-}
-
-/* Those of one reason, so that it can be told in a line. */
-static void
-drop_some(struct quarantine *q)
-{
-	struct dropped dropped = { 0 };
-	const char *why = why_drop(q);
-
-	look_for_others(q);
-	for (unsigned i = 0; i < STEP_DROPS && why_drop(q) == why; i++)
-		drop_oldest(q, &dropped);
-	q->changed = change_time(q);
-	count(q);
-	if (dropped.count == 0)
-		return;
-	stats_add(STAT_quarantine_dropped, dropped.count);
-	log_event(NULL, LOG_DISCARDED_EVENT, log_text("why", why),
-	          log_number("messages", dropped.count),
-	          log_number("bytes", (int64_t)dropped.bytes),
-	          log_text("oldest", dropped.oldest),
-	          log_text("newest", dropped.newest));
-}
-
-/* Before any is dropped for its size it must be known what there still is. */
-static bool
-scan_is_due(struct quarantine *q)
-{
-	time_t since = time(NULL) - q->scanned;
-
-	look_for_others(q);
-	if (q->scan || (since >= 0 && since < RESCAN_LEAST))
-		return false;
-	return since < 0 || since > RESCAN_MOST || q->is_shared;
+	if (!id || strcmp(job->id, id) == 0)
+		return true;
+	return false;
 }
 
 /* ---- writing ----------------------------------------------------------------------------- */
@@ -302,7 +115,7 @@ job_fail(struct quarantine *q, struct job *job, int error)
 		store_abort(q->directory, job->copy, job->id, STORE_MESSAGE);
 	else
 		(void)store_remove(q->directory, job->id);
-	forget(q, job->id);
+	room_forget(&q->room, job->id);
 	job_end(q, job);
 }
 
@@ -383,7 +196,7 @@ write_some(struct quarantine *q)
 	size_t left = STEP_BYTES;
 	struct job *job;
 
-	look_for_others(q);
+	room_before_change(&q->room);
 	while (left > STEP_BYTES / 64 && (job = STAILQ_FIRST(&q->jobs))) {
 		ssize_t got = job_go_on(q, job, left);
 
@@ -397,19 +210,19 @@ write_some(struct quarantine *q)
 		left -= left < STEP_BYTES / 64 ? left : STEP_BYTES / 64;
 		job_finish(q, job);
 	}
-	q->changed = change_time(q);
+	room_after_change(&q->room);
 }
 
 /* ---- keeping ------------------------------------------------------------------------------ */
 
 static bool
-is_taken(const struct quarantine *q, const char *id)
+is_taken(struct quarantine *q, const char *id)
 {
 	char name[STORE_NAME_SIZE];
 	struct stat info;
 
 	store_name(name, id, STORE_NOTE);
-	return job_of(q, id) ||
+	return is_on_its_way(id, q) ||
 	       fstatat(q->directory, name, &info, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
@@ -471,7 +284,7 @@ fits(const struct quarantine *q, const struct spool *spool, const struct log_ctx
 {
 	uint64_t size = spool_message_size(spool);
 
-	if (q->limits.size == 0 || store_charge(size) <= q->limits.size)
+	if (q->limits.size == 0 || store_entry("", size).charge <= q->limits.size)
 		return true;
 	stats_add(STAT_quarantine_failed, 1);
 	log_event(log, LOG_TROUBLE_EVENT,
@@ -492,7 +305,7 @@ quarantine_keep(struct quarantine *q, struct spool *spool,
 
 	if (!fits(q, spool, note->log))
 		return false;
-	look_for_others(q);
+	room_before_change(&q->room);
 	job = job_new(spool, note->log);
 	if (!job_begin(q, job, now)) {
 		tell_failure(q, note->log, errno);
@@ -504,8 +317,8 @@ quarantine_keep(struct quarantine *q, struct spool *spool,
 		q->buffer = xmalloc(STEP_BYTES);
 	job->note = note_new(job->id, now, note, size);
 	memcpy(id, job->id, QUARANTINE_ID_SIZE);
-	add(q, id, size);
-	q->changed = change_time(q);
+	room_add(&q->room, id, size);
+	room_after_change(&q->room);
 	turn_soon(q);
 	return true;
 }
@@ -532,21 +345,18 @@ quarantine_directory(const struct config *cfg)
 static void
 on_step(evutil_socket_t fd, short what, void *arg)
 {
+	static const struct timeval later = { .tv_usec = 100000 };
 	struct quarantine *q = arg;
+	enum room_step left;
 
 	(void)fd, (void)what;
 	if (!STAILQ_EMPTY(&q->jobs))
 		write_some(q);
-	if (q->scan)
-		scan_some(q);
-	if (why_drop(q)) {
-		if (scan_is_due(q))
-			scan_begin(q);
-		else
-			drop_some(q);
-	}
-	if (q->scan || !STAILQ_EMPTY(&q->jobs) || why_drop(q))
+	left = room_go_on(&q->room);
+	if (!STAILQ_EMPTY(&q->jobs) || left == ROOM_MORE)
 		turn_soon(q);
+	else if (left == ROOM_LATER)
+		evtimer_add(q->step, &later);
 }
 
 static void
@@ -555,11 +365,8 @@ on_look(evutil_socket_t fd, short what, void *arg)
 	struct quarantine *q = arg;
 
 	(void)fd, (void)what;
-	q->is_stuck = false;
-	if (scan_is_due(q))
-		scan_begin(q);
-	else if (why_drop(q))
-		turn_soon(q);
+	room_look(&q->room);
+	turn_soon(q);
 }
 
 /* Often enough for a limit that is short. */
@@ -606,7 +413,14 @@ quarantine_new(struct event_base *base, const char *directory,
 	}
 	q->step = evtimer_new(base, on_step, q);
 	q->look = event_new(base, -1, EV_PERSIST, on_look, q);
-	scan_begin(q);
+	q->room = (struct room){
+		.path = q->path,
+		.directory = q->directory,
+		.limits = &q->limits,
+		.is_busy = is_on_its_way,
+		.arg = q,
+	};
+	room_open(&q->room);
 	quarantine_set(q, limits);
 	return q;
 }
@@ -618,9 +432,7 @@ quarantine_free(struct quarantine *q)
 		return;
 	while (!STAILQ_EMPTY(&q->jobs))
 		write_some(q);
-	store_scan_end(q->scan);
-	store_list_clear(&q->kept);
-	store_list_clear(&q->found);
+	room_close(&q->room);
 	if (q->step)
 		event_free(q->step);
 	if (q->look)

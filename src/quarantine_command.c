@@ -104,7 +104,7 @@ print_row(const struct command *c, const char *id)
 static void
 note_entry(const struct store_entry *entry, void *arg)
 {
-	store_list_add(arg, entry->id, entry->charge);
+	store_list_add(arg, entry);
 }
 
 /* False: it has been said why. */
@@ -118,7 +118,20 @@ find_all(const struct command *c, struct store_list *list)
 	while (store_scan_some(scan, 1000, note_entry, list))
 		;
 	store_scan_end(scan);
-	store_list_sort(list);
+	return true;
+}
+
+/* Takes the oldest from LIST.  False: there are no more. */
+static bool
+next_id(struct store_list *list, char id[static QUARANTINE_ID_SIZE])
+{
+	const struct store_entry *oldest = store_list_oldest(list);
+
+	if (!oldest)
+		return false;
+	memcpy(id, oldest->id, QUARANTINE_ID_SIZE);
+	while ((oldest = store_list_oldest(list)) && strcmp(oldest->id, id) == 0)
+		store_list_drop_oldest(list); /* its message, and its note */
 	return true;
 }
 
@@ -126,11 +139,12 @@ static int
 list_all(const struct command *c)
 {
 	struct store_list list = { 0 };
+	char id[QUARANTINE_ID_SIZE];
 
 	if (!find_all(c, &list))
 		return EXIT_FAILURE;
-	for (size_t i = list.first; i < list.end; i++)
-		print_row(c, list.at[i].id);
+	while (next_id(&list, id))
+		print_row(c, id);
 	store_list_clear(&list);
 	return EXIT_SUCCESS;
 }
@@ -194,6 +208,7 @@ delete_old(const struct command *c)
 {
 	int64_t age = age_of(c->wish->older);
 	struct store_list list = { 0 };
+	char id[QUARANTINE_ID_SIZE];
 	int code = EXIT_SUCCESS;
 	unsigned deleted = 0;
 
@@ -203,10 +218,8 @@ delete_old(const struct command *c)
 		                          c->wish->older);
 	if (!find_all(c, &list))
 		return EXIT_FAILURE;
-	for (size_t i = list.first; i < list.end; i++) {
-		if (store_time(list.at[i].id) >= time(NULL) - age)
-			break;
-		if (delete_one(c, list.at[i].id) == EXIT_SUCCESS)
+	while (next_id(&list, id) && store_time(id) < time(NULL) - age) {
+		if (delete_one(c, id) == EXIT_SUCCESS)
 			deleted++;
 		else
 			code = EXIT_FAILURE;

@@ -32,16 +32,22 @@ enum {
 
 /* ---- names -------------------------------------------------------------------------- */
 
+size_t
+store_begin_id(char id[static QUARANTINE_ID_SIZE], time_t time)
+{
+	struct tm utc;
+
+	gmtime_r(&time, &utc);
+	return strftime(id, QUARANTINE_ID_SIZE, "%Y%m%dT%H%M%SZ", &utc);
+}
+
 void
 store_id(char id[static QUARANTINE_ID_SIZE], time_t time, const struct log_ctx *log,
          unsigned attempt)
 {
 	const char *session = log->session[0] ? log->session : "0";
-	struct tm utc;
-	size_t at;
+	size_t at = store_begin_id(id, time);
 
-	gmtime_r(&time, &utc);
-	at = strftime(id, QUARANTINE_ID_SIZE, "%Y%m%dT%H%M%SZ", &utc);
 	at += (size_t)snprintf(id + at, QUARANTINE_ID_SIZE - at, "-%s-%u", session,
 	                       log->mail);
 	if (attempt > 0)
@@ -74,7 +80,7 @@ store_is_id(const char *text)
 {
 	static const char time[] = "99999999T999999Z", digits[] = "0123456789";
 	static const char letters[] = "0123456789abcdefghijklmnopqrstuvwxyz";
-	size_t session, mail, at = STORE_TIME_SIZE;
+	size_t session, mail, at = sizeof(time) - 1;
 
 	if (!begins_like(text, time))
 		return false;
@@ -112,7 +118,7 @@ store_half_name(char name[static STORE_NAME_SIZE], const char *id, enum store_ki
 
 /* The ID in a name that we have made up; false: it is another's. */
 static bool
-id_of(const char *name, char id[static QUARANTINE_ID_SIZE], bool *is_half)
+id_of(const char *name, struct store_entry *entry, bool *is_half)
 {
 	const char *begin = name + (*name == '.');
 	size_t size = strlen(begin), tail = 0;
@@ -127,13 +133,14 @@ id_of(const char *name, char id[static QUARANTINE_ID_SIZE], bool *is_half)
 	for (size_t i = 0; i < KINDS; i++)
 		if (size > strlen(endings[i]) &&
 		    strncmp(begin + size - strlen(endings[i]), endings[i],
-		            strlen(endings[i])) == 0)
+		            strlen(endings[i])) == 0) {
 			tail = strlen(endings[i]);
+			entry->is_message = i == STORE_MESSAGE;
+		}
 	if (tail == 0 || size - tail >= QUARANTINE_ID_SIZE)
 		return false;
-	memcpy(id, begin, size - tail);
-	id[size - tail] = '\0';
-	return store_is_id(id);
+	snprintf(entry->id, sizeof(entry->id), "%.*s", (int)(size - tail), begin);
+	return store_is_id(entry->id);
 }
 
 /* ---- files -------------------------------------------------------------------------- */
@@ -249,9 +256,19 @@ store_remove(int directory, const char *id)
 }
 
 uint64_t
-store_charge(uint64_t size)
+store_blocks(uint64_t size)
 {
-	return (size + STORE_BLOCK - 1) / STORE_BLOCK * STORE_BLOCK + STORE_BLOCK;
+	return (size + STORE_BLOCK - 1) / STORE_BLOCK * STORE_BLOCK;
+}
+
+struct store_entry
+store_entry(const char *id, uint64_t size)
+{
+	struct store_entry entry = { .charge = store_blocks(size) + STORE_BLOCK,
+		                     .is_message = true };
+
+	snprintf(entry.id, sizeof(entry.id), "%s", id);
+	return entry;
 }
 
 /* ---- all of them ---------------------------------------------------------------------- */
@@ -290,12 +307,12 @@ look_at(int directory, const char *name, struct store_entry *entry)
 	struct stat info;
 	bool is_half;
 
-	if (!id_of(name, entry->id, &is_half) ||
+	if (!id_of(name, entry, &is_half) ||
 	    fstatat(directory, name, &info, AT_SYMLINK_NOFOLLOW) != 0)
 		return false;
 	if (is_half && is_forsaken(&info))
 		unlinkat(directory, name, 0);
-	entry->charge = store_charge((uint64_t)info.st_size);
+	entry->charge = store_blocks((uint64_t)info.st_size);
 	return !is_half;
 }
 

@@ -687,7 +687,7 @@ the_oldest_make_room(void **state)
 	int64_t dropped = stats_get(STAT_quarantine_dropped);
 	char ids[8][QUARANTINE_ID_SIZE];
 
-	w->limits.size = 5 * store_charge(10000);
+	w->limits.size = 5 * store_entry("", 10000).charge;
 	leave(w, time(NULL) - 100, 10000);
 	leave(w, time(NULL) - 200, 10000);
 	write_file(w, "README", "", 1 << 20); /* not ours */
@@ -754,28 +754,30 @@ the_aged_go(void **state)
 static void
 what_others_delete_makes_room(void **state)
 {
+	enum { MANY = 16, DELETED = 5 };
 	struct world *w = *state;
+	int directory = store_open(w->kept);
 	char id[QUARANTINE_ID_SIZE];
+	time_t begin = time(NULL) - 100;
 
-	w->limits.size = 3 * store_charge(10000);
-	for (int i = 0; i < 3; i++)
-		leave(w, time(NULL) - 100 + i, 10000);
+	w->limits.size = MANY * store_entry("", 10000).charge;
+	for (int i = 0; i < MANY; i++)
+		leave(w, begin + i, 10000);
 	open_quarantine(w);
-	LOOP_UNTIL(w->base, stats_get(STAT_quarantine_now) == 3);
-	for (int i = 1; i < 3; i++) {
+	assert_int_equal(stats_get(STAT_quarantine_now), MANY);
+	for (int i = 1; i <= DELETED; i++) {
 		struct log_ctx log = { .session = "before", .mail = 1 };
-		int directory = store_open(w->kept);
 
-		store_id(id, time(NULL) - 100 + i, &log, 0);
-		(void)store_remove(directory, id);
-		close(directory);
+		store_id(id, begin + i, &log, 0);
+		assert_true(store_remove(directory, id));
 	}
 	sleep(6); /* names are not looked at more often */
 	assert_true(keep(w, 10000, id));
-	LOOP_UNTIL(w->base, is_there(w, id, ".json"));
+	LOOP_UNTIL(w->base, stats_get(STAT_quarantine_now) == MANY - DELETED + 1);
 	loop_turn(w->base, 20);
-	assert_int_equal(stats_get(STAT_quarantine_now), 2);
-	assert_int_equal(names(w->kept), 4);
+	assert_int_equal(stats_get(STAT_quarantine_now), MANY - DELETED + 1);
+	assert_int_equal(names(w->kept), 2 * (MANY - DELETED + 1));
+	close(directory);
 }
 
 /* Litter of a crash: half files go after an hour, notes without a message with the time. */
@@ -812,7 +814,7 @@ many_are_dropped_in_small_steps(void **state)
 	open_quarantine(w);
 	LOOP_UNTIL(w->base, stats_get(STAT_quarantine_now) == MANY);
 	assert_int_equal(stats_get(STAT_quarantine_now), MANY);
-	w->limits.size = 1000 * store_charge(10);
+	w->limits.size = 1000 * store_entry("", 10).charge;
 	quarantine_set(w->quarantine, &w->limits);
 	while (stats_get(STAT_quarantine_now) > 1000) {
 		double before = loop_clock();
