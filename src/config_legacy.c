@@ -14,7 +14,6 @@ static const struct old_option old_options[] = {
 	{ "pid_hash_size", OBSOLETE, "", "there is no such table any more" },
 	{ "host_hash_size", OBSOLETE, "", "there is no such table any more" },
 
-
 	{ "timeout_spam", LATER, "", NULL },
 
 	{ "spam_max_size", LATER, "", NULL },
@@ -34,7 +33,6 @@ static const struct old_option old_options[] = {
 	{ "spf", LATER, "none", NULL },
 	{ "spf_log_only", LATER, "", NULL },
 	{ "spf_fixed_ip", LATER, "", NULL },
-
 
 	{ "ratelimit_expiration", RENAMED, "", "ratelimit_period" },
 
