@@ -71,7 +71,7 @@ enum finding_class {
 	CLASS_SPF = 1 << 5,
 	CLASS_REGEX = 1 << 6,
 	CLASS_EARLYTALK = 1 << 7,
-	CLASS_RATELIMIT = 1 << 8,
+	CLASS_RATELIMIT = 1 << 8,	/* too much that a server refused: who guesses */
 	CLASS_ERROR = 1 << 9,	/* a check failed */
 	CLASS_UNSCANNABLE = 1 << 10,
 	CLASS_NEWLINE = 1 << 11,
@@ -79,6 +79,7 @@ enum finding_class {
 	CLASS_NOAUTH = 1 << 13,
 	CLASS_LOAD = 1 << 14,
 	CLASS_LOCKED = 1 << 15,
+	CLASS_RATE = 1 << 17,	/* too much within a time, but nothing worse */
 	CLASS_CLEAN = 1 << 16,	/* nothing was found; in a mask it means always */
 };
 

@@ -86,6 +86,7 @@ static const struct word class_words[] = {
 	{ "noauth", CLASS_NOAUTH },
 	{ "load", CLASS_LOAD },
 	{ "locked", CLASS_LOCKED },
+	{ "rate", CLASS_RATE },
 	{ "always", CLASS_CLEAN },
 	{ "never", 0 },
 	{ 0 },

@@ -209,6 +209,8 @@ void
 findings_print(const struct config *cfg, FILE *out)
 {
 
+	bool locks = cfg->lock_duration != 0, runs = cfg->action_script[0] != '\0';
+
 	fprintf(out, "%-27s %-7s %-4s %-6s %-4s %s\n", "finding", "action", "lock",
 	        "script", "keep", "reply");
 	for (enum finding_kind kind = FOUND_NOTHING + 1; kind < FOUND_KINDS; kind++) {
@@ -216,8 +218,8 @@ findings_print(const struct config *cfg, FILE *out)
 
 		fprintf(out, "%-27s %-7s %-4s %-6s %-4s ", rules[kind].word,
 		        action_word(action_for(cfg, kind)),
-		        cfg->lock_on & class ? "yes" : "no",
-		        cfg->script_on & class ? "yes" : "no",
+		        locks && (cfg->lock_on & class) ? "yes" : "no",
+		        runs && (cfg->script_on & class) ? "yes" : "no",
 		        cfg->spool_leave_on & (class | CLASS_CLEAN) ? "yes" : "no");
 		print_reply(cfg, kind, out);
 	}

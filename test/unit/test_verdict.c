@@ -177,6 +177,8 @@ words_of_scripts_and_masks(void **unused)
 	assert_int_equal(finding_class(FOUND_NOTHING), CLASS_CLEAN);
 	assert_int_equal(finding_class(FOUND_VIRUS), CLASS_VIRUS);
 	assert_int_equal(finding_class(FOUND_REGEX_HELO), CLASS_REGEX);
+	assert_int_equal(finding_class(FOUND_RATELIMIT_AUTH_REJECTS), CLASS_RATELIMIT);
+	assert_int_equal(finding_class(FOUND_RATELIMIT_MESSAGES), CLASS_RATE);
 	assert_int_equal(finding_counter(FOUND_VIRUS), STAT_mails_infected);
 	assert_int_equal(finding_counter(FOUND_LOCKED), STAT_refused_lock);
 }
