@@ -420,19 +420,37 @@ failed_upgrades(const struct daemon *d)
 	return failed;
 }
 
+/* Who has taken over; 0: nobody. */
+static pid_t
+successor(const struct daemon *d, int patience_ms)
+{
+	int64_t until = clock_ms() + patience_ms;
+	char why[1024];
+	pid_t owner;
+
+	for (;;) {
+		owner = pidfile_owner(d->cfg->pidfile, why, sizeof(why));
+		if (owner > 0 && owner != d->pid)
+			return owner;
+		if (clock_ms() >= until)
+			return 0;
+		poll(NULL, 0, LOOK_MS);
+	}
+}
+
 static int
 await_successor(const struct daemon *d, int64_t failed)
 {
 	int64_t until = clock_ms() + UPGRADE_MS;
-	char why[1024];
 	pid_t owner;
 	bool ended;
 
 	do {
-		/* Without sessions it ends at once; its successor was there before. */
+		/* Without sessions it ends at once, and its successor, which was there
+		 * before, has yet to write the pidfile. */
 		ended = ends_within(d, 10 * LOOK_MS);
-		owner = pidfile_owner(d->cfg->pidfile, why, sizeof(why));
-		if (owner > 0 && owner != d->pid) {
+		owner = successor(d, ended ? ANSWER_MS : 0);
+		if (owner > 0) {
 			printf("process %d has taken over from %d\n", (int)owner,
 			       (int)d->pid);
 			return print("");
