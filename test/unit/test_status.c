@@ -395,8 +395,8 @@ net_begin(struct net *net)
 	world.reactions = net->reactions = reactions_new(net->cfg, why, sizeof(why));
 	assert_true(world.checks && world.reactions);
 	assert_true(checks_start(net->checks, net->base));
-	assert_true(reactions_start(net->reactions, net->base, net->cfg, why,
-	                            sizeof(why)));
+	assert_true(
+		reactions_start(net->reactions, net->base, net->cfg, why, sizeof(why)));
 	net->sessions = sessions_new(&world, on_emptied, NULL);
 }
 
