@@ -185,7 +185,4 @@ struct release {
 /* Says what became of it; returns the exit code. */
 int release_to_server(const struct release *release);
 
-/* Says something on stderr; returns CODE. */
-int quarantine_failure(int code, const char *format, ...) PRINTF(2, 3);
-
 #endif

@@ -2,6 +2,7 @@
 #define RATESTORE_INTERNAL_H
 
 #include "ratestore.h"
+#include "siphash.h"
 #include "workers.h"
 
 #include <sys/queue.h>
@@ -9,10 +10,6 @@
 /*
  * ratestore.c: what is in memory.
  */
-enum {
-	RATE_KEY_WORDS = RATE_KEY_SIZE / 8,
-};
-
 struct rate_entry {
 	TAILQ_ENTRY(rate_entry) link;	/* by when they were touched, newest first */
 	TAILQ_ENTRY(rate_entry) dirty;	/* while MORE is there */
@@ -36,7 +33,7 @@ struct rate_forgotten {
 struct ratestore {
 	struct ratestore_setup setup;
 	char *path;
-	uint64_t secret[RATE_KEY_WORDS];
+	struct siphash_key secret;
 	struct rate_entry **buckets;
 	size_t mask, count;
 	struct rate_entries by_time, dirty;
@@ -116,5 +113,8 @@ typedef void ratefile_each_cb(const struct rate_key *key, struct rate_record *re
 bool ratefile_each(struct ratefile *file, const struct rate_key *prefix,
 		   ratefile_each_cb *each, void *arg, char *why,
 		   size_t why_size) MUST_CHECK;
+
+/* Puts words into WHY.  Returns false. */
+bool PRINTF(3, 4) ratefile_fail(char *why, size_t why_size, const char *format, ...);
 
 #endif

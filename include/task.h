@@ -48,9 +48,6 @@ int task_quarantine(const struct wish *wish);
 int task_version(const struct wish *wish);
 int task_versions(const struct wish *wish);
 
-/* The end of a task that prints: what was printed has got there, or this is a failure. */
-int task_printed(void);
-
 /* The task was asked for in a way that has no meaning: WHY, or NULL if that was said. */
 int task_misused(const char *why);
 

@@ -30,14 +30,14 @@ _Static_assert((int)RULES <= (int)CHECKS_MOST, "room for a finding of each");
 
 struct check_round {
 	struct checks *checks;
-	struct event
-		*over; /* activated by the last answer; NULL while they are started */
+	/* Activated by the last answer; NULL while they are started. */
+	struct event *over;
 	check_done_cb *done;
 	void *arg;
 	enum stage stage;
 	struct evidence evidence;
-	struct findings
-		*found; /* one for each run; the caller's while they are started */
+	/* One for each run; the caller's while they are started. */
+	struct findings *found;
 	size_t unanswered;
 	struct check_run run[RULES];
 };

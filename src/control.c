@@ -3,13 +3,13 @@
 #include "clock.h"
 #include "pidfile.h"
 #include "status.h"
+#include "terminal.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,26 +37,15 @@ enum {
 	LOOK_MS = 10,
 };
 
-static int PRINTF(2, 3) failure(int code, const char *format, ...)
-{
-	va_list args;
-
-	fputs("smtp-gated: ", stderr);
-	va_start(args, format);
-	vfprintf(stderr, format, args);
-	va_end(args);
-	fputc('\n', stderr);
-	return code;
-}
-
 /* ---- the daemon -------------------------------------------------------------------------- */
 
 static int
 not_running(const struct config *cfg)
 {
-	return failure(EXIT_NOT_RUNNING,
-	               "no daemon runs for this configuration (pidfile = \"%s\")",
-	               cfg->pidfile);
+	return terminal_failure(
+		EXIT_NOT_RUNNING,
+		"no daemon runs for this configuration (pidfile = \"%s\")",
+		cfg->pidfile);
 }
 
 /* The name of a process as the kernel has it; false if there is none. */
@@ -94,17 +83,19 @@ hold(struct daemon *d, char *why, size_t why_size)
 
 	d->handle = (int)syscall(SYS_pidfd_open, d->pid, 0);
 	if (d->handle < 0 && errno != ESRCH)
-		return failure(EXIT_FAILURE, "pidfd_open(2) for pid %d: %s",
-		               (int)d->pid, strerror(errno));
+		return terminal_failure(EXIT_FAILURE, "pidfd_open(2) for pid %d: %s",
+		                        (int)d->pid, strerror(errno));
 	if (!is_one_of_us(d->pid))
-		return failure(EXIT_FAILURE,
-		               "pidfile = \"%s\": pid %d is another program; look who "
-		               "wrote that file, nothing was signalled",
-		               d->cfg->pidfile, (int)d->pid);
+		return terminal_failure(
+			EXIT_FAILURE,
+			"pidfile = \"%s\": pid %d is another program; look who "
+			"wrote that file, nothing was signalled",
+			d->cfg->pidfile, (int)d->pid);
 	still = pidfile_owner(d->cfg->pidfile, why, why_size);
 	if (d->handle >= 0 && still == d->pid)
 		return EXIT_SUCCESS;
-	return still < 0 ? failure(EXIT_FAILURE, "%s", why) : not_running(d->cfg);
+	return still < 0 ? terminal_failure(EXIT_FAILURE, "%s", why)
+	                 : not_running(d->cfg);
 }
 
 static int
@@ -114,13 +105,14 @@ find(struct daemon *d)
 	char why[1024];
 
 	if (!cfg->pidfile[0])
-		return failure(EXIT_FAILURE,
-		               "pidfile is empty in %s: without it no daemon can be "
-		               "found; set it, and restart the daemon",
-		               cfg->file ? cfg->file : "this configuration");
+		return terminal_failure(
+			EXIT_FAILURE,
+			"pidfile is empty in %s: without it no daemon can be "
+			"found; set it, and restart the daemon",
+			cfg->file ? cfg->file : "this configuration");
 	d->pid = pidfile_owner(cfg->pidfile, why, sizeof(why));
 	if (d->pid < 0)
-		return failure(EXIT_FAILURE, "%s", why);
+		return terminal_failure(EXIT_FAILURE, "%s", why);
 	return d->pid == 0 ? not_running(cfg) : hold(d, why, sizeof(why));
 }
 
@@ -153,10 +145,11 @@ tell(const struct daemon *d, int number)
 		return EXIT_SUCCESS;
 	if (errno == ESRCH)
 		return EXIT_NOT_RUNNING;
-	return failure(EXIT_FAILURE,
-	               "cannot signal the daemon (pid %d): %s; do this as root, or as "
-	               "the user that it runs as",
-	               (int)d->pid, strerror(errno));
+	return terminal_failure(
+		EXIT_FAILURE,
+		"cannot signal the daemon (pid %d): %s; do this as root, or as "
+		"the user that it runs as",
+		(int)d->pid, strerror(errno));
 }
 
 static bool
@@ -230,12 +223,13 @@ static int
 explain(const struct daemon *d, int code)
 {
 	if (code == EXIT_NOT_RUNNING)
-		return failure(code, "the daemon (pid %d) has just ended", (int)d->pid);
+		return terminal_failure(code, "the daemon (pid %d) has just ended",
+		                        (int)d->pid);
 	if (code == EXIT_NO_ANSWER)
-		return failure(code,
-		               "the daemon (pid %d) runs, but has not written "
-		               "statefile = \"%s\" in time; its log says why",
-		               (int)d->pid, d->state);
+		return terminal_failure(code,
+		                        "the daemon (pid %d) runs, but has not written "
+		                        "statefile = \"%s\" in time; its log says why",
+		                        (int)d->pid, d->state);
 	return code;
 }
 
@@ -249,8 +243,8 @@ read_state(const struct daemon *d)
 
 	/* There is no NUL in it: this reads to its end. */
 	if (!file || (getdelim(&text, &size, '\0', file) < 0 && ferror(file))) {
-		failure(EXIT_FAILURE, "statefile = \"%s\": %s", d->state,
-		        strerror(errno));
+		terminal_failure(EXIT_FAILURE, "statefile = \"%s\": %s", d->state,
+		                 strerror(errno));
 		free(text);
 		text = NULL;
 	}
@@ -268,10 +262,11 @@ refresh(struct daemon *d)
 	int code;
 
 	if (!d->cfg->statefile[0])
-		return failure(EXIT_FAILURE,
-		               "statefile is empty in %s: the daemon has nowhere to "
-		               "write its state",
-		               file ? file : "this configuration");
+		return terminal_failure(
+			EXIT_FAILURE,
+			"statefile is empty in %s: the daemon has nowhere to "
+			"write its state",
+			file ? file : "this configuration");
 	code = find(d);
 	return code == EXIT_SUCCESS ? explain(d, ask(d, ANSWER_MS)) : code;
 }
@@ -279,9 +274,8 @@ refresh(struct daemon *d)
 static int
 print(const char *text)
 {
-	if (fputs(text, stdout) >= 0 && fflush(stdout) == 0)
-		return EXIT_SUCCESS;
-	return failure(EXIT_FAILURE, "standard output: %s", strerror(errno));
+	fputs(text, stdout);
+	return terminal_printed();
 }
 
 static int
@@ -354,17 +348,18 @@ await_reload(const struct daemon *d, const struct reloads *before)
 		if (code != EXIT_SUCCESS)
 			return explain(d, code);
 		if (after.failed > before->failed)
-			return failure(EXIT_FAILURE,
-			               "the daemon (pid %d) has kept its old "
-			               "configuration: its log says why",
-			               (int)d->pid);
+			return terminal_failure(EXIT_FAILURE,
+			                        "the daemon (pid %d) has kept its old "
+			                        "configuration: its log says why",
+			                        (int)d->pid);
 		if (after.done > before->done)
 			return print("reloaded\n");
 	} while (!ends_within(d, LOOK_MS) && clock_ms() < until);
-	return failure(EXIT_NO_ANSWER,
-	               "the daemon (pid %d) has not read its configuration again "
-	               "within %d seconds; its log may say why",
-	               (int)d->pid, RELOAD_MS / 1000);
+	return terminal_failure(
+		EXIT_NO_ANSWER,
+		"the daemon (pid %d) has not read its configuration again "
+		"within %d seconds; its log may say why",
+		(int)d->pid, RELOAD_MS / 1000);
 }
 
 static bool
@@ -425,38 +420,59 @@ failed_upgrades(const struct daemon *d)
 	return failed;
 }
 
+/* Who has taken over; 0: nobody. */
+static pid_t
+successor(const struct daemon *d, int patience_ms)
+{
+	int64_t until = clock_ms() + patience_ms;
+	char why[1024];
+	pid_t owner;
+
+	for (;;) {
+		owner = pidfile_owner(d->cfg->pidfile, why, sizeof(why));
+		if (owner > 0 && owner != d->pid)
+			return owner;
+		if (clock_ms() >= until)
+			return 0;
+		poll(NULL, 0, LOOK_MS);
+	}
+}
+
 static int
 await_successor(const struct daemon *d, int64_t failed)
 {
 	int64_t until = clock_ms() + UPGRADE_MS;
-	char why[1024];
 	pid_t owner;
 	bool ended;
 
 	do {
-		/* Without sessions it ends at once; its successor was there before. */
+		/* Without sessions it ends at once, and its successor, which was there
+		 * before, has yet to write the pidfile. */
 		ended = ends_within(d, 10 * LOOK_MS);
-		owner = pidfile_owner(d->cfg->pidfile, why, sizeof(why));
-		if (owner > 0 && owner != d->pid) {
+		owner = successor(d, ended ? ANSWER_MS : 0);
+		if (owner > 0) {
 			printf("process %d has taken over from %d\n", (int)owner,
 			       (int)d->pid);
 			return print("");
 		}
 		if (ended)
-			return failure(EXIT_FAILURE,
-			               "the daemon (pid %d) has ended, and no other "
-			               "has taken over: its log says why",
-			               (int)d->pid);
+			return terminal_failure(
+				EXIT_FAILURE,
+				"the daemon (pid %d) has ended, and no other "
+				"has taken over: its log says why",
+				(int)d->pid);
 		if (failed >= 0 && failed_upgrades(d) > failed)
-			return failure(EXIT_FAILURE,
-			               "the daemon (pid %d) goes on, no other program "
-			               "has taken over: its log says why",
-			               (int)d->pid);
+			return terminal_failure(
+				EXIT_FAILURE,
+				"the daemon (pid %d) goes on, no other program "
+				"has taken over: its log says why",
+				(int)d->pid);
 	} while (clock_ms() < until);
-	return failure(EXIT_NO_ANSWER,
-	               "the daemon (pid %d) has not been replaced within %d seconds; "
-	               "its log may say why",
-	               (int)d->pid, UPGRADE_MS / 1000);
+	return terminal_failure(
+		EXIT_NO_ANSWER,
+		"the daemon (pid %d) has not been replaced within %d seconds; "
+		"its log may say why",
+		(int)d->pid, UPGRADE_MS / 1000);
 }
 
 static int
@@ -493,15 +509,17 @@ still_serves(const struct daemon *d)
 	if (code == EXIT_NOT_RUNNING)
 		return EXIT_SUCCESS;
 	if (sessions < 0)
-		return failure(EXIT_NO_ANSWER,
-		               "the daemon (pid %d) has been told to end, but still "
-		               "runs; if it waits for sessions, once more -K ends it "
-		               "at once",
-		               (int)d->pid);
-	return failure(EXIT_NO_ANSWER,
-	               "the daemon (pid %d) still serves %" PRId64 " session%s; it "
-	               "ends when they have ended; once more -K ends it at once",
-	               (int)d->pid, sessions, sessions == 1 ? "" : "s");
+		return terminal_failure(
+			EXIT_NO_ANSWER,
+			"the daemon (pid %d) has been told to end, but still "
+			"runs; if it waits for sessions, once more -K ends it "
+			"at once",
+			(int)d->pid);
+	return terminal_failure(
+		EXIT_NO_ANSWER,
+		"the daemon (pid %d) still serves %" PRId64 " session%s; it "
+		"ends when they have ended; once more -K ends it at once",
+		(int)d->pid, sessions, sessions == 1 ? "" : "s");
 }
 
 static int

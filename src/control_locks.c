@@ -4,11 +4,11 @@
 #include "log.h"
 #include "pidfile.h"
 #include "privilege.h"
+#include "terminal.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <pwd.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -31,26 +31,6 @@ enum {
 	WORDS_SHOWN = 4 * LOCKFILE_WORDS_SIZE +
 	              3, /* each byte as an escape, and quotes */
 };
-
-static int PRINTF(1, 2) failure(const char *format, ...)
-{
-	va_list args;
-
-	fputs("smtp-gated: ", stderr);
-	va_start(args, format);
-	vfprintf(stderr, format, args);
-	va_end(args);
-	fputc('\n', stderr);
-	return EXIT_FAILURE;
-}
-
-static int
-printed(void)
-{
-	if (fflush(stdout) == 0 && !ferror(stdout))
-		return EXIT_SUCCESS;
-	return failure("standard output: %s", strerror(errno));
-}
 
 /* ---- the daemon's user ------------------------------------------------------ */
 
@@ -86,7 +66,7 @@ find_daemon(const struct config *cfg, struct view *view)
 
 	if (cfg->set_user[0])
 		return privilege_user(cfg, &view->daemon, why, sizeof(why)) ||
-		       (failure("%s", why), false);
+		       (terminal_failure(EXIT_FAILURE, "%s", why), false);
 	pid = cfg->pidfile[0] ? pidfile_owner(cfg->pidfile, why, sizeof(why)) : 0;
 	if (pid > 0 && user_of(pid, &view->daemon))
 		return true;
@@ -113,10 +93,11 @@ view_open(struct view *view, const struct config *cfg)
 		return true;
 	if (errno == ENOENT) /* which the daemon takes for nobody's being locked */
 		return true;
-	failure("lock_path = \"%s\": %s%s", view->path, strerror(errno),
-	        errno == EACCES ? "; do this as root, or as the user that the daemon "
-	                          "runs as"
-	                        : "");
+	terminal_failure(
+		EXIT_FAILURE, "lock_path = \"%s\": %s%s", view->path, strerror(errno),
+		errno == EACCES ? "; do this as root, or as the user that the daemon "
+				  "runs as"
+				: "");
 	return false;
 }
 
@@ -189,7 +170,7 @@ control_locks(const struct config *cfg)
 	       "until", "why");
 	for (size_t i = 0; i < view.count; i++)
 		print_entry(&view.entries[i]);
-	return view_close(&view, printed());
+	return view_close(&view, terminal_printed());
 }
 
 /* ---- --unlock --------------------------------------------------------------- */
@@ -202,7 +183,7 @@ read_client(const char *text, struct addr_net *client)
 
 	if (addr_net_parse(client, text, why, sizeof(why)))
 		return true;
-	failure("--unlock: %s %s", text, why);
+	terminal_failure(EXIT_FAILURE, "--unlock: %s %s", text, why);
 	return false;
 }
 
@@ -220,10 +201,12 @@ note_never(const struct view *view, const struct lockfile_entry *entry)
 {
 	const struct passwd *owner = getpwuid(entry->owner);
 
-	failure("%s/%s is not removed: it belongs to user %s%s%u, and so means that "
-	        "this client is never locked",
-	        view->path, entry->name, owner ? owner->pw_name : "", owner ? ", " : "",
-	        (unsigned)entry->owner);
+	terminal_failure(
+		EXIT_FAILURE,
+		"%s/%s is not removed: it belongs to user %s%s%u, and so means that "
+		"this client is never locked",
+		view->path, entry->name, owner ? owner->pw_name : "", owner ? ", " : "",
+		(unsigned)entry->owner);
 }
 
 struct tally {
@@ -240,11 +223,12 @@ unlock(const struct view *view, const struct lockfile_entry *entry, struct tally
 		printf("removed %s\n", entry->name);
 		tally->removed++;
 	} else if (errno != ENOENT) {
-		failure("cannot remove %s/%s: %s%s", view->path, entry->name,
-		        strerror(errno),
-		        errno == EACCES ? "; do this as root, or as the user that the "
-		                          "daemon runs as"
-		                        : "");
+		terminal_failure(EXIT_FAILURE, "cannot remove %s/%s: %s%s", view->path,
+		                 entry->name, strerror(errno),
+		                 errno == EACCES
+		                         ? "; do this as root, or as the user that the "
+		                           "daemon runs as"
+		                         : "");
 		tally->failed++;
 	}
 }
@@ -264,8 +248,10 @@ control_unlock(const struct config *cfg, const char *client)
 		if (is_about(&view.entries[i], &net))
 			unlock(&view, &view.entries[i], &tally);
 	if (tally.removed + tally.failed + tally.never == 0)
-		failure("%s is not locked: there is no lock of it in %s", client,
-		        view.path);
-	return view_close(&view, tally.removed == 0 || tally.failed > 0 ? EXIT_FAILURE
-	                                                                : printed());
+		terminal_failure(EXIT_FAILURE,
+		                 "%s is not locked: there is no lock of it in %s",
+		                 client, view.path);
+	return view_close(&view, tally.removed == 0 || tally.failed > 0
+	                                 ? EXIT_FAILURE
+	                                 : terminal_printed());
 }

@@ -1,5 +1,6 @@
 #include "control.h"
 #include "task.h"
+#include "terminal.h"
 
 #include <fcntl.h>
 #include <getopt.h>
@@ -120,7 +121,7 @@ help(const struct wish *wish)
 	     "as well.\n"
 	     "A template in which everything is commented out:\n"
 	     "       smtp-gated -t | sed -e 's/^[^#]/;&/' >/etc/smtp-gated.conf");
-	return task_printed();
+	return terminal_printed();
 }
 
 /* ---- arguments ---------------------------------------------------------------------- */

@@ -1,12 +1,13 @@
 #include "quarantine_internal.h"
 
+#include "terminal.h"
+
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <limits.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -31,19 +32,6 @@ struct command {
 	int out;       /* --to; -1: none */
 	bool new_file; /* OUT is one that we have made */
 };
-
-int
-quarantine_failure(int code, const char *format, ...)
-{
-	va_list args;
-
-	fputs("smtp-gated: ", stderr);
-	va_start(args, format);
-	vfprintf(stderr, format, args);
-	va_end(args);
-	fputc('\n', stderr);
-	return code;
-}
 
 /* ---- notes -------------------------------------------------------------------------- */
 
@@ -70,7 +58,7 @@ need_note(const struct command *c, const char *id)
 	json_t *note = read_note(c, id, why, sizeof(why));
 
 	if (!note)
-		quarantine_failure(0, "%s/%s.json: %s", c->path, id, why);
+		terminal_failure(0, "%s/%s.json: %s", c->path, id, why);
 	return note;
 }
 
@@ -114,7 +102,7 @@ find_all(const struct command *c, struct store_list *list)
 	struct store_scan *scan = store_scan_begin(c->directory);
 
 	if (!scan)
-		return quarantine_failure(false, "%s: %s", c->path, strerror(errno));
+		return terminal_failure(false, "%s: %s", c->path, strerror(errno));
 	while (store_scan_some(scan, 1000, note_entry, list))
 		;
 	store_scan_end(scan);
@@ -173,9 +161,9 @@ delete_one(const struct command *c, const char *id)
 {
 	if (store_remove(c->directory, id))
 		return EXIT_SUCCESS;
-	return quarantine_failure(EXIT_FAILURE, "%s/%s.eml: %s", c->path, id,
-	                          errno == ENOENT ? "there is no such message"
-	                                          : strerror(errno));
+	return terminal_failure(EXIT_FAILURE, "%s/%s.eml: %s", c->path, id,
+	                        errno == ENOENT ? "there is no such message"
+	                                        : strerror(errno));
 }
 
 /* "30d"; -1: it is no age. */
@@ -213,9 +201,9 @@ delete_old(const struct command *c)
 	unsigned deleted = 0;
 
 	if (age < 0)
-		return quarantine_failure(EXIT_WRONG,
-		                          "--older %s: is no age; write 12h or 7d",
-		                          c->wish->older);
+		return terminal_failure(EXIT_WRONG,
+		                        "--older %s: is no age; write 12h or 7d",
+		                        c->wish->older);
 	if (!find_all(c, &list))
 		return EXIT_FAILURE;
 	while (next_id(&list, id) && store_time(id) < time(NULL) - age) {
@@ -249,8 +237,8 @@ release_to_file(const struct command *c, int message)
 	if (copy(message, c->out) && (c->out == STDOUT_FILENO || fsync(c->out) == 0 ||
 	                              errno == EINVAL || errno == EROFS))
 		return EXIT_SUCCESS;
-	return quarantine_failure(EXIT_FAILURE, "--to %s: %s", c->wish->to,
-	                          strerror(errno));
+	return terminal_failure(EXIT_FAILURE, "--to %s: %s", c->wish->to,
+	                        strerror(errno));
 }
 
 /* An address that would be more than one word to a server was not in an envelope. */
@@ -349,25 +337,25 @@ release_by_note(const struct command *c, const char *id, const json_t *note,
 	struct stat info;
 
 	if (fault)
-		return quarantine_failure(
-			EXIT_FAILURE, "%s: %s; --to writes it to a file", id, fault);
+		return terminal_failure(EXIT_FAILURE,
+		                        "%s: %s; --to writes it to a file", id, fault);
 	our_name(c->wish->cfg, name);
 	if (c->wish->server && !split_server(c->wish->server, host, &release.port))
-		return quarantine_failure(EXIT_WRONG, "--server %s: is not HOST:PORT",
-		                          c->wish->server);
+		return terminal_failure(EXIT_WRONG, "--server %s: is not HOST:PORT",
+		                        c->wish->server);
 	if (!c->wish->server) {
 		snprintf(host, sizeof(host), "%s", note_host(note, "server"));
 		release.port = note_port(note, "server");
 	}
 	if (!host[0] || release.port == 0)
-		return quarantine_failure(
+		return terminal_failure(
 			EXIT_FAILURE, "%s: its server is not known; say --server", id);
 	if (fstat(message, &info) != 0 ||
 	    (int64_t)info.st_size != note_number(note, "size"))
-		return quarantine_failure(EXIT_FAILURE,
-		                          "%s: the message is not as large as its note "
-		                          "says",
-		                          id);
+		return terminal_failure(EXIT_FAILURE,
+		                        "%s: the message is not as large as its note "
+		                        "says",
+		                        id);
 	release.size = (uint64_t)info.st_size;
 	return release_to_server(&release);
 }
@@ -388,9 +376,9 @@ release_one(const struct command *c, const char *id)
 	int message = store_read(c->directory, id, STORE_MESSAGE), code;
 
 	if (message < 0)
-		return quarantine_failure(EXIT_FAILURE, "%s/%s.eml: %s", c->path, id,
-		                          errno == ENOENT ? "there is no such message"
-		                                          : strerror(errno));
+		return terminal_failure(EXIT_FAILURE, "%s/%s.eml: %s", c->path, id,
+		                        errno == ENOENT ? "there is no such message"
+		                                        : strerror(errno));
 	code = c->out >= 0 ? release_to_file(c, message)
 	                   : release_to_its_server(c, id, message);
 	close(message);
@@ -428,7 +416,7 @@ enum {
 static int
 wrong(const char *words)
 {
-	return quarantine_failure(
+	return terminal_failure(
 		EXIT_WRONG,
 		"--quarantine: %s\nTry: smtp-gated --quarantine FILE "
 		"[list | show ID... | delete ID... | delete --older AGE |\n"
@@ -490,7 +478,7 @@ open_out(struct command *c, const char *id)
 	c->out = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	c->new_file = c->out >= 0;
 	if (c->out < 0)
-		quarantine_failure(0, "--to %s: %s", to, strerror(errno));
+		terminal_failure(0, "--to %s: %s", to, strerror(errno));
 	return c->out >= 0;
 }
 
@@ -502,15 +490,15 @@ become_owner(const struct command *c)
 	if (geteuid() != 0)
 		return true;
 	if (fstat(c->directory, &info) != 0)
-		return quarantine_failure(false, "%s: %s", c->path, strerror(errno));
+		return terminal_failure(false, "%s: %s", c->path, strerror(errno));
 	if (info.st_uid == 0)
 		return true;
 	if (setgroups(1, &info.st_gid) == 0 &&
 	    setresgid(info.st_gid, info.st_gid, info.st_gid) == 0 &&
 	    setresuid(info.st_uid, info.st_uid, info.st_uid) == 0)
 		return true;
-	return quarantine_failure(false, "cannot become the owner of %s: %s", c->path,
-	                          strerror(errno));
+	return terminal_failure(false, "cannot become the owner of %s: %s", c->path,
+	                        strerror(errno));
 }
 
 static bool
@@ -519,7 +507,7 @@ open_all(struct command *c, const char *id)
 	c->directory = store_open(c->path);
 	if (c->directory >= 0)
 		return open_out(c, id) && become_owner(c);
-	return quarantine_failure(
+	return terminal_failure(
 		false, "%s: %s%s", c->path, strerror(errno),
 		errno == EACCES ? "; do this as root, or as the user of the daemon"
 		: errno == ENOENT
@@ -549,11 +537,10 @@ close_all(struct command *c, int code)
 	if (c->directory >= 0)
 		close(c->directory);
 	if (c->new_file && (close(c->out) != 0 && code == EXIT_SUCCESS))
-		code = quarantine_failure(EXIT_FAILURE, "--to %s: %s", c->wish->to,
-		                          strerror(errno));
-	if ((fflush(stdout) != 0 || ferror(stdout)) && code == EXIT_SUCCESS)
-		code = quarantine_failure(EXIT_FAILURE, "standard output: %s",
-		                          strerror(errno));
+		code = terminal_failure(EXIT_FAILURE, "--to %s: %s", c->wish->to,
+		                        strerror(errno));
+	if (code == EXIT_SUCCESS)
+		code = terminal_printed();
 	free(c->path);
 	return code;
 }

@@ -3,6 +3,7 @@
 #include "body.h"
 #include "clock.h"
 #include "reply.h"
+#include "terminal.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -43,7 +44,7 @@ struct talk {
 static bool
 lost(const struct talk *talk, const char *doing, const char *why)
 {
-	quarantine_failure(0, "%s: %s: %s", talk->where, doing, why);
+	terminal_failure(0, "%s: %s: %s", talk->where, doing, why);
 	return false;
 }
 

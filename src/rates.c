@@ -1,6 +1,7 @@
 #include "rates.h"
 
 #include "ratestore.h"
+#include "terminal.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -134,10 +135,7 @@ look(struct showing *showing, const char *path, const struct addr *client)
 	}
 	if (showing->shown == 0)
 		printf("%s: nothing has been counted\n", showing->client);
-	if (fflush(stdout) == 0 && !ferror(stdout))
-		return EXIT_SUCCESS;
-	perror("smtp-gated: standard output");
-	return EXIT_FAILURE;
+	return terminal_printed();
 }
 
 /* Of a damaged file LMDB dies. */

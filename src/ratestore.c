@@ -6,7 +6,6 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <time.h>
 
 enum {
@@ -47,13 +46,12 @@ struct rate_key
 rate_key_of(const struct addr *client, unsigned prefix6, const char *ident)
 {
 	bool is_six = addr_family(client) == AF_INET6;
+	struct addr_net net = addr_net_of(client, is_six ? prefix6 : 128);
 	struct rate_key key = { .size = 1 + RATE_HOST_SIZE };
 	size_t size = strlen(ident);
 	uint8_t host[RATE_HOST_SIZE];
 
-	host_of(client, host);
-	for (unsigned bit = prefix6; is_six && bit < 128; bit++)
-		host[bit / 8] &= (uint8_t) ~(0x80 >> bit % 8);
+	host_of(&net.first, host);
 	key.at[0] = (char)(is_six ? prefix6 : 128);
 	memcpy(key.at + 1, host, sizeof(host));
 	if (size >= sizeof(key.at) - key.size)
@@ -63,21 +61,11 @@ rate_key_of(const struct addr *client, unsigned prefix6, const char *ident)
 	return key;
 }
 
-/* Nobody outside can make many clients meet in one bucket: the factors are secret (multiply
- * and shift, universal for keys of a bounded length). */
+/* Nobody outside can make many clients meet in one bucket. */
 static size_t
 bucket_of(const struct ratestore *store, const char *key, size_t size)
 {
-	uint64_t sum = size * store->secret[RATE_KEY_WORDS - 1], word;
-
-	for (size_t i = 0; i * 8 < size; i++) {
-		size_t left = size - i * 8;
-
-		word = 0;
-		memcpy(&word, key + i * 8, left < 8 ? left : 8);
-		sum += (word ^ word >> 32) * store->secret[i];
-	}
-	return (size_t)(sum >> 32 ^ sum >> 17) & store->mask;
+	return (size_t)siphash(&store->secret, key, size) & store->mask;
 }
 
 static struct rate_entry *
@@ -354,10 +342,7 @@ ratestore_new(const struct ratestore_setup *setup)
 	assert(setup->period_ms > 0 && setup->most > 0);
 	store->setup = *setup;
 	store->setup.path = store->path = xstrdup(setup->path);
-	if (getrandom(store->secret, sizeof(store->secret), 0) < 0)
-		abort(); /* no kernel that we run on does that */
-	for (size_t i = 0; i < RATE_KEY_WORDS; i++)
-		store->secret[i] |= 1;
+	store->secret = siphash_random_key();
 	store->buckets = xcalloc(buckets, sizeof(struct rate_entry *));
 	store->mask = buckets - 1;
 	TAILQ_INIT(&store->by_time);

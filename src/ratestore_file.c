@@ -25,7 +25,8 @@ struct ratefile {
 	size_t room, most_room;
 };
 
-static bool PRINTF(3, 4) fail(char *why, size_t why_size, const char *format, ...)
+bool
+ratefile_fail(char *why, size_t why_size, const char *format, ...)
 {
 	va_list args;
 
@@ -112,12 +113,12 @@ ratefile_open(const char *path, size_t room, size_t most_room, bool *damaged, ch
 	}
 	*damaged = is_damage(error);
 	if (error != 0) {
-		(void)fail(why, why_size, "cannot open " DATA " in it: %s%s",
-		           mdb_strerror(error),
-		           error == EACCES ? "; it must be writable for set_user"
-		           : error == ENOMEM
-		                   ? "; see limit_virt_size, and ratelimit_max"
-		                   : "");
+		(void)ratefile_fail(
+			why, why_size, "cannot open " DATA " in it: %s%s",
+			mdb_strerror(error),
+			error == EACCES   ? "; it must be writable for set_user"
+			: error == ENOMEM ? "; see limit_virt_size, and ratelimit_max"
+					  : "");
 		return NULL;
 	}
 	file = xcalloc(1, sizeof(*file));
@@ -289,8 +290,9 @@ ratefile_write(struct ratefile *file, struct rate_batch *batch, char *why,
 	}
 	clear_all(sums, batch->count);
 	free(sums);
-	return error == 0 || fail(why, why_size, "cannot write " DATA " in it: %s",
-	                          mdb_strerror(error));
+	return error == 0 ||
+	       ratefile_fail(why, why_size, "cannot write " DATA " in it: %s",
+	                     mdb_strerror(error));
 }
 
 /* ---- reading -------------------------------------------------------------------------- */
@@ -359,8 +361,9 @@ ratefile_each(struct ratefile *file, const struct rate_key *prefix,
 {
 	int error = read_all(file->env, file->table, prefix, each, arg);
 
-	return error == 0 || fail(why, why_size, "cannot read " DATA " in it: %s",
-	                          mdb_strerror(error));
+	return error == 0 ||
+	       ratefile_fail(why, why_size, "cannot read " DATA " in it: %s",
+	                     mdb_strerror(error));
 }
 
 /* ---- is it whole? ----------------------------------------------------------------------- */
@@ -464,7 +467,7 @@ ratefile_examine(const char *path, char *why, size_t why_size)
 	ratefile_close(file);
 	if (error == 0)
 		return RATEFILE_GOOD;
-	(void)fail(why, why_size, "%s", mdb_strerror(error));
+	(void)ratefile_fail(why, why_size, "%s", mdb_strerror(error));
 	return is_damage(error) ? RATEFILE_DAMAGED : RATEFILE_FAILED;
 }
 
@@ -510,9 +513,10 @@ ratestore_look(const char *path, const struct addr *client, unsigned prefix6,
 			error = read_all(env, table, &prefix, look_at, &look);
 		mdb_env_close(env);
 	}
-	return error == 0 || fail(why, why_size, "cannot read " DATA " in %s: %s%s",
-	                          path, mdb_strerror(error),
-	                          error == EACCES ? "; do this as root, or as the user "
-	                                            "that the daemon runs as"
-	                                          : "");
+	return error == 0 ||
+	       ratefile_fail(why, why_size, "cannot read " DATA " in %s: %s%s", path,
+	                     mdb_strerror(error),
+	                     error == EACCES ? "; do this as root, or as the user "
+	                                       "that the daemon runs as"
+	                                     : "");
 }

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,16 +18,6 @@
 
 #define LOCK    "lock.mdb"
 #define DAMAGED "damaged.mdb"
-
-static bool PRINTF(3, 4) fail(char *why, size_t why_size, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(why, why_size, format, args);
-	va_end(args);
-	return false;
-}
 
 void
 ratestore_die_quietly(void)
@@ -65,7 +54,8 @@ examine_apart(const char *path, char *why, size_t why_size)
 	pid_t child;
 
 	if (pipe2(ends, O_CLOEXEC) != 0 || (child = fork()) < 0) {
-		(void)fail(why, why_size, "cannot look at it: %s", strerror(errno));
+		(void)ratefile_fail(why, why_size, "cannot look at it: %s",
+		                    strerror(errno));
 		return RATEFILE_FAILED;
 	}
 	if (child == 0)
@@ -78,8 +68,8 @@ examine_apart(const char *path, char *why, size_t why_size)
 		;
 	if (WIFEXITED(status))
 		return WEXITSTATUS(status);
-	(void)fail(why, why_size, "whoever reads it dies (%s)",
-	           strsignal(WTERMSIG(status)));
+	(void)ratefile_fail(why, why_size, "whoever reads it dies (%s)",
+	                    strsignal(WTERMSIG(status)));
 	return RATEFILE_DAMAGED;
 }
 
@@ -99,10 +89,11 @@ move_aside(const char *path, const char *what, char *why, size_t why_size)
 		                   "aside, and counting begins anew"),
 		          log_text("why", what), log_text("file", aside));
 	else
-		(void)fail(why, why_size,
-		           RATEFILE_DATA
-		           " in it is damaged (%s), and cannot be moved aside: %s",
-		           what, strerror(errno));
+		(void)ratefile_fail(
+			why, why_size,
+			RATEFILE_DATA
+			" in it is damaged (%s), and cannot be moved aside: %s",
+			what, strerror(errno));
 	free(aside);
 	free(lock);
 	free(data);
@@ -120,5 +111,5 @@ ratestore_ready(const char *path, char *why, size_t why_size)
 			return false;
 		found = examine_apart(path, what, sizeof(what));
 	}
-	return found == RATEFILE_GOOD || fail(why, why_size, "%s", what);
+	return found == RATEFILE_GOOD || ratefile_fail(why, why_size, "%s", what);
 }

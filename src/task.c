@@ -6,6 +6,7 @@
 #include "quarantine.h"
 #include "rates.h"
 #include "service.h"
+#include "terminal.h"
 #include "verdict.h"
 #include "wire.h"
 
@@ -53,15 +54,6 @@ load(const char *file, config_note_cb *noted)
 	return cfg;
 }
 
-int
-task_printed(void)
-{
-	if (fflush(stdout) == 0 && !ferror(stdout))
-		return EXIT_SUCCESS;
-	perror("smtp-gated: standard output");
-	return EXIT_FAILURE;
-}
-
 static int
 dump_with(const struct wish *wish, bool texts)
 {
@@ -71,7 +63,7 @@ dump_with(const struct wish *wish, bool texts)
 		return EXIT_FAILURE;
 	config_dump(cfg, texts, stdout);
 	config_drop(cfg);
-	return task_printed();
+	return terminal_printed();
 }
 
 int
@@ -146,7 +138,7 @@ show_for(struct config *cfg, const struct wish *wish)
 	if (config_show_for(cfg, wish->argument, of.listener,
 	                    wish->details[DETAIL_CLIENT] ? &of.client : NULL,
 	                    wish->details[DETAIL_SERVER] ? &of.server : NULL, stdout))
-		return task_printed();
+		return terminal_printed();
 	return no_option(wish->argument);
 }
 
@@ -182,7 +174,7 @@ task_findings(const struct wish *wish)
 	if (code == EXIT_SUCCESS) {
 		is = config_listener(cfg, of.listener ?: CONFIG_DEFAULT_LISTENER);
 		findings_print(config_policy(is, &of.client, &of.server), stdout);
-		code = task_printed();
+		code = terminal_printed();
 	}
 	config_drop(cfg);
 	return code;
@@ -203,7 +195,7 @@ task_import(const struct wish *wish)
 	char why[4096];
 
 	if (config_import(wish->file, stdout, why, sizeof(why), note_to_terminal, NULL))
-		return task_printed();
+		return terminal_printed();
 	fprintf(stderr, "smtp-gated: %s\n", why);
 	return EXIT_FAILURE;
 }
@@ -228,7 +220,7 @@ task_nft(const struct wish *wish)
 	good = wire_print(cfg, fail, stdout, why, sizeof(why));
 	config_drop(cfg);
 	if (good)
-		return task_printed();
+		return terminal_printed();
 	fprintf(stderr, "smtp-gated: %s: %s\n", wish->file, why);
 	return EXIT_FAILURE;
 }

@@ -301,6 +301,7 @@ class Releasing(Kept):
         out = self.quarantine("release", name, "--server", f"127.0.0.1:{server.port}")
         self.assertIn("250 2.0.0 taken as 4711", out)
         self.assertEqual(server.mails, [message])
+        self.assertTrue(wait_until(lambda: len(server.heard) == 5))
         self.assertEqual(server.heard, [
             "EHLO gate.example\r\n", f"MAIL FROM:<> SIZE={len(message)} BODY=8BITMIME\r\n",
             "RCPT TO:<bob@example.test>\r\n", "DATA\r\n", "QUIT\r\n"])

@@ -86,7 +86,8 @@ class Words(Case):
                 rb"\n\tabuse-to abuse@example\.org\n(Subject: test\n.*)",
                 self.without_trace(mail), re.S)
             self.assertTrue(found, mail)
-            self.assertIn(int(found[1]), range(before, int(time.time()) + 1))
+            # The clock that the gateway reads is a tick behind.
+            self.assertIn(int(found[1]), range(before - 1, int(time.time()) + 1))
             self.assertEqual(int(found[3]), number)
             sessions.add(found[2].decode())
         (session,) = sessions
