@@ -12,73 +12,6 @@
  * questions first: then the next comes when all of them are answered, so that the order of
  * the answers does not matter.
  */
-enum {
-	FRAMES_MAX = SPF_TERMS_MAX + 1, /* an include is a term that counts */
-};
-
-typedef void spf_step(struct spf *spf);
-
-/* A record that is evaluated: the first, or one that another includes. */
-struct frame {
-	char domain[SPF_NAME_SIZE];
-	char *record;
-	struct spf_span rest; /* of its terms */
-	struct spf_term term; /* the one that is looked at */
-	struct spf_term redirect, exp;
-	bool is_redirected;
-};
-
-struct query {
-	enum spf_type type;
-	char name[SPF_NAME_SIZE];
-	bool is_answered;
-};
-
-struct host { /* a name of an MX or a PTR */
-	char name[SPF_NAME_SIZE];
-	bool is_clients; /* it has the client's address */
-};
-
-struct hosts {
-	size_t count;
-	struct host at[SPF_NAMES_MAX];
-};
-
-struct spf {
-	/* Who is asked about. */
-	struct addr client;
-	char local[SPF_LOCAL_SIZE], helo[SPF_LOCAL_SIZE];
-	char sender_domain[SPF_NAME_SIZE], receiver[SPF_NAME_SIZE];
-	int64_t now;
-
-	/* What is done. */
-	struct frame frames[FRAMES_MAX];
-	size_t depth;
-	spf_step *next;
-	char target[SPF_NAME_SIZE]; /* of the term that is looked at */
-	unsigned terms, voids;
-	bool is_void_counted; /* for this term */
-	bool is_explaining;
-
-	/* Questions, and what their answers say. */
-	unsigned first_id; /* of these queries */
-	size_t queries, given, answered;
-	struct query query[SPF_NAMES_MAX];
-	void (*take)(struct spf *spf, size_t index, const struct spf_answer *answer);
-	bool has_match, has_void, has_failed, has_too_many;
-	unsigned records;
-	char *text;        /* the first of these */
-	struct hosts mail; /* of an MX */
-
-	/* The names of the client, asked for once. */
-	bool is_named;
-	struct hosts names;
-	spf_step *named; /* goes on with them */
-
-	bool is_over;
-	struct spf_result result;
-};
-
 const char *
 spf_word(enum spf_verdict verdict)
 {
@@ -101,247 +34,6 @@ spf_word(enum spf_verdict verdict)
 	abort(); /* no such thing: a verdict */
 }
 
-static struct frame *
-top(struct spf *spf)
-{
-	return &spf->frames[spf->depth];
-}
-
-/* ---- the end ------------------------------------------------------------------------ */
-
-static void
-note_term(struct spf *spf, const struct spf_term *term)
-{
-	if (term->whole.size > 0)
-		snprintf(spf->result.term, sizeof(spf->result.term), "%.*s",
-		         (int)term->whole.size, term->whole.at);
-}
-
-static void
-finish(struct spf *spf, enum spf_verdict verdict)
-{
-	spf->result.verdict = verdict;
-	spf->is_over = true;
-}
-
-/* Whatever it is in, an error is all there is to say (5.2, 6.1). */
-static void
-fail_for(struct spf *spf, enum spf_verdict verdict, const char *problem)
-{
-	note_term(spf, &spf->frames[0].term);
-	spf->result.problem = problem;
-	finish(spf, verdict);
-}
-
-/* ---- questions ------------------------------------------------------------------------ */
-
-/* From now on, answers are TAKEn, and NEXT comes behind the last of them. */
-static void
-prepare(struct spf *spf, spf_step *next,
-        void (*take)(struct spf *spf, size_t index, const struct spf_answer *answer))
-{
-	assert(spf->answered == spf->queries);
-	spf->first_id += (unsigned)spf->queries;
-	spf->queries = spf->given = spf->answered = 0;
-	spf->take = take;
-	spf->next = next;
-	spf->has_match = spf->has_void = spf->has_failed = spf->has_too_many = false;
-}
-
-static void
-ask(struct spf *spf, enum spf_type type, const char *name)
-{
-	struct query *query = &spf->query[spf->queries++];
-
-	assert(spf->queries <= SPF_NAMES_MAX && spf_can_ask(name));
-	*query = (struct query){ .type = type };
-	snprintf(query->name, sizeof(query->name), "%s", name);
-}
-
-/* Where the client's own address would be. */
-static enum spf_type
-address_type(const struct spf *spf)
-{
-	return addr_family(&spf->client) == AF_INET6 ? SPF_AAAA : SPF_A;
-}
-
-static void
-ask_hosts(struct spf *spf, const struct hosts *hosts)
-{
-	for (size_t i = 0; i < hosts->count; i++)
-		ask(spf, address_type(spf), hosts->at[i].name);
-}
-
-/* True if there was something for it. */
-static bool
-is_found(struct spf *spf, const struct spf_answer *answer)
-{
-	if (answer->found == SPF_NO_ANSWER)
-		spf->has_failed = true;
-	else if (answer->found != SPF_THERE_IS || answer->count == 0)
-		spf->has_void = true;
-	else
-		return true;
-	return false;
-}
-
-/* Terms for which there is nothing are few (4.6.4).  False: that was one too many. */
-static bool
-count_void(struct spf *spf)
-{
-	if (spf->has_void && !spf->is_void_counted && !spf->is_explaining) {
-		spf->is_void_counted = true;
-		spf->voids++;
-	}
-	if (spf->voids <= SPF_VOIDS_MAX)
-		return true;
-	fail_for(spf, SPF_PERMERROR, "too many terms ask for what is not there");
-	return false;
-}
-
-/* ---- addresses --------------------------------------------------------------------------- */
-
-static bool
-same_prefix(const struct addr *a, const struct addr *b, unsigned bits)
-{
-	bool is_four = addr_family(a) == AF_INET;
-	const uint8_t *at = is_four ? (const uint8_t *)&a->v4.sin_addr
-	                            : a->v6.sin6_addr.s6_addr;
-	const uint8_t *to = is_four ? (const uint8_t *)&b->v4.sin_addr
-	                            : b->v6.sin6_addr.s6_addr;
-	unsigned rest;
-
-	if (is_four && bits > 32)
-		bits = 32;
-	rest = 8 - bits % 8;
-	if (addr_family(a) != addr_family(b) || addr_family(a) == AF_UNSPEC ||
-	    memcmp(at, to, bits / 8) != 0)
-		return false;
-	return rest == 8 || at[bits / 8] >> rest == to[bits / 8] >> rest;
-}
-
-static bool
-has_client(const struct spf *spf, const struct spf_answer *answer, unsigned bits)
-{
-	for (size_t i = 0; i < answer->count; i++)
-		if (same_prefix(&spf->client, &answer->addrs[i], bits))
-			return true;
-	return false;
-}
-
-static unsigned
-client_bits(const struct spf *spf, const struct spf_term *term)
-{
-	return addr_family(&spf->client) == AF_INET6 ? term->bits6 : term->bits4;
-}
-
-/* ---- names ----------------------------------------------------------------------------------- */
-
-/* False: it is none that DNS could be asked for. */
-static bool
-add_host(struct hosts *hosts, const char *name)
-{
-	struct host *host = &hosts->at[hosts->count];
-	size_t size = strlen(name);
-
-	if (size > 0 && name[size - 1] == '.')
-		size--;
-	if (hosts->count == SPF_NAMES_MAX || size >= sizeof(host->name))
-		return false;
-	*host = (struct host){ .is_clients = false };
-	memcpy(host->name, name, size);
-	host->name[size] = '\0';
-	if (!spf_can_ask(host->name))
-		return false;
-	hosts->count++;
-	return true;
-}
-
-static void
-take_client_names(struct spf *spf, size_t index, const struct spf_answer *answer)
-{
-	(void)index;
-	if (!is_found(spf, answer))
-		return;
-	for (size_t i = 0; i < answer->count && i < SPF_NAMES_MAX; i++)
-		(void)add_host(&spf->names, answer->texts[i]);
-}
-
-/* A host may have no address of this kind, but it has to be there. */
-static void
-note_void_host(struct spf *spf, const struct spf_answer *answer)
-{
-	if (answer->found == SPF_NO_NAME)
-		spf->has_void = true;
-}
-
-static void
-take_client_name(struct spf *spf, size_t index, const struct spf_answer *answer)
-{
-	note_void_host(spf, answer);
-	if (answer->found == SPF_THERE_IS)
-		spf->names.at[index].is_clients = has_client(spf, answer, 128);
-}
-
-static void
-client_named(struct spf *spf)
-{
-	spf->is_named = true;
-	if (count_void(spf))
-		spf->next = spf->named;
-}
-
-/* 5.5: a failure is no name. */
-static void
-client_names_known(struct spf *spf)
-{
-	if (!count_void(spf))
-		return;
-	prepare(spf, client_named, take_client_name);
-	ask_hosts(spf, &spf->names);
-}
-
-/* Finds out which names the client has, and goes on with NEXT. */
-static void
-name_client(struct spf *spf, spf_step *next)
-{
-	char name[ADDR_REVERSE_SIZE];
-
-	spf->next = next;
-	if (spf->is_named)
-		return;
-	if (addr_family(&spf->client) == AF_UNSPEC) {
-		spf->is_named = true;
-		return;
-	}
-	spf->named = next;
-	addr_reverse(&spf->client, name);
-	prepare(spf, client_names_known, take_client_names);
-	ask(spf, SPF_PTR, name);
-}
-
-/* 7.3: best the domain itself, then what is below it, then any. */
-static const char *
-validated_name(struct spf *spf)
-{
-	const char *domain = top(spf)->domain;
-	const char *best = "unknown";
-	size_t quality = 0;
-
-	for (size_t i = spf->names.count; i-- > 0;) {
-		const struct host *host = &spf->names.at[i];
-		size_t its = !spf_is_below(host->name, domain)  ? 1
-		             : spf_is_below(domain, host->name) ? 3
-		                                                : 2;
-
-		if (host->is_clients && its >= quality) {
-			best = host->name;
-			quality = its;
-		}
-	}
-	return best;
-}
-
 static struct spf_facts
 facts(struct spf *spf)
 {
@@ -349,10 +41,10 @@ facts(struct spf *spf)
 		.client = spf->client,
 		.local = spf->local,
 		.sender_domain = spf->sender_domain,
-		.domain = top(spf)->domain,
+		.domain = spf_top(spf)->domain,
 		.helo = spf->helo,
 		.receiver = spf->receiver,
-		.validated = validated_name(spf),
+		.validated = spf_validated_name(spf),
 		.now = spf->now,
 	};
 }
@@ -387,7 +79,7 @@ static void
 take_explanation(struct spf *spf, size_t index, const struct spf_answer *answer)
 {
 	(void)index;
-	if (!is_found(spf, answer))
+	if (!spf_is_found(spf, answer))
 		return;
 	for (size_t i = 0; i < answer->count; i++)
 		take_text(spf, answer->texts[i]);
@@ -400,35 +92,35 @@ explain(struct spf *spf)
 	struct spf_facts about;
 
 	if (spf->records != 1 || text.size > SPF_RECORD_MAX) {
-		finish(spf, SPF_FAIL);
+		spf_finish(spf, SPF_FAIL);
 		return;
 	}
 	if (spf_wants_validated(text) && !spf->is_named) {
-		name_client(spf, explain);
+		spf_name_client(spf, explain);
 		return;
 	}
 	about = facts(spf);
 	spf_expand_explanation(text, &about, spf->result.explanation);
-	finish(spf, SPF_FAIL);
+	spf_finish(spf, SPF_FAIL);
 }
 
 static void
 find_explanation(struct spf *spf)
 {
-	struct spf_span domain = top(spf)->exp.domain;
+	struct spf_span domain = spf_top(spf)->exp.domain;
 
 	spf->is_explaining = true;
 	if (spf_wants_validated(domain) && !spf->is_named) {
-		name_client(spf, find_explanation);
+		spf_name_client(spf, find_explanation);
 		return;
 	}
 	if (!expand_name(spf, domain)) {
-		finish(spf, SPF_FAIL);
+		spf_finish(spf, SPF_FAIL);
 		return;
 	}
 	drop_text(spf);
-	prepare(spf, explain, take_explanation);
-	ask(spf, SPF_TXT, spf->target);
+	spf_prepare(spf, explain, take_explanation);
+	spf_want(spf, SPF_TXT, spf->target);
 }
 
 /* ---- records ------------------------------------------------------------------------------------- */
@@ -439,32 +131,32 @@ static void find_target(struct spf *spf);
 static void
 match(struct spf *spf)
 {
-	const struct spf_term *term = &top(spf)->term;
+	const struct spf_term *term = &spf_top(spf)->term;
 
 	while (spf->depth > 0) {
 		enum spf_verdict verdict = term->qualifier;
 
-		free(top(spf)->record);
-		top(spf)->record = NULL;
+		free(spf_top(spf)->record);
+		spf_top(spf)->record = NULL;
 		spf->depth--;
-		term = &top(spf)->term;
+		term = &spf_top(spf)->term;
 		if (verdict != SPF_PASS) { /* 5.2: that is no match */
 			spf->next = next_term;
 			return;
 		}
 	}
-	note_term(spf, term);
-	if (term->qualifier == SPF_FAIL && top(spf)->exp.domain.size > 0)
+	spf_note_term(spf, term);
+	if (term->qualifier == SPF_FAIL && spf_top(spf)->exp.domain.size > 0)
 		spf->next = find_explanation;
 	else
-		finish(spf, term->qualifier);
+		spf_finish(spf, term->qualifier);
 }
 
 static void
 take_record(struct spf *spf, size_t index, const struct spf_answer *answer)
 {
 	(void)index;
-	if (!is_found(spf, answer))
+	if (!spf_is_found(spf, answer))
 		return;
 	for (size_t i = 0; i < answer->count; i++)
 		if (spf_is_record(answer->texts[i]))
@@ -475,22 +167,22 @@ take_record(struct spf *spf, size_t index, const struct spf_answer *answer)
 static void
 no_record(struct spf *spf)
 {
-	fail_for(spf, SPF_PERMERROR, "a domain that the record names has none");
+	spf_fail_for(spf, SPF_PERMERROR, "a domain that the record names has none");
 }
 
 /* 4.5, 4.6. */
 static void
 begin_record(struct spf *spf)
 {
-	struct frame *frame = top(spf);
+	struct spf_frame *frame = spf_top(spf);
 	const char *why;
 
 	if (spf->has_failed) {
-		fail_for(spf, SPF_TEMPERROR, "DNS gave no answer about a record");
+		spf_fail_for(spf, SPF_TEMPERROR, "DNS gave no answer about a record");
 		return;
 	}
 	if (spf->records == 0 && spf->depth == 0 && !frame->is_redirected) {
-		finish(spf, SPF_NONE);
+		spf_finish(spf, SPF_NONE);
 		return;
 	}
 	if (spf->records == 0) {
@@ -498,14 +190,14 @@ begin_record(struct spf *spf)
 		return;
 	}
 	if (spf->records > 1) {
-		fail_for(spf, SPF_PERMERROR, "a domain has more than one record");
+		spf_fail_for(spf, SPF_PERMERROR, "a domain has more than one record");
 		return;
 	}
 	frame->record = spf->text;
 	spf->text = NULL;
 	why = spf_check_record(frame->record, &frame->redirect, &frame->exp);
 	if (why) {
-		fail_for(spf, SPF_PERMERROR, why);
+		spf_fail_for(spf, SPF_PERMERROR, why);
 		return;
 	}
 	frame->rest = spf_terms_of(frame->record);
@@ -517,8 +209,8 @@ static void
 enter(struct spf *spf)
 {
 	drop_text(spf);
-	prepare(spf, begin_record, take_record);
-	ask(spf, SPF_TXT, top(spf)->domain);
+	spf_prepare(spf, begin_record, take_record);
+	spf_want(spf, SPF_TXT, spf_top(spf)->domain);
 }
 
 /* ---- terms ------------------------------------------------------------------------------------------ */
@@ -531,8 +223,8 @@ addresses_known(struct spf *spf)
 		return;
 	}
 	if (spf->has_failed)
-		fail_for(spf, SPF_TEMPERROR, "DNS gave no answer about a host");
-	else if (count_void(spf))
+		spf_fail_for(spf, SPF_TEMPERROR, "DNS gave no answer about a host");
+	else if (spf_count_void(spf))
 		spf->next = next_term;
 }
 
@@ -540,60 +232,61 @@ static void
 take_addresses(struct spf *spf, size_t index, const struct spf_answer *answer)
 {
 	(void)index;
-	if (is_found(spf, answer))
-		spf->has_match |= has_client(spf, answer,
-		                             client_bits(spf, &top(spf)->term));
+	if (spf_is_found(spf, answer))
+		spf->has_match |= spf_has_client(
+			spf, answer, spf_client_bits(spf, &spf_top(spf)->term));
 }
 
 static void
 do_a(struct spf *spf)
 {
-	prepare(spf, addresses_known, take_addresses);
-	ask(spf, address_type(spf), spf->target);
+	spf_prepare(spf, addresses_known, take_addresses);
+	spf_want(spf, spf_address_type(spf), spf->target);
 }
 
 static void
 take_existence(struct spf *spf, size_t index, const struct spf_answer *answer)
 {
 	(void)index;
-	spf->has_match |= is_found(spf, answer);
+	spf->has_match |= spf_is_found(spf, answer);
 }
 
 /* 5.7: whatever the client's address, it is A that is asked for. */
 static void
 do_exists(struct spf *spf)
 {
-	prepare(spf, addresses_known, take_existence);
-	ask(spf, SPF_A, spf->target);
+	spf_prepare(spf, addresses_known, take_existence);
+	spf_want(spf, SPF_A, spf->target);
 }
 
 static void
 take_mail_host(struct spf *spf, size_t index, const struct spf_answer *answer)
 {
 	(void)index;
-	note_void_host(spf, answer);
+	spf_note_void_host(spf, answer);
 	if (answer->found == SPF_NO_ANSWER)
 		spf->has_failed = true;
 	else if (answer->found == SPF_THERE_IS)
-		spf->has_match |= has_client(spf, answer,
-		                             client_bits(spf, &top(spf)->term));
+		spf->has_match |= spf_has_client(
+			spf, answer, spf_client_bits(spf, &spf_top(spf)->term));
 }
 
 static void
 mail_hosts_known(struct spf *spf)
 {
 	if (spf->has_failed) {
-		fail_for(spf, SPF_TEMPERROR, "DNS gave no answer about mail hosts");
+		spf_fail_for(spf, SPF_TEMPERROR, "DNS gave no answer about mail hosts");
 		return;
 	}
 	if (spf->has_too_many) {
-		fail_for(spf, SPF_PERMERROR, "a domain has more than 10 mail hosts");
+		spf_fail_for(spf, SPF_PERMERROR,
+		             "a domain has more than 10 mail hosts");
 		return;
 	}
-	if (!count_void(spf))
+	if (!spf_count_void(spf))
 		return;
-	prepare(spf, addresses_known, take_mail_host);
-	ask_hosts(spf, &spf->mail);
+	spf_prepare(spf, addresses_known, take_mail_host);
+	spf_want_hosts(spf, &spf->mail);
 }
 
 /* A domain that takes no mail says so with an empty name (RFC 7505). */
@@ -601,19 +294,19 @@ static void
 take_mail_hosts(struct spf *spf, size_t index, const struct spf_answer *answer)
 {
 	(void)index;
-	if (!is_found(spf, answer))
+	if (!spf_is_found(spf, answer))
 		return;
 	spf->has_too_many = answer->count > SPF_NAMES_MAX;
 	for (size_t i = 0; i < answer->count && i < SPF_NAMES_MAX; i++)
-		(void)add_host(&spf->mail, answer->texts[i]);
+		(void)spf_add_host(&spf->mail, answer->texts[i]);
 }
 
 static void
 do_mx(struct spf *spf)
 {
 	spf->mail.count = 0;
-	prepare(spf, mail_hosts_known, take_mail_hosts);
-	ask(spf, SPF_MX, spf->target);
+	spf_prepare(spf, mail_hosts_known, take_mail_hosts);
+	spf_want(spf, SPF_MX, spf->target);
 }
 
 static void
@@ -632,26 +325,26 @@ ptr_known(struct spf *spf)
 static void
 do_ptr(struct spf *spf)
 {
-	name_client(spf, ptr_known);
+	spf_name_client(spf, ptr_known);
 }
 
 static void
 do_network(struct spf *spf)
 {
-	const struct spf_term *term = &top(spf)->term;
+	const struct spf_term *term = &spf_top(spf)->term;
 
 	spf->next = next_term;
-	if (same_prefix(&spf->client, &term->network, client_bits(spf, term)))
+	if (spf_same_prefix(&spf->client, &term->network, spf_client_bits(spf, term)))
 		match(spf);
 }
 
 static void
 set_domain(struct spf *spf)
 {
-	struct frame *frame = top(spf);
+	struct spf_frame *frame = spf_top(spf);
 
 	free(frame->record);
-	*frame = (struct frame){ .is_redirected = spf->depth == 0 };
+	*frame = (struct spf_frame){ .is_redirected = spf->depth == 0 };
 	memcpy(frame->domain, spf->target, sizeof(frame->domain));
 	enter(spf);
 }
@@ -660,7 +353,7 @@ static void
 do_include(struct spf *spf)
 {
 	spf->depth++;
-	assert(spf->depth < FRAMES_MAX);
+	assert(spf->depth < SPF_FRAMES_MAX);
 	set_domain(spf);
 }
 
@@ -687,16 +380,16 @@ static const struct rule {
 static void
 find_target(struct spf *spf)
 {
-	const struct spf_term *term = &top(spf)->term;
+	const struct spf_term *term = &spf_top(spf)->term;
 	const struct rule *rule = &rules[term->kind];
 	bool is_name = true;
 
 	if (spf_wants_validated(term->domain) && !spf->is_named) {
-		name_client(spf, find_target);
+		spf_name_client(spf, find_target);
 		return;
 	}
 	if (term->domain.size == 0)
-		memcpy(spf->target, top(spf)->domain, sizeof(spf->target));
+		memcpy(spf->target, spf_top(spf)->domain, sizeof(spf->target));
 	else
 		is_name = expand_name(spf, term->domain);
 	if (rule->needs_record && (!is_name || !strchr(spf->target, '.')))
@@ -711,8 +404,8 @@ static void
 begin_term(struct spf *spf)
 {
 	spf->is_void_counted = false;
-	if (rules[top(spf)->term.kind].asks && ++spf->terms > SPF_TERMS_MAX)
-		fail_for(spf, SPF_PERMERROR, "more than 10 terms ask DNS");
+	if (rules[spf_top(spf)->term.kind].asks && ++spf->terms > SPF_TERMS_MAX)
+		spf_fail_for(spf, SPF_PERMERROR, "more than 10 terms ask DNS");
 	else
 		spf->next = find_target;
 }
@@ -721,7 +414,7 @@ begin_term(struct spf *spf)
 static void
 end_record(struct spf *spf)
 {
-	struct frame *frame = top(spf);
+	struct spf_frame *frame = spf_top(spf);
 
 	if (frame->redirect.domain.size > 0) {
 		frame->term = frame->redirect;
@@ -735,7 +428,7 @@ end_record(struct spf *spf)
 static void
 next_term(struct spf *spf)
 {
-	struct frame *frame = top(spf);
+	struct spf_frame *frame = spf_top(spf);
 	const char *why;
 	bool has_more = spf_next_term(&frame->rest, &frame->term, &why);
 
@@ -814,7 +507,7 @@ spf_new(const struct spf_subject *subject)
 	if (set_sender_domain(spf, set_sender(spf, sender)))
 		enter(spf);
 	else
-		finish(spf, SPF_NONE);
+		spf_finish(spf, SPF_NONE);
 	return spf;
 }
 
@@ -832,7 +525,7 @@ spf_free(struct spf *spf)
 bool
 spf_ask(struct spf *spf, struct spf_question *question)
 {
-	const struct query *query = &spf->query[spf->given];
+	const struct spf_query *query = &spf->query[spf->given];
 
 	if (spf->is_over || spf->given == spf->queries)
 		return false;
