@@ -45,7 +45,8 @@ size_t check_head(const struct config *cfg, char to[static CHECK_HEAD_SIZE]);
 struct evidence {
 	const struct log_ctx *log;
 	const struct addr *client, *server;
-	const struct addr *outgoing;	/* our end of the server's connection; no address before */
+	const struct addr *outgoing;	/* our end of the server's connection; no address
+					 * before, or if nobody wants to know (spf) */
 	const char *ident;	/* of the client, as a helper says; may be empty */
 	const char *helo;	/* argument of the last HELO or EHLO, be it refused; NULL: none yet */
 	const char *sender;	/* path of MAIL; NULL: none, or no path; from STAGE_MAIL on */

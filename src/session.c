@@ -73,7 +73,8 @@ on_server_connected(struct conn *conn, void *owner)
 {
 	struct session *s = owner;
 
-	s->outgoing_addr = addr_local(conn_fd(conn));
+	if (s->cfg->spf == SPF_OUTGOING)
+		s->outgoing_addr = addr_local(conn_fd(conn));
 	session_source_heard(s);
 	if (s->cfg->mode == ROUTE_BY_FIXED_XCLIENT)
 		session_introduction_begin(s);

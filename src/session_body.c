@@ -27,6 +27,12 @@ on_space(void *arg)
 	session_turn(s);
 }
 
+static bool
+keeps_all(const struct session *s)
+{
+	return s->cfg->spool_leave_on & CLASS_CLEAN;
+}
+
 static struct spool *
 spool_begin(struct session *s)
 {
@@ -86,8 +92,7 @@ session_body_begin(struct session *s)
 	s->mail->header = make_header(s);
 	if (s->cfg->bare_newline == NEWLINE_PASS)
 		s->mail->decoder.newlines = BODY_PASS;
-	if (check_reads(s->cfg, s->authenticated) ||
-	    (s->cfg->spool_leave_on & CLASS_CLEAN))
+	if (check_reads(s->cfg, s->authenticated) || keeps_all(s))
 		s->mail->spool = spool_begin(s);
 	session_enter(s, SESSION_BODY);
 	begin_window(s);
@@ -152,8 +157,11 @@ refuse(struct session *s)
 static void
 react(struct session *s)
 {
-	struct evidence evidence = session_evidence(s);
+	struct evidence evidence;
 
+	if (s->mail->verdict.because.kind == FOUND_NOTHING && !keeps_all(s))
+		return;
+	evidence = session_evidence(s);
 	evidence.message = s->mail->spool;
 	session_react(s, &evidence, &s->mail->verdict);
 }
@@ -225,9 +233,10 @@ judge(struct session *s)
 	                          &found, on_judged, s);
 	if (mail->round)
 		return;
-	conn_flush(
-		s->server); /* as if time had passed: the server gets all but the end */
 	weigh(s, found.at, found.count);
+	if (mail->verdict.act != VERDICT_DELIVER)
+		conn_flush(
+			s->server); /* it gets all but the end, as if time had passed */
 	carry_out(s);
 }
 

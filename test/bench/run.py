@@ -220,7 +220,7 @@ class Bench:
         self.peers = {}
         self.results = {"cases": {}}
         self.complaints = []
-        self.idle_most = (raise_descriptors() - 200) // 2
+        self.idle_most = (raise_descriptors() - 200) * 3 // 8    # the rest is for messages
 
     # -- the cast
 
