@@ -84,6 +84,11 @@ bool checks_start(struct checks *checks, struct event_base *base,
  * whatever may have changed, too.  To be called in the loop. */
 void checks_reconfigure(struct checks *checks, const struct config *cfg);
 
+/* Another process serves from now on: lets it know what it has to; here it is that one, and
+ * serves nobody yet. */
+void checks_hand_over(struct checks *checks);
+void checks_take_over(struct checks *checks);
+
 /* No round may be under way: cancel them first.  Waits for threads that still look at
  * something (cancelled looks end early).  NULL is fine. */
 void checks_free(struct checks *checks);

@@ -44,6 +44,10 @@ struct check_rule {
 	/* Only for a run that has not been answered; RUN is gone afterwards.  NULL: it
 	 * always answers at once. */
 	void (*cancel)(struct check_run *run);
+	/* Another process will serve: what that has to know is written when this returns;
+	 * and, in the other, is read.  NULL: nothing is to be known. */
+	void (*hand_over)(void *state);
+	void (*take_over)(void *state);
 	/* NULL: it does not count what happens. */
 	void (*note)(void *state, const struct config *cfg, enum happening what,
 		     const struct evidence *evidence);

@@ -99,6 +99,11 @@ size_t ratestore_clients(const struct ratestore *store);
 /* Waits until what has been counted is in the file, or cannot be: false. */
 bool ratestore_flush(struct ratestore *store, int64_t now);
 
+/* Another process counts from now on: it finds all in the file.  In that one: reads the file
+ * once more, before anything is counted. */
+void ratestore_hand_over(struct ratestore *store, int64_t now);
+void ratestore_take_over(struct ratestore *store, int64_t now);
+
 /*
  * For another process: reads the file as it is.  Calls EACH for whatever is kept of the
  * client CLIENT, with each of its idents; RECORD lives until the call returns.  Nothing is

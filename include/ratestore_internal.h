@@ -39,6 +39,7 @@ struct ratestore {
 	struct rate_entries by_time, dirty;
 	STAILQ_HEAD(, rate_forgotten) forgotten; /* that the file may still have */
 	size_t forgotten_count;
+	struct event_base *base;	/* NULL until it begins */
 	struct event *flush, *sweep;
 	struct workers *workers;
 	struct ratefile *file;		/* NULL: there is none */
@@ -58,6 +59,11 @@ void ratestore_forget_old(struct ratestore *store, int64_t now);
  * ratestore_keep.c: from there to what keeps it, and back.
  */
 void ratestore_plan_flush(struct ratestore *store);
+
+/* ratestore_keep.c: reads all that is in the file; there must be none of it yet.  False:
+ * WHY. */
+bool ratestore_read(struct ratestore *store, int64_t now, char *why,
+		    size_t why_size) MUST_CHECK;
 void ratestore_on_flush(evutil_socket_t fd, short what, void *store);
 /* The entry is about to go: the file shall not have it either. */
 void ratestore_unkeep(struct ratestore *store, const struct rate_entry *entry);

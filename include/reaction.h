@@ -42,6 +42,11 @@ void reactions_finish(struct reactions *reactions);
 /* Waits for nothing more.  NULL is fine. */
 void reactions_free(struct reactions *reactions);
 
+/* True while action scripts run or wait; IDLE is called from the loop when the last of them
+ * has ended. */
+bool reactions_are_busy(const struct reactions *reactions);
+void reactions_on_idle(struct reactions *reactions, void (*idle)(void *arg), void *arg);
+
 /* Does all that WHAT leads to.  Nothing here blocks or fails loudly: what goes wrong is
  * logged. */
 void reaction_to(struct reactions *reactions, const struct occurrence *what);

@@ -70,6 +70,12 @@ void scripts_run(struct scripts *scripts, struct script_call *call);
  * it is told to, then killed.  NULL is fine. */
 void scripts_free(struct scripts *scripts);
 
+/* True while any runs or waits. */
+bool scripts_are_busy(const struct scripts *scripts);
+
+/* IDLE is called from the loop each time that the last has ended. */
+void scripts_on_idle(struct scripts *scripts, void (*idle)(void *arg), void *arg);
+
 /* True if PATH can be started, as far as can be told from here; else WHY. */
 bool script_is_there(const char *path, char *why, size_t why_size) MUST_CHECK;
 

@@ -143,6 +143,7 @@ struct session {
 	enum session_end end;
 	unsigned mails, delivered;
 	unsigned takeover_commands;
+	unsigned check_failures;	/* checks of commands that could not decide */
 	int last_code;			/* of the server */
 	bool server_lost;		/* broken; what it sent may still be read */
 	bool enhanced;			/* the server offered ENHANCEDSTATUSCODES */

@@ -109,6 +109,22 @@ checks_reconfigure(struct checks *checks, const struct config *cfg)
 }
 
 void
+checks_hand_over(struct checks *checks)
+{
+	for (size_t i = 0; i < RULES; i++)
+		if (checks->loaded[i] && rules[i]->hand_over)
+			rules[i]->hand_over(checks->state[i]);
+}
+
+void
+checks_take_over(struct checks *checks)
+{
+	for (size_t i = 0; i < RULES; i++)
+		if (checks->loaded[i] && rules[i]->take_over)
+			rules[i]->take_over(checks->state[i]);
+}
+
+void
 checks_free(struct checks *checks)
 {
 	if (!checks)

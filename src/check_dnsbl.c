@@ -113,16 +113,18 @@ kind_of(const struct job *job)
 	return some(job, false, FAILED) ? FOUND_DNSBL_FAILED : FOUND_NOTHING;
 }
 
-/* The first of those that weigh most. */
+/* Of those that have the client, the first of which none weighs more. */
 static const struct entry *
-gravest(const struct job *job, enum answer answer)
+gravest(const struct job *job)
 {
 	const struct entry *found = NULL;
 
 	for (size_t i = 0; i < job->count; i++)
-		if (job->entries[i].answer == answer && !job->entries[i].is_white &&
+		if (job->entries[i].answer == TELLS_LISTED &&
+		    !job->entries[i].is_white &&
 		    (!found || job->entries[i].zone.weight > found->zone.weight))
 			found = &job->entries[i];
+	assert(found); /* or the score would be 0 */
 	return found;
 }
 
@@ -194,7 +196,7 @@ name_finding(const struct job *job, enum finding_kind kind)
 {
 	enum { ZONE_MOST = FINDING_NAME_SIZE / 2 };
 	struct finding *found = job->run->found;
-	const struct entry *entry = kind == FOUND_DNSBL ? gravest(job, TELLS_LISTED)
+	const struct entry *entry = kind == FOUND_DNSBL ? gravest(job)
 	                                                : any_failed(job);
 	const char *name = entry->zone.name;
 	size_t size = strlen(name);
@@ -254,7 +256,7 @@ ask_reason(struct job *job)
 	struct check_run *run = job->run;
 	char name[DNSBL_NAME_SIZE];
 
-	dnsbl_name(&gravest(job, TELLS_LISTED)->zone, run->evidence->client, name);
+	dnsbl_name(&gravest(job)->zone, run->evidence->client, name);
 	job->reason = resolver_ask(run->resolver, RESOLVER_TXT, name,
 	                           (unsigned)run->cfg->timeout_lookup, on_reason, job);
 }

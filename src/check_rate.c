@@ -218,6 +218,22 @@ rate_begin(void *state, struct event_base *base)
 }
 
 static void
+rate_hand_over(void *state)
+{
+	const struct check_rate *rate = state;
+
+	ratestore_hand_over(rate->store, ratestore_now());
+}
+
+static void
+rate_take_over(void *state)
+{
+	const struct check_rate *rate = state;
+
+	ratestore_take_over(rate->store, ratestore_now());
+}
+
+static void
 rate_reconfigure(void *state, const struct config *cfg)
 {
 	const struct check_rate *rate = state;
@@ -246,6 +262,8 @@ const struct check_rule check_rate = {
 	.begin = rate_begin,
 	.reconfigure = rate_reconfigure,
 	.unload = rate_unload,
+	.hand_over = rate_hand_over,
+	.take_over = rate_take_over,
 	.start = rate_start,
 	.note = rate_note,
 };

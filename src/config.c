@@ -218,6 +218,33 @@ check_list(struct reading *reading, const struct config *cfg, const char *name,
 	complain(reading, place_of(cfg, name), words);
 }
 
+static void
+note_rates(struct reading *reading, const struct config *cfg)
+{
+	static const struct {
+		const char *name;
+		size_t field;
+	} limits[] = {
+#define LIMIT(name) { #name, offsetof(struct config, name) }
+		LIMIT(ratelimit_connections),      LIMIT(ratelimit_messages),
+		LIMIT(ratelimit_recipients),       LIMIT(ratelimit_bytes),
+		LIMIT(ratelimit_mailfrom_rejects), LIMIT(ratelimit_rcptto_rejects),
+		LIMIT(ratelimit_auth_rejects),
+#undef LIMIT
+	};
+	char words[128];
+
+	for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
+		if (cfg->root->ratelimit_period != 0 ||
+		    *(const int64_t *)((const char *)cfg + limits[i].field) == 0)
+			continue;
+		snprintf(words, sizeof(words),
+		         "%s: has no effect unless ratelimit_period is set",
+		         limits[i].name);
+		remark(reading, cfg, place_of(cfg, limits[i].name), words);
+	}
+}
+
 /* What is allowed, but may not do what was meant. */
 static void
 note_doubtful(struct reading *reading, const struct config *cfg)
@@ -234,6 +261,7 @@ note_doubtful(struct reading *reading, const struct config *cfg)
 	note_remote(reading, cfg);
 	note_texts(reading, cfg);
 	note_lists(reading, cfg);
+	note_rates(reading, cfg);
 	if (cfg->scan_max_unpacked < cfg->scan_max_size)
 		remark(reading, cfg,
 		       place_of_either(cfg, "scan_max_size", "scan_max_unpacked"),

@@ -71,7 +71,9 @@ static const struct word action_words[] = {
 	{ 0 },
 };
 
-static const struct word class_words[] = {
+/* Findings that go together.  All messages can be kept; not all clients can be locked out. */
+static const struct word keep_words[] = {
+	{ "always", CLASS_CLEAN },
 	{ "virus", CLASS_VIRUS },
 	{ "spam", CLASS_SPAM },
 	{ "maxhost", CLASS_MAXHOST },
@@ -90,10 +92,11 @@ static const struct word class_words[] = {
 	{ "locked", CLASS_LOCKED },
 	{ "rate", CLASS_RATE },
 	{ "spfother", CLASS_SPF_OTHER },
-	{ "always", CLASS_CLEAN },
 	{ "never", 0 },
 	{ 0 },
 };
+
+#define class_words (&keep_words[1])
 
 static const struct word auth_require_words[] = {
 	{ "no", AUTH_REQUIRE_NO },

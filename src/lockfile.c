@@ -28,6 +28,8 @@ struct lockfiles {
 	struct event *sweep;
 	DIR *sweeping; /* NULL: no sweep is under way */
 	size_t swept;  /* files that it has found, and left */
+	size_t spared; /* of these, those of other users */
+	bool spared_said;
 };
 
 /* ---- the rules -------------------------------------------------------------- */
@@ -381,22 +383,26 @@ sweep_begin(struct lockfiles *locks)
 	locks->sweeping = fd < 0 ? NULL : fdopendir(fd);
 	if (fd >= 0 && !locks->sweeping)
 		close(fd);
-	locks->swept = 0;
+	locks->swept = locks->spared = 0;
 	return locks->sweeping;
 }
 
 /* Only what is named like a lock is one: whatever else is there is not for us to remove. */
 static bool
-is_ours_to_remove(const struct lockfiles *locks, const char *name)
+is_to_be_removed(struct lockfiles *locks, const char *name)
 {
 	char ident[LOCKFILE_IDENT_SIZE];
 	struct addr_net net;
 	struct stat info;
 
-	return fstatat(dirfd(locks->sweeping), name, &info, AT_SYMLINK_NOFOLLOW) == 0 &&
-	       lockfile_is_of(&info, geteuid()) &&
-	       lockfile_is_stale(info.st_mtime, locks->rules.longest) &&
-	       lockfile_parse(name, &net, ident);
+	if (fstatat(dirfd(locks->sweeping), name, &info, AT_SYMLINK_NOFOLLOW) != 0 ||
+	    !lockfile_parse(name, &net, ident))
+		return false;
+	if (!lockfile_is_of(&info, geteuid())) {
+		locks->spared++;
+		return false;
+	}
+	return lockfile_is_stale(info.st_mtime, locks->rules.longest);
 }
 
 /* True if there is more to be done. */
@@ -408,13 +414,27 @@ sweep_some(struct lockfiles *locks)
 
 		if (!file)
 			return false;
-		if (!is_ours_to_remove(locks, file->d_name) ||
+		if (!is_to_be_removed(locks, file->d_name) ||
 		    unlinkat(dirfd(locks->sweeping), file->d_name, 0) != 0)
 			locks->swept++;
 		else
 			stats_add(STAT_locks_expired, 1);
 	}
 	return true;
+}
+
+/* Locks of a daemon that ran as another user would be a white list without a word. */
+static void
+say_spared(struct lockfiles *locks)
+{
+	if (locks->spared > 0 && !locks->spared_said)
+		log_event(NULL, LOG_CONFIG_EVENT,
+		          log_text("text",
+		                   "files of other users in lock_path: these clients "
+		                   "are never locked; see --locks"),
+		          log_text("lock_path", locks->path),
+		          log_number("count", (int64_t)locks->spared));
+	locks->spared_said = true;
 }
 
 /* Short locks are removed soon: nobody sees much of a stale one. */
@@ -442,6 +462,7 @@ on_sweep(evutil_socket_t fd, short what, void *arg)
 	if (locks->sweeping) {
 		closedir(locks->sweeping);
 		locks->count = locks->swept;
+		say_spared(locks);
 	}
 	locks->sweeping = NULL;
 	if (locks->rules.longest != 0)

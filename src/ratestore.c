@@ -357,6 +357,7 @@ ratestore_begin(struct ratestore *store, struct event_base *base, int64_t now)
 	char why[256];
 
 	assert(!store->workers);
+	store->base = base;
 	store->workers = workers_new(base, "rate", 1, STACK);
 	if (!store->workers)
 		return false;
@@ -400,6 +401,33 @@ ratestore_set_generation(struct ratestore *store, uint32_t generation)
 		return;
 	store->setup.generation = generation;
 	discard_all(store);
+}
+
+/* What the thread has, or was to get, is written when it has ended. */
+void
+ratestore_hand_over(struct ratestore *store, int64_t now)
+{
+	workers_free(store->workers);
+	store->workers = NULL;
+	(void)ratestore_flush(store, now);
+	store->workers = workers_new(store->base, "rate", 1, STACK);
+}
+
+void
+ratestore_take_over(struct ratestore *store, int64_t now)
+{
+	char why[256];
+
+	if (!store->file)
+		return;
+	assert(!store->job && TAILQ_EMPTY(&store->dirty));
+	discard_all(store);
+	if (!ratestore_read(store, now, why, sizeof(why)))
+		log_event(NULL, LOG_TROUBLE_EVENT,
+		          log_text("text", "what our predecessor counted last cannot "
+		                           "be read"),
+		          log_text("ratelimit_path", store->path),
+		          log_text("why", why));
 }
 
 void

@@ -226,7 +226,7 @@ ratestore_on_flush(evutil_socket_t fd, short what, void *arg)
 	struct ratestore *store = arg;
 
 	(void)fd, (void)what;
-	if (store->job || !has_more(store))
+	if (store->job || !store->workers || !has_more(store))
 		return;
 	store->job = job_new(store, ratestore_now());
 	store->job->work.run = run;
@@ -296,19 +296,24 @@ sort(struct ratestore *store)
 }
 
 bool
+ratestore_read(struct ratestore *store, int64_t now, char *why, size_t why_size)
+{
+	static const struct rate_key all;
+	bool good = ratefile_each(store->file, &all, take_over, store, why, why_size);
+
+	sort(store);
+	ratestore_forget_old(store, now);
+	return good;
+}
+
+bool
 ratestore_load(struct ratestore *store, int64_t now, char *why, size_t why_size)
 {
 	const struct ratestore_setup *setup = &store->setup;
 	size_t room = setup->room ?: ((size_t)16 << 20) + setup->most * 2048;
-	static const struct rate_key all;
-	bool damaged, good;
+	bool damaged;
 
 	store->file = ratefile_open(store->path, room, setup->most_room ?: 64 * room,
 	                            &damaged, why, why_size);
-	if (!store->file)
-		return false;
-	good = ratefile_each(store->file, &all, take_over, store, why, why_size);
-	sort(store);
-	ratestore_forget_old(store, now);
-	return good;
+	return store->file && ratestore_read(store, now, why, why_size);
 }

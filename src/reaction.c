@@ -49,6 +49,18 @@ reactions_reconfigure(struct reactions *reactions, const struct config *cfg)
 		          log_text("why", why));
 }
 
+bool
+reactions_are_busy(const struct reactions *reactions)
+{
+	return scripts_are_busy(reactions->scripts);
+}
+
+void
+reactions_on_idle(struct reactions *reactions, void (*idle)(void *arg), void *arg)
+{
+	scripts_on_idle(reactions->scripts, idle, arg);
+}
+
 void
 reactions_finish(struct reactions *reactions)
 {
@@ -77,7 +89,8 @@ reaction_to(struct reactions *reactions, const struct occurrence *what)
 	bool keeps = what->evidence->message &&
 	             (what->cfg->spool_leave_on & (class | CLASS_CLEAN));
 	bool found = what->verdict->because.kind != FOUND_NOTHING;
-	bool locks = found && (what->cfg->lock_on & class);
+	bool locks = what->verdict->act >= VERDICT_REFUSE &&
+	             (what->cfg->lock_on & class);
 	bool runs = found && (what->cfg->script_on & class);
 	struct reaction_marks marks = { 0 };
 	char *lock_file = NULL, *kept = NULL;

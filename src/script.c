@@ -47,6 +47,8 @@ struct scripts {
 	struct event *silence; /* pending: a line about dropped calls was just logged */
 	unsigned dropped;      /* since then */
 	bool closing;
+	void (*idle)(void *arg); /* NULL: nobody wants to know */
+	void *arg;
 };
 
 static void start_next(struct scripts *scripts);
@@ -316,6 +318,21 @@ start_next(struct scripts *scripts)
 		scripts->waiting_count--;
 		start(scripts, call);
 	}
+	if (scripts->idle && !scripts->closing && !scripts_are_busy(scripts))
+		scripts->idle(scripts->arg);
+}
+
+bool
+scripts_are_busy(const struct scripts *scripts)
+{
+	return scripts->running_count > 0 || scripts->waiting_count > 0;
+}
+
+void
+scripts_on_idle(struct scripts *scripts, void (*idle)(void *arg), void *arg)
+{
+	scripts->idle = idle;
+	scripts->arg = arg;
 }
 
 void

@@ -79,6 +79,8 @@ stop(struct service *service, int number)
 	          log_number("timeout_drain", service->cfg->timeout_drain));
 }
 
+static void on_emptied(void *arg);
+
 void
 service_give_way(struct service *service, pid_t pid)
 {
@@ -96,15 +98,18 @@ service_give_way(struct service *service, pid_t pid)
 	service->stopping = service->gave_way = true;
 	leave_wire(service);
 	if (left == 0)
-		event_base_loopbreak(service->base);
+		on_emptied(service);
 }
 
+/* Who has given way is in nobody's way: its scripts end as they would have. */
 static void
 on_emptied(void *arg)
 {
 	struct service *service = arg;
 
-	if (service->stopping)
+	if (service->gave_way && reactions_are_busy(service->reactions))
+		return;
+	if (service->stopping && sessions_count(service->sessions) == 0)
 		event_base_loopbreak(service->base);
 }
 
@@ -247,6 +252,7 @@ make_sessions(struct service *service)
 
 	world.budget = service->budget = spool_budget_new(service->base, &limits);
 	service->sessions = sessions_new(&world, on_emptied, service);
+	reactions_on_idle(service->reactions, on_emptied, service);
 }
 
 /* At all other times: a reload that is asked for while signatures load waits, being told
@@ -392,6 +398,8 @@ take_over(struct service *service, struct background *background)
 		     NULL);
 		return false;
 	}
+	if (succeeds)
+		checks_take_over(service->checks);
 	if (succeeds && service->pidfile && !pidfile_write(service->pidfile))
 		log_event(NULL, LOG_TROUBLE_EVENT,
 		          log_text("text", "the pidfile still names our predecessor"),

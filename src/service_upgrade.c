@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -32,7 +33,8 @@
 extern char **environ;
 
 enum {
-	PATIENCE_S = 300, /* for a new one: it loads signatures, beside us */
+	PATIENCE_S = 300,   /* for a new one: it loads signatures, beside us */
+	FAREWELL_MS = 2000, /* for the old one, to write what it counted */
 };
 
 struct upgrade {
@@ -111,6 +113,15 @@ upgrade_waited_for(void)
 	return handed.report >= 0;
 }
 
+/* Our predecessor closes its end when it has written what we have to know. */
+static void
+await_farewell(int report)
+{
+	struct pollfd end = { .fd = report };
+
+	(void)poll(&end, 1, FAREWELL_MS);
+}
+
 bool
 upgrade_ready(void)
 {
@@ -121,6 +132,8 @@ upgrade_ready(void)
 	if (handed.report < 0)
 		return true;
 	told = write(handed.report, words, (size_t)size) == size;
+	if (told)
+		await_farewell(handed.report);
 	close(handed.report);
 	handed.report = -1;
 	return told;
@@ -201,6 +214,8 @@ on_heard(evutil_socket_t fd, short what, void *arg)
 	ready = take_words(upgrade);
 	if (!ready && got > 0 && upgrade->size < sizeof(upgrade->words) - 1)
 		return;
+	if (ready)
+		checks_hand_over(service->checks);
 	upgrade_cancel(service);
 	if (ready)
 		service_give_way(service, ready);

@@ -146,8 +146,7 @@ note_away(struct session_gate *gate, const struct config *cfg, enum away why,
 	int64_t now = session_now();
 
 	stats_add(STAT_connections_refused, 1);
-	if (why == AWAY_HOST)
-		stats_add(STAT_refused_host, 1);
+	stats_add(why == AWAY_HOST ? STAT_refused_host : STAT_refused_other, 1);
 	gate->away[why].count++;
 	if (gate->away[why].said != 0 && now - gate->away[why].said < SAY_AGAIN_MS)
 		return;

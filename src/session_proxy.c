@@ -37,6 +37,7 @@ refuse_header(struct session *s, const char *text)
 	ev_ssize_t size = evbuffer_copyout(input, begins, sizeof(begins));
 
 	stats_add(STAT_connections_refused, 1);
+	stats_add(STAT_refused_other, 1);
 	log_event(&s->log, LOG_REFUSE_EVENT,
 	          log_text("why", session_end_word(END_PROXY_HEADER)),
 	          log_addr("client", &s->peer), log_text("text", text),

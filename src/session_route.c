@@ -34,6 +34,7 @@ session_refuse(struct session *s, enum session_end why, const char *text)
 	char via[ADDR_TEXT_SIZE];
 
 	stats_add(STAT_connections_refused, 1);
+	stats_add(STAT_refused_other, 1);
 	log_event(&s->log, LOG_REFUSE_EVENT, log_text("why", session_end_word(why)),
 	          log_addr("client", &s->client_addr),
 	          log_addr("server", &s->server_addr),

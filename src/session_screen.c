@@ -27,6 +27,12 @@ screening_free(struct screening *screening)
 	free(screening);
 }
 
+enum {
+	/* What a check cannot decide may have cost milliseconds of all sessions' time: whoever
+	 * goes on like that is shown the door. */
+	FAILURES_MOST = 3,
+};
+
 /* ---- what was found ------------------------------------------------------------- */
 
 struct evidence
@@ -92,6 +98,9 @@ weigh(struct session *s, enum stage stage, const struct evidence *evidence,
 	if (because->kind == FOUND_NOTHING)
 		return;
 	stats_add(finding_counter(because->kind), 1);
+	if (because->kind == FOUND_CHECK_FAILED && verdict->act != VERDICT_DELIVER &&
+	    ++s->check_failures == FAILURES_MOST)
+		verdict->act = VERDICT_HANG_UP;
 	if (!is_new(s, because->kind))
 		return;
 	log_found(s, stage, evidence, verdict);
@@ -100,12 +109,21 @@ weigh(struct session *s, enum stage stage, const struct evidence *evidence,
 
 /* ---- before the greeting --------------------------------------------------------- */
 
+/* The others have counters of their own. */
+static bool
+is_other(enum finding_kind kind)
+{
+	return kind != FOUND_MAX_HOST && kind != FOUND_MAX_IDENT &&
+	       kind != FOUND_LOCKED;
+}
+
 static void
 turn_away(struct session *s, const struct verdict *verdict)
 {
 	char *words = xasprintf("%s %s", s->cfg->proxy_name, verdict->text);
 
 	stats_add(STAT_connections_refused, 1);
+	stats_add(STAT_refused_other, is_other(verdict->because.kind));
 	session_say(s, verdict_greeting_code(verdict), NULL, words);
 	free(words);
 	session_end(s, END_FINDING);

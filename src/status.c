@@ -32,17 +32,6 @@ uptime(const struct status_source *source)
 	return seconds > 0 ? seconds : 0; /* clocks are set */
 }
 
-/* Locks refuse messages as well, which are no connections. */
-static int64_t
-other_refusals(void)
-{
-	int64_t others = stats_get(STAT_connections_refused) -
-	                 stats_get(STAT_refused_host) - stats_get(STAT_refused_ident) -
-	                 stats_get(STAT_refused_lock);
-
-	return others > 0 ? others : 0;
-}
-
 /* Line for line what 1.4 wrote: scripts of its users read this. */
 static void
 print_old_lines(const struct status_source *source, FILE *out)
@@ -65,7 +54,7 @@ print_old_lines(const struct status_source *source, FILE *out)
 	        "Rejects: %" PRId64 "/%" PRId64 "/%" PRId64 "/%" PRId64
 	        " (host/ident/lock/other)\n",
 	        stats_get(STAT_refused_host), stats_get(STAT_refused_ident),
-	        stats_get(STAT_refused_lock), other_refusals());
+	        stats_get(STAT_refused_lock), stats_get(STAT_refused_other));
 }
 
 static void

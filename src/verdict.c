@@ -166,10 +166,16 @@ verdict_weigh(struct verdict *verdict, const struct config *cfg,
 	}
 }
 
+static int
+greeting_code(bool for_now)
+{
+	return for_now ? 421 : 554;
+}
+
 int
 verdict_greeting_code(const struct verdict *verdict)
 {
-	return verdict->act == VERDICT_DEFER ? 421 : 554;
+	return greeting_code(verdict->act == VERDICT_DEFER);
 }
 
 /* ---- the table, for people ------------------------------------------------------- */
@@ -190,6 +196,26 @@ action_word(enum finding_action action)
 	abort(); /* no such thing: an action */
 }
 
+/* Of what is found before a message is there, or dropped in the middle, none can be kept. */
+static bool
+has_message(const struct config *cfg, enum finding_kind kind)
+{
+	if (kind == FOUND_SIZE || kind == FOUND_BARE_NEWLINE)
+		return action_for(cfg, kind) == ACTION_PASS;
+	return kind == FOUND_VIRUS || kind == FOUND_UNSCANNABLE ||
+	       kind == FOUND_FAILED || kind == FOUND_LOCKED ||
+	       kind == FOUND_RATELIMIT_BYTES;
+}
+
+/* What is found before the greeting is answered in its place. */
+static bool
+comes_before_greeting(enum finding_kind kind)
+{
+	return kind == FOUND_LOAD || kind == FOUND_MAX_HOST ||
+	       kind == FOUND_MAX_IDENT || kind == FOUND_RATELIMIT_CONNECTIONS ||
+	       kind == FOUND_RATELIMIT_DST || kind == FOUND_EARLYTALK;
+}
+
 static void
 print_reply(const struct config *cfg, enum finding_kind kind, FILE *out)
 {
@@ -200,6 +226,9 @@ print_reply(const struct config *cfg, enum finding_kind kind, FILE *out)
 
 	if (action == ACTION_PASS)
 		fputs("-\n", out);
+	else if (comes_before_greeting(kind))
+		fprintf(out, "%d %s\n", greeting_code(action == ACTION_DEFER),
+		        text_for(cfg, kind));
 	else
 		fprintf(out, "%d %s %s%s\n", reply->code, reply->enhanced,
 		        text_for(cfg, kind), rule->told == NAMED ? " NAME" : "");
@@ -218,9 +247,15 @@ findings_print(const struct config *cfg, FILE *out)
 
 		fprintf(out, "%-27s %-7s %-4s %-6s %-4s ", rules[kind].word,
 		        action_word(action_for(cfg, kind)),
-		        locks && (cfg->lock_on & class) ? "yes" : "no",
+		        locks && action_for(cfg, kind) >= ACTION_REFUSE &&
+		                        (cfg->lock_on & class)
+		                ? "yes"
+		                : "no",
 		        runs && (cfg->script_on & class) ? "yes" : "no",
-		        cfg->spool_leave_on & (class | CLASS_CLEAN) ? "yes" : "no");
+		        has_message(cfg, kind) &&
+		                        (cfg->spool_leave_on & (class | CLASS_CLEAN))
+		                ? "yes"
+		                : "no");
 		print_reply(cfg, kind, out);
 	}
 }

@@ -272,14 +272,14 @@ class Questions(Case):
                          'policy "lan" {\n clients = {10.0.0.0/8}\n on_virus = pass\n}\n')
         result = self.run_program("--findings", file)
         self.check(result, 0, r"\Afinding +action +lock +script +keep +reply\n")
-        for row in (r"virus +defer +yes +no +no +451 4\.7\.1 Virus found: NAME",
+        for row in (r"virus +defer +no +no +no +451 4\.7\.1 Virus found: NAME",
                     r"locked +refuse +no +\w+ +no +550 5\.7\.1 You are locked out .*",
                     r"unscannable +hangup +no +\w+ +no +554 5\.7\.1 .*",
                     r"regex-helo +pass +no +\w+ +no +-"):
             self.assertRegex(result.stdout, rf"(?m)^{row}$")
-        self.assertEqual(len(result.stdout.splitlines()), 28)
+        self.assertEqual(len(result.stdout.splitlines()), 30)
         result = self.run_program("--findings", file, "--client", "10.1.2.3")
-        self.check(result, 0, r"(?m)^virus +pass +yes")
+        self.check(result, 0, r"(?m)^virus +pass +no")
         result = self.run_program("--findings")
         self.check(result, 0, r"(?m)^failed +defer +no +\w+ +yes +451 4\.3\.0 ")
         self.check(self.run_program("--findings", "--listener", "x", file), 1, None,

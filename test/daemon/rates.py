@@ -14,7 +14,7 @@ import subprocess
 import time
 import unittest
 
-from gated import IS_SHADOWED, PROGRAM, Case, as_root, main, wait_until
+from gated import IS_SHADOWED, PROGRAM, Case, Client, as_root, main, wait_until
 import lab
 
 WHO = "127.0.0.1"
@@ -135,6 +135,23 @@ class Kept(Rates):
             self.assertRegex(self.greeting(), "^220")
         self.stop()
         self.assertFalse(self.rates.exists())
+
+    def test_upgrade_at_once(self):
+        """What was counted in the second before counts as well."""
+        self.gated.program = str(shutil.copy(PROGRAM, self.gated.directory / "smtp-gated"))
+        self.gated.configure(ratelimit_messages=3)
+        self.gated.start()
+        old = self.gated.pid
+        self.send(3).__exit__()
+        self.gated.signal(signal.SIGUSR2)
+        self.assertEqual(self.gated.process.wait(60), 0)
+        self.assertTrue(wait_until(
+            lambda: self.gated.pidfile.read_text().strip() not in ("", str(old))))
+        self.gated.process, self.gated.pid = None, int(self.gated.pidfile.read_text())
+        with Client(self.gated) as client:
+            client.hello()
+            self.assertRegex(client.ask("MAIL FROM:<a@client.example>"), "^450 ")
+        self.stop()
 
     def test_upgrade(self):
         """Two processes at one time: what either counts counts for both."""

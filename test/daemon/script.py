@@ -13,7 +13,7 @@ import signal
 import subprocess
 import time
 
-from gated import Case, as_root, is_gone, main, wait_until
+from gated import PROGRAM, Case, as_root, is_gone, main, wait_until
 import lab
 
 USER = pwd.getpwnam("backup")
@@ -382,6 +382,21 @@ class Script(Case):
         self.assertTrue(wait_until(lambda: self.content("on")))
         self.gated.stop()
         self.assertEqual(self.content("done"), "done\n")
+
+    def test_an_upgrade_waits_for_all(self):
+        """Those that run and those that wait: who has given way is in nobody's way."""
+        self.gated.program = str(shutil.copy(PROGRAM, self.gated.directory / "smtp-gated"))
+        self.start("test -e done || sleep 6; echo $SOURCE_PORT >>done", script_max=1)
+        self.infect()
+        self.infect()
+        old = self.gated.pid
+        self.gated.signal(signal.SIGUSR2)
+        self.assertEqual(self.gated.process.wait(60), 0)
+        self.assertEqual(len(self.content("done").split()), 2)
+        self.assertTrue(wait_until(
+            lambda: self.gated.pidfile.read_text().strip() not in ("", str(old))))
+        self.gated.process, self.gated.pid = None, int(self.gated.pidfile.read_text())
+        self.gated.stop()
 
     def test_the_end_waits_no_longer_than_that(self):
         self.start("trap '' TERM\necho $$ >pid\nwhile :; do sleep 0.1; done", timeout_script=600,

@@ -116,7 +116,7 @@ people_see_what_they_saw_in_1_4(void **unused)
 				    "Found: 43/0 (viruses/spam)\n"
 				    "Children: 1/18 (current/max)\n"
 				    "Requests: 25238/113/7506 (total/direct/empty)\n"
-				    "Rejects: 0/0/0/12 (host/ident/lock/other)\n"
+				    "Rejects: 20/15/10/12 (host/ident/lock/other)\n"
 				    "\nversion: " PROGRAM_VERSION "\n";
 	struct status_source source = { .cfg = cfg,
 		                        .started = 1109869581,
@@ -131,7 +131,11 @@ people_see_what_they_saw_in_1_4(void **unused)
 	stats_set(STAT_connections, 25238);
 	stats_set(STAT_sessions_direct, 113);
 	stats_set(STAT_sessions_empty, 7506);
-	stats_set(STAT_connections_refused, 12);
+	stats_set(STAT_connections_refused, 57);
+	stats_set(STAT_refused_host, 20);
+	stats_set(STAT_refused_ident, 15);
+	stats_set(STAT_refused_lock, 10);
+	stats_set(STAT_refused_other, 12);
 	write_or_fail(&source);
 	text = content();
 	uptime = strstr(words, "Uptime: ");
