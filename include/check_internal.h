@@ -61,6 +61,7 @@ extern const struct check_rule check_limit_host, check_limit_ident, check_limit_
 extern const struct check_rule check_early;
 extern const struct check_rule check_regex;
 extern const struct check_rule check_auth;
+extern const struct check_rule check_dnsbl;
 extern const struct check_rule check_spf;
 extern const struct check_rule check_rate;
 extern const struct check_rule check_clamav;

@@ -35,6 +35,7 @@ enum {			      /* flags: */
 	OPT_LISTENER = 1 << 10,	    /* not in policy sections */
 	OPT_ONLY_LISTEN = 1 << 11,   /* listen sections only */
 	OPT_ONLY_POLICY = 1 << 12,  /* policy sections only */
+	OPT_ZONE = 1 << 13,	    /* a list in DNS, see dnsbl.h */
 };
 
 struct word {

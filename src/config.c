@@ -1,5 +1,7 @@
 #include "config_internal.h"
 
+#include "dnsbl.h"
+
 #include <assert.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -177,6 +179,45 @@ note_texts(struct reading *reading, const struct config *cfg)
 	}
 }
 
+/* The weights of all entries together; those of dnswl say nothing. */
+static int64_t
+weight_of(const struct string_list *list)
+{
+	struct dnsbl_zone zone;
+	int64_t weight = 0;
+
+	for (size_t i = 0; i < list->count; i++)
+		if (!dnsbl_zone_read(&zone, list->at[i]))
+			weight += zone.weight;
+	return weight;
+}
+
+static void
+note_lists(struct reading *reading, const struct config *cfg)
+{
+	if (cfg->dnsbl.count > 0 && weight_of(&cfg->dnsbl) < cfg->dnsbl_threshold)
+		remark(reading, cfg, place_of_either(cfg, "dnsbl_threshold", "dnsbl"),
+		       "dnsbl_threshold: is more than all of dnsbl weigh together: "
+		       "nobody is ever refused");
+	if (weight_of(&cfg->dnswl) > (int64_t)cfg->dnswl.count)
+		remark(reading, cfg, place_of(cfg, "dnswl"),
+		       "dnswl: a weight has no effect here: who is on any of these "
+		       "lists is spared");
+}
+
+static void
+check_list(struct reading *reading, const struct config *cfg, const char *name,
+           const struct string_list *list)
+{
+	char words[128];
+
+	if (list->count <= DNSBL_ZONES_MAX)
+		return;
+	snprintf(words, sizeof(words), "%s: has %zu entries, and %d are the most", name,
+	         list->count, DNSBL_ZONES_MAX);
+	complain(reading, place_of(cfg, name), words);
+}
+
 static void
 note_rates(struct reading *reading, const struct config *cfg)
 {
@@ -219,6 +260,7 @@ note_doubtful(struct reading *reading, const struct config *cfg)
 	note_proxies(reading, cfg);
 	note_remote(reading, cfg);
 	note_texts(reading, cfg);
+	note_lists(reading, cfg);
 	note_rates(reading, cfg);
 	if (cfg->scan_max_unpacked < cfg->scan_max_size)
 		remark(reading, cfg,
@@ -240,6 +282,8 @@ check_snapshot(struct reading *reading, const struct config *cfg)
 
 	char words[128];
 
+	check_list(reading, cfg, "dnsbl", &cfg->dnsbl);
+	check_list(reading, cfg, "dnswl", &cfg->dnswl);
 	if (cfg->spf == SPF_FIXED && !cfg->spf_fixed_ip[0])
 		complain(reading, place_of_either(cfg, "spf", "spf_fixed_ip"),
 		         "spf: fixed needs spf_fixed_ip, an address");

@@ -29,8 +29,6 @@ static const struct old_option old_options[] = {
 	{ "log_rcpt_to", LATER, "off", NULL },
 	{ "email_length", LATER, "", NULL },
 
-	{ "dnsbl", LATER, "", NULL },
-
 	{ "ratelimit_expiration", RENAMED, "", "ratelimit_period" },
 
 	{ "msg_spam_found", LATER, "", NULL },
@@ -43,7 +41,6 @@ static const struct old_option old_options[] = {
 	{ "msg_lookup_unknown", OBSOLETE, "", "see msg_lookup_failed" },
 	{ "msg_nomem", OBSOLETE, "", "this cannot happen any more" },
 	{ "msg_unknown_scanner", OBSOLETE, "", "this cannot happen any more" },
-	{ "msg_dnsdb_reject", LATER, "", NULL },
 	{ "msg_ratelimit_error", OBSOLETE, "", "see msg_check_failed" },
 	{ "msg_ratelimit_helo", OBSOLETE, "", "see msg_rate_reject" },
 	{ "msg_ratelimit_mailfrom", OBSOLETE, "", "see msg_ratelimit_messages" },

@@ -1,5 +1,7 @@
 #include "config_internal.h"
 
+#include "dnsbl.h"
+
 #include <assert.h>
 #include <ctype.h>
 #include <inttypes.h>
@@ -418,6 +420,7 @@ static bool
 check_string(const struct option *opt, const char *text, char *why, size_t why_size)
 {
 	size_t longest = opt->kind == OPTION_TEXT ? LONGEST_TEXT : LONGEST_STRING;
+	struct dnsbl_zone zone;
 	const char *fault = NULL;
 
 	if (strlen(text) > longest) {
@@ -441,6 +444,8 @@ check_string(const struct option *opt, const char *text, char *why, size_t why_s
 	else if (opt->flags & OPT_HEADER && !is_header(text))
 		fault = "is no name of a header: up to 64 characters of plain ASCII, "
 			"no blank, no colon";
+	else if (opt->flags & OPT_ZONE)
+		fault = dnsbl_zone_read(&zone, text);
 	if (fault)
 		snprintf(why, why_size, "%s%s%s %s", *text ? "\"" : "", text,
 		         *text ? "\"" : "it", fault);

@@ -8,46 +8,19 @@ addresses in 127/8, and the server behind the gateway takes whatever it gets.
 """
 import pathlib
 import re
-import shutil
 import socket
-import subprocess
 import sys
-import tempfile
-import threading
 import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 import lab                              # noqa: E402
+import unbound                          # noqa: E402
 
 PROGRAM = lab.program()
 NAMES = "127.0.0.53"
 GOOD, NAMED, MAILER, BAD = "127.0.1.1", "127.0.1.2", "127.0.1.3", "127.0.1.4"
 LONG = " ".join(f"ip4:198.51.100.{number}/32" for number in range(250))
-
-ZONES = """\
-server:
-    interface: {names}
-    port: {port}
-    do-daemonize: no
-    username: ""
-    chroot: ""
-    directory: "{tmp}"
-    pidfile: ""
-    use-syslog: no
-    log-queries: yes
-    verbosity: 1
-    logfile: "{tmp}/log"
-    module-config: "iterator"
-    local-zone: "." refuse
-    local-zone: "test." static
-    local-data: 'test. 3600 SOA ns.test. root.test. 1 3600 3600 3600 3600'
-    local-zone: "127.in-addr.arpa." static
-    local-data-ptr: "127.0.1.2 host.ptr.test"
-{records}
-remote-control:
-    control-enable: no
-"""
 
 RECORDS = r"""
 ip.test. 3600 TXT "v=spf1 ip4:127.0.1.1 -all"
@@ -80,88 +53,11 @@ short.test. 1 TXT "v=spf1 -all"
 """
 
 
-def quoted(record):
-    """One string of unbound's configuration; which quotes it has depends on the record."""
-    return f"    local-data: '{record}'\n"
-
-
-class Names:
-    """unbound, its log told apart by question."""
-
-    def __init__(self):
-        self.port, self.tmp = lab.free_port(NAMES), tempfile.mkdtemp(prefix="gated-names-")
-        strings = " ".join(f'"{part}"' for part in
-                           re.findall(".{1,200}", f"v=spf1 {LONG} ip4:127.0.1.1 -all"))
-        records = [line for line in RECORDS.splitlines() if line]
-        records.append(f"long.test. 3600 TXT {strings}")
-        with open(self.tmp + "/conf", "w", encoding="ascii") as file:
-            file.write(ZONES.format(names=NAMES, port=self.port, tmp=self.tmp,
-                                    records="".join(map(quoted, records))))
-        with open(self.tmp + "/words", "wb") as words:
-            self.process = subprocess.Popen(
-                ["unbound", "-d", "-c", self.tmp + "/conf"], stdin=subprocess.DEVNULL,
-                stdout=words, stderr=words, preexec_fn=lab.die_with_parent)
-        if not lab.wait_until(self.answers, 20):
-            words = pathlib.Path(self.tmp + "/words").read_text("ascii", "replace")
-            self.stop()
-            raise AssertionError("unbound does not answer:\n" + words)
-
-    def answers(self):
-        question = bytes.fromhex("123401000001000000000000") + b"\4test\0\0\6\0\1"
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-            sock.settimeout(0.5)
-            try:
-                sock.connect((NAMES, self.port))
-                sock.send(question)
-                return sock.recv(512)[:2] == question[:2]
-            except OSError:
-                return False
-
-    def asked(self, name):
-        log = pathlib.Path(self.tmp + "/log").read_text("ascii", "replace")
-        return len(re.findall(rf"info: \S+ {re.escape(name)}\. ", log))
-
-    def stop(self):
-        self.process.kill()
-        self.process.wait()
-        shutil.rmtree(self.tmp, ignore_errors=True)
-
-
-class Server(threading.Thread):
-    """Takes everything; keeps the commands that it got."""
-
-    def __init__(self):
-        super().__init__(daemon=True)
-        self.socket = socket.create_server(("127.0.0.1", 0))
-        self.port = self.socket.getsockname()[1]
-        self.commands = []
-        self.start()
-
-    def run(self):
-        while True:
-            try:
-                peer, _ = self.socket.accept()
-            except OSError:
-                return
-            threading.Thread(target=self.talk, args=(peer,), daemon=True).start()
-
-    def talk(self, peer):
-        with peer, peer.makefile("rwb", buffering=0) as file:
-            file.write(b"220 sink.example ESMTP\r\n")
-            for line in file:
-                self.commands.append(line.decode().strip())
-                verb = line.split(None, 1)[0].upper()
-                if verb == b"EHLO":
-                    file.write(b"250-sink.example\r\n250-PIPELINING\r\n"
-                               b"250 ENHANCEDSTATUSCODES\r\n")
-                elif verb == b"QUIT":
-                    file.write(b"221 Bye\r\n")
-                    return
-                else:
-                    file.write(b"250 2.0.0 Ok\r\n")
-
-    def saw(self, sender):
-        return f"MAIL FROM:<{sender}>" in self.commands
+def records():
+    """With one that is too long for a packet."""
+    strings = " ".join(f'"{part}"' for part in
+                       re.findall(".{1,200}", f"v=spf1 {LONG} ip4:127.0.1.1 -all"))
+    return RECORDS.split("\n") + [f"long.test. 3600 TXT {strings}"]
 
 
 names = server = None
@@ -185,9 +81,9 @@ def setUpModule():
     global names, server
     lab.need_programs("unbound")
     unittest.addModuleCleanup(lambda: [one.stop() for one in gateways.values()])
-    names = Names()
+    names = unbound.Names(NAMES, records(), {"127.0.1.2": "host.ptr.test"})
     unittest.addModuleCleanup(names.stop)
-    server = Server()
+    server = unbound.Server()
     unittest.addModuleCleanup(server.socket.close)
 
 

@@ -171,7 +171,7 @@ static const struct config_row refused[] = {
 	{ "wizardry = 1\n",
 	  "1: no such option: \"wizardry\"; \"smtp-gated -t\" prints all that "
 	  "there are\n" },
-	{ "dnsbl = x\n", "1: dnsbl: has no effect in this version; delete it\n" },
+	{ "log_helo = x\n", "1: log_helo: has no effect in this version; delete it\n" },
 	{ "antispam_type = x\n",
 	  "1: antispam_type: has no effect in this version: messages are not "
 	  "examined for spam; delete it\n" },

@@ -193,8 +193,11 @@ static const struct config_row lines[] = {
 	{ "pid_hash_size 4096\n",
 	  "note 1: pid_hash_size: has no effect any more: there is no "
 	  "such table any more\n" },
-	{ "dnsbl a,b\n", "note 1: dnsbl: has no effect in this version\n" },
-	{ "chroot_path\ndnsbl \nspf none\nspam_max_load 0\nauth_require "
+	{ "email_length 9\n", "note 1: email_length: has no effect in this version\n" },
+	/* lists in DNS */
+	{ "dnsbl zen.example , b.example.\n",
+	  "dnsbl = {\"zen.example\", \"b.example.\"}\n" },
+	{ "chroot_path\nemail_length \nspf none\nspam_max_load 0\nauth_require "
 	  "no\nsize_limit "
 	  "0\n"
 	  "limit_virt_size -1\nantispam_type off\n",

@@ -192,8 +192,8 @@ static const struct config_row refused[] = {
 	/* options */
 	{ "listen a {\nprt = 1\n}\n",
 	  "2: no such option: \"prt\"; did you mean \"port\"?\n" },
-	{ "listen a {\ndnsbl = x\n}\n",
-	  "2: dnsbl: has no effect in this version; delete it\n" },
+	{ "listen a {\nlog_helo = x\n}\n",
+	  "2: log_helo: has no effect in this version; delete it\n" },
 	{ "\nlisten a {\nport = 1\npidfile = /run/x\n}\n", "4: pidfile: " PROCESS },
 	{ "policy a {\nlog_level = debug\n}\n", "2: log_level: " PROCESS },
 	{ "policy a {\nbind_address = ::1\n}\n", "2: bind_address: " PROCESS },

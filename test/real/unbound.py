@@ -1,0 +1,117 @@
+"""unbound with records of our own, and a server that takes all mail."""
+import pathlib
+import re
+import shutil
+import socket
+import subprocess
+import tempfile
+import threading
+
+import lab
+
+ZONES = """\
+server:
+    interface: {names}
+    port: {port}
+    do-daemonize: no
+    username: ""
+    chroot: ""
+    directory: "{tmp}"
+    pidfile: ""
+    use-syslog: no
+    log-queries: yes
+    verbosity: 1
+    logfile: "{tmp}/log"
+    module-config: "iterator"
+    local-zone: "." refuse
+    local-zone: "test." static
+    local-data: 'test. 3600 SOA ns.test. root.test. 1 3600 3600 3600 3600'
+    local-zone: "127.in-addr.arpa." static
+{records}
+remote-control:
+    control-enable: no
+"""
+
+
+def quoted(record):
+    """One string of unbound's configuration; which quotes it has depends on the record."""
+    return f"    local-data: '{record}'\n"
+
+
+class Names:
+    """unbound, its log told apart by question."""
+
+    def __init__(self, address, records, hosts=None):
+        """RECORDS as a zone file has them; HOSTS: the names of addresses."""
+        self.address = address
+        self.port, self.tmp = lab.free_port(address), tempfile.mkdtemp(prefix="gated-names-")
+        lines = [quoted(record) for record in records if record]
+        lines += [f'    local-data-ptr: "{host} {name}"\n' for host, name in (hosts or {}).items()]
+        with open(self.tmp + "/conf", "w", encoding="ascii") as file:
+            file.write(ZONES.format(names=address, port=self.port, tmp=self.tmp,
+                                    records="".join(lines)))
+        with open(self.tmp + "/words", "wb") as words:
+            self.process = subprocess.Popen(
+                ["unbound", "-d", "-c", self.tmp + "/conf"], stdin=subprocess.DEVNULL,
+                stdout=words, stderr=words, preexec_fn=lab.die_with_parent)
+        if not lab.wait_until(self.answers, 20):
+            words = pathlib.Path(self.tmp + "/words").read_text("ascii", "replace")
+            self.stop()
+            raise AssertionError("unbound does not answer:\n" + words)
+
+    def answers(self):
+        question = bytes.fromhex("123401000001000000000000") + b"\4test\0\0\6\0\1"
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.settimeout(0.5)
+            try:
+                sock.connect((self.address, self.port))
+                sock.send(question)
+                return sock.recv(512)[:2] == question[:2]
+            except OSError:
+                return False
+
+    def asked(self, name):
+        log = pathlib.Path(self.tmp + "/log").read_text("ascii", "replace")
+        return len(re.findall(rf"info: \S+ {re.escape(name)}\. ", log))
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait()
+        shutil.rmtree(self.tmp, ignore_errors=True)
+
+
+class Server(threading.Thread):
+    """Takes everything; keeps the commands that it got."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.port = self.socket.getsockname()[1]
+        self.commands = []
+        self.start()
+
+    def run(self):
+        while True:
+            try:
+                peer, _ = self.socket.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.talk, args=(peer,), daemon=True).start()
+
+    def talk(self, peer):
+        with peer, peer.makefile("rwb", buffering=0) as file:
+            file.write(b"220 sink.example ESMTP\r\n")
+            for line in file:
+                self.commands.append(line.decode().strip())
+                verb = line.split(None, 1)[0].upper()
+                if verb == b"EHLO":
+                    file.write(b"250-sink.example\r\n250-PIPELINING\r\n"
+                               b"250 ENHANCEDSTATUSCODES\r\n")
+                elif verb == b"QUIT":
+                    file.write(b"221 Bye\r\n")
+                    return
+                else:
+                    file.write(b"250 2.0.0 Ok\r\n")
+
+    def saw(self, sender):
+        return f"MAIL FROM:<{sender}>" in self.commands
