@@ -30,12 +30,13 @@ enum {			      /* flags: */
 	OPT_NUMBERS = 1 << 6, /* a word's value may be given in its place */
 	OPT_NAME = 1 << 7,    /* a name that the kernel has for something */
 	OPT_PORT = 1 << 8,    /* number of a TCP port */
+	OPT_URL = 1 << 13,    /* http:// or https:// */
+	OPT_ZONE = 1 << 14,   /* a list in DNS, see dnsbl.h */
 	/* Where it may stand, if not in all of: the main part, listen and policy sections. */
 	OPT_PROCESS = 1 << 9,	    /* the main part only */
 	OPT_LISTENER = 1 << 10,	    /* not in policy sections */
 	OPT_ONLY_LISTEN = 1 << 11,   /* listen sections only */
 	OPT_ONLY_POLICY = 1 << 12,  /* policy sections only */
-	OPT_ZONE = 1 << 13,	    /* a list in DNS, see dnsbl.h */
 };
 
 struct word {
@@ -82,6 +83,9 @@ void *option_field(const struct config *cfg, const struct option *opt);
  * wrong with TEXT and what would be right. */
 bool option_check(const struct option *opt, const char *text, char *why,
 		  size_t why_size) MUST_CHECK;
+
+/* What is wrong with TEXT as a URL that we may call; NULL: nothing. */
+const char *config_url_fault(const char *text);
 
 /* Gives the option a value that option_check() has passed; a list, nets or
  * mask grow by an element. */

@@ -50,6 +50,8 @@
 	E(SCRIPT,    "script",    LOG_INFO,    "an action script has ended well") \
 	E(SCRIPT_FAILED, "script-failed", LOG_WARNING, "one did not, or was not run") \
 	E(SCRIPT_SAYS, "script-says", LOG_INFO, "what an action script has said") \
+	E(EVENT,     "event",     LOG_INFO,    "event_url was told of a finding, and took it") \
+	E(EVENT_FAILED, "event-failed", LOG_WARNING, "it did not, or not yet") \
 	E(CLOSE,     "close",     LOG_INFO,    "a session has ended") \
 	E(STATE,     "state",     LOG_DEBUG,   "a session went from one state to another") \
 	E(COMMAND,   "command",   LOG_DEBUG,   "a command of a client (never its AUTH)") \

@@ -7,7 +7,8 @@
 
 /*
  * What a finding leads to beside the reply: its message is kept, its client locked out, the
- * action script run; which of these, the masks spool_leave_on, lock_on and script_on say.
+ * action script run, event_url told; which of these, the masks spool_leave_on, lock_on,
+ * script_on and event_on say.
  */
 struct reactions;
 
@@ -35,8 +36,8 @@ bool reactions_start(struct reactions *reactions, struct event_base *base,
 /* CFG was reloaded. */
 void reactions_reconfigure(struct reactions *reactions, const struct config *cfg);
 
-/* No more will be asked for: gives scripts that run a few seconds to end, while the loop
- * turns.  NULL is fine. */
+/* No more will be asked for: gives scripts that run, and events that wait, a few seconds,
+ * while the loop turns.  NULL is fine. */
 void reactions_finish(struct reactions *reactions);
 
 /* Waits for nothing more.  NULL is fine. */

@@ -1,6 +1,7 @@
 #ifndef REACTION_INTERNAL_H
 #define REACTION_INTERNAL_H
 
+#include "events.h"
 #include "lockfile.h"
 #include "quarantine.h"
 #include "reaction.h"
@@ -34,6 +35,38 @@ char *reaction_keep(struct quarantine *quarantine,
 bool reaction_lock(struct lockfiles *locks, const struct occurrence *what,
 		   char **file) MUST_CHECK;
 
+/*
+ * What is told of a finding, to scripts and to receivers of events: one list for both.
+ * Nothing of AUTH but whether it was, never with what.
+ */
+enum fact_kind {
+	FACT_TEXT,		/* from anywhere: to be cleaned; "": there is none */
+	FACT_NUMBER,
+	FACT_YES_NO,		/* NUMBER is 1 or 0 */
+};
+
+struct fact {
+	const char *name;	/* in capitals, as scripts have it */
+	enum fact_kind kind;
+	const char *text;
+	int64_t number;
+	bool is_unknown;	/* of a number: there is none */
+};
+
+enum {
+	FACT_COUNT = 23,
+	FACT_TIME_SIZE = 24,
+};
+
+struct facts {
+	struct fact at[FACT_COUNT];
+	char hosts[3][ADDR_TEXT_SIZE], time[FACT_TIME_SIZE]; /* texts of some */
+};
+
+/* Of WHAT, found at NOW.  Good as long as WHAT and MARKS are, and not to be copied. */
+void reaction_facts(struct facts *facts, const struct occurrence *what,
+		    const struct reaction_marks *marks, time_t now);
+
 struct script_limits reaction_script_limits(const struct config *cfg);
 
 /* Runs the script for WHAT, if there is one. */
@@ -44,5 +77,15 @@ void reaction_script(struct scripts *scripts, const struct occurrence *what,
 struct script_call *reaction_script_call(const struct occurrence *what,
 					 const struct reaction_marks *marks,
 					 time_t now) MUST_CHECK;
+
+struct events_limits reaction_event_limits(const struct config *cfg);
+
+/* Tells event_url of WHAT, if there is one. */
+void reaction_event(struct events *events, const struct occurrence *what,
+		    const struct reaction_marks *marks);
+
+/* What it is told, found at NOW: a JSON object.  To be freed. */
+char *reaction_event_body(const struct occurrence *what,
+			  const struct reaction_marks *marks, time_t now) MUST_CHECK;
 
 #endif

@@ -27,6 +27,10 @@ enum {
 	SCRIPT_VALUE_MAX = 1024, /* bytes of an argument or value, cut at a character */
 };
 
+/* Puts TEXT, cleaned as values are, into TO of SIZE, at least 4; cut at a character.
+ * Returns its length. */
+size_t script_clean(char *to, size_t size, const char *text);
+
 /* What the call is for: it is logged, and copied. */
 struct script_subject {
 	const struct log_ctx *log;

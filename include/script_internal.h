@@ -21,9 +21,6 @@ struct script_call {
 	size_t argument_count, variable_count;
 };
 
-/* Puts TEXT, cleaned, into TO of SIZE, at least 4.  Returns its length. */
-size_t script_clean(char *to, size_t size, const char *text);
-
 /* One that runs. */
 struct script_child {
 	pid_t pid;		/* and process group, and session; our child until waited for */

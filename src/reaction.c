@@ -6,6 +6,7 @@ struct reactions {
 	struct event_base *base;       /* NULL until reactions_start() */
 	struct script_limits limits;   /* until there are scripts */
 	struct scripts *scripts;       /* NULL until reactions_start() */
+	struct events *events;         /* NULL until reactions_start() */
 	struct quarantine *quarantine; /* NULL: no message is ever kept */
 	struct lockfiles *locks;
 };
@@ -27,8 +28,11 @@ bool
 reactions_start(struct reactions *reactions, struct event_base *base,
                 const struct config *cfg, char *why, size_t why_size)
 {
+	struct events_limits event_limits = reaction_event_limits(cfg);
+
 	reactions->base = base;
 	reactions->scripts = scripts_new(base, &reactions->limits);
+	reactions->events = events_new(base, &event_limits);
 	lockfile_start(reactions->locks, base);
 	return reaction_keeper(&reactions->quarantine, base, cfg, why, why_size);
 }
@@ -38,10 +42,12 @@ reactions_reconfigure(struct reactions *reactions, const struct config *cfg)
 {
 	struct lockfile_rules rules = lockfile_rules(cfg);
 	struct script_limits limits = reaction_script_limits(cfg);
+	struct events_limits event_limits = reaction_event_limits(cfg);
 	char why[512];
 
 	lockfile_set(reactions->locks, &rules);
 	scripts_set(reactions->scripts, &limits);
+	events_set(reactions->events, &event_limits);
 	if (!reaction_keeper(&reactions->quarantine, reactions->base, cfg, why,
 	                     sizeof(why)))
 		log_event(NULL, LOG_TROUBLE_EVENT,
@@ -68,6 +74,8 @@ reactions_finish(struct reactions *reactions)
 		return;
 	scripts_free(reactions->scripts);
 	reactions->scripts = NULL;
+	events_free(reactions->events);
+	reactions->events = NULL;
 }
 
 void
@@ -81,7 +89,7 @@ reactions_free(struct reactions *reactions)
 	free(reactions);
 }
 
-/* The order matters: the script is told of the file that was kept and of the lock. */
+/* The order matters: script and event tell of the file that was kept and of the lock. */
 void
 reaction_to(struct reactions *reactions, const struct occurrence *what)
 {
@@ -92,6 +100,7 @@ reaction_to(struct reactions *reactions, const struct occurrence *what)
 	bool locks = what->verdict->act >= VERDICT_REFUSE &&
 	             (what->cfg->lock_on & class);
 	bool runs = found && (what->cfg->script_on & class);
+	bool tells = found && (what->cfg->event_on & class);
 	struct reaction_marks marks = { 0 };
 	char *lock_file = NULL, *kept = NULL;
 
@@ -104,6 +113,8 @@ reaction_to(struct reactions *reactions, const struct occurrence *what)
 	}
 	if (runs)
 		reaction_script(reactions->scripts, what, &marks);
+	if (tells)
+		reaction_event(reactions->events, what, &marks);
 	free(lock_file);
 	free(kept);
 }

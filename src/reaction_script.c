@@ -2,89 +2,37 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <string.h>
 
 /*
  * What the action script is told: names and meanings are those of 1.4, for scripts are
- * older than we are.  Nothing of AUTH but whether it was, never with what.
+ * older than we are.
  */
 enum {
 	NUMBER_SIZE = 24,
 };
 
 static const char *
-number(char box[static NUMBER_SIZE], int64_t value)
+words_of(const struct fact *fact, char box[static NUMBER_SIZE])
 {
-	snprintf(box, NUMBER_SIZE, "%" PRId64, value);
-	return box;
-}
-
-static const char *
-host(char box[static ADDR_TEXT_SIZE], const struct addr *addr)
-{
-	return addr_family(addr) == AF_UNSPEC ? "" : addr_text(addr, box);
-}
-
-static const char *
-port(char box[static NUMBER_SIZE], const struct addr *addr)
-{
-	return addr_family(addr) == AF_UNSPEC ? "" : number(box, addr_port(addr));
-}
-
-static const char *
-local_time(char box[static NUMBER_SIZE], time_t now)
-{
-	struct tm parts;
-
-	if (!localtime_r(&now, &parts) ||
-	    strftime(box, NUMBER_SIZE, "%Y-%m-%d %H:%M:%S", &parts) == 0)
+	if (fact->kind == FACT_TEXT)
+		return fact->text;
+	if (fact->is_unknown)
 		return "";
+	snprintf(box, NUMBER_SIZE, "%" PRId64, fact->number);
 	return box;
-}
-
-static const char *
-or_nothing(const char *text)
-{
-	return text ? text : "";
 }
 
 static void
 add_variables(struct script_call *call, const struct occurrence *what,
               const struct reaction_marks *marks, time_t now)
 {
-	const struct evidence *evidence = what->evidence;
-	const struct finding *because = &what->verdict->because;
-	char hosts[3][ADDR_TEXT_SIZE], numbers[10][NUMBER_SIZE];
-	const struct {
-		const char *name, *value;
-	} variables[] = {
-		{ "PROXY_NAME", what->cfg->proxy_name },
-		{ "FOUND", finding_script_word(because->kind) },
-		{ "VIRUS_NAME", because->name },
-		{ "SPAM_SCORE", "" }, /* nobody scores yet */
-		{ "SOURCE_IP", host(hosts[0], evidence->client) },
-		{ "SOURCE_PORT", port(numbers[0], evidence->client) },
-		{ "TARGET_IP", host(hosts[1], evidence->server) },
-		{ "TARGET_PORT", port(numbers[1], evidence->server) },
-		{ "LOCAL_IP", host(hosts[2], &what->local) },
-		{ "LOCAL_PORT", port(numbers[2], &what->local) },
-		{ "IDENT", or_nothing(evidence->ident) },
-		{ "IDENT_COUNT", number(numbers[3], evidence->of_ident) },
-		{ "HELO", or_nothing(evidence->helo) },
-		{ "MAIL_FROM", or_nothing(evidence->sender) },
-		{ "RCPTS_TOTAL", number(numbers[4], evidence->recipients) },
-		{ "SIZE", number(numbers[5], (int64_t)evidence->size) },
-		{ "TRANSACTION", number(numbers[6], evidence->log->mail) },
-		{ "AUTH", evidence->authenticated ? "1" : "0" },
-		{ "SPOOL_NAME", or_nothing(marks->spool_name) },
-		{ "LOCK_FILE", or_nothing(marks->lock_file) },
-		{ "LOCK_DURATION", number(numbers[7], marks->lock_duration) },
-		{ "TIME", local_time(numbers[8], now) },
-		{ "UNIXTIME", number(numbers[9], now) },
-	};
+	struct facts facts;
+	char box[NUMBER_SIZE];
 
-	for (size_t i = 0; i < sizeof(variables) / sizeof(variables[0]); i++)
-		script_call_variable(call, variables[i].name, variables[i].value);
+	reaction_facts(&facts, what, marks, now);
+	for (size_t i = 0; i < FACT_COUNT; i++)
+		script_call_variable(call, facts.at[i].name,
+		                     words_of(&facts.at[i], box));
 }
 
 struct script_call *

@@ -240,18 +240,19 @@ findings_print(const struct config *cfg, FILE *out)
 
 	bool locks = cfg->lock_duration != 0, runs = cfg->action_script[0] != '\0';
 
-	fprintf(out, "%-27s %-7s %-4s %-6s %-4s %s\n", "finding", "action", "lock",
-	        "script", "keep", "reply");
+	fprintf(out, "%-27s %-7s %-4s %-6s %-5s %-4s %s\n", "finding", "action", "lock",
+	        "script", "event", "keep", "reply");
 	for (enum finding_kind kind = FOUND_NOTHING + 1; kind < FOUND_KINDS; kind++) {
 		unsigned class = rules[kind].class;
 
-		fprintf(out, "%-27s %-7s %-4s %-6s %-4s ", rules[kind].word,
+		fprintf(out, "%-27s %-7s %-4s %-6s %-5s %-4s ", rules[kind].word,
 		        action_word(action_for(cfg, kind)),
 		        locks && action_for(cfg, kind) >= ACTION_REFUSE &&
 		                        (cfg->lock_on & class)
 		                ? "yes"
 		                : "no",
 		        runs && (cfg->script_on & class) ? "yes" : "no",
+		        cfg->event_url[0] && (cfg->event_on & class) ? "yes" : "no",
 		        has_message(cfg, kind) &&
 		                        (cfg->spool_leave_on & (class | CLASS_CLEAN))
 		                ? "yes"

@@ -11,7 +11,7 @@
 set -eu
 
 build='cmake gcc libc6-dev make pkg-config
-	libc-ares-dev libcap-dev libclamav-dev libconfuse-dev libevent-dev
+	libc-ares-dev libcap-dev libclamav-dev libconfuse-dev libcurl4-openssl-dev libevent-dev
 	libjansson-dev liblmdb-dev libnetfilter-conntrack-dev libnftables-dev libpcre2-dev
 	libssl-dev'
 show="$build

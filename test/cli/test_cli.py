@@ -268,20 +268,21 @@ class Questions(Case):
 
     def test_findings(self):
         file = self.file("on_virus = defer\nlock_on = {virus}\nspool_leave_on = never\n"
-                         "on_unscannable = hangup\non_regex_helo = pass\n"
+                         "on_unscannable = hangup\nevent_url = \"http://[::1]:9/x\"\nevent_on = {virus}\n"
+                         "on_regex_helo = pass\n"
                          'policy "lan" {\n clients = {10.0.0.0/8}\n on_virus = pass\n}\n')
         result = self.run_program("--findings", file)
-        self.check(result, 0, r"\Afinding +action +lock +script +keep +reply\n")
-        for row in (r"virus +defer +no +no +no +451 4\.7\.1 Virus found: NAME",
-                    r"locked +refuse +no +\w+ +no +550 5\.7\.1 You are locked out .*",
-                    r"unscannable +hangup +no +\w+ +no +554 5\.7\.1 .*",
-                    r"regex-helo +pass +no +\w+ +no +-"):
+        self.check(result, 0, r"\Afinding +action +lock +script +event +keep +reply\n")
+        for row in (r"virus +defer +no +no +yes +no +451 4\.7\.1 Virus found: NAME",
+                    r"locked +refuse +no +\w+ +no +no +550 5\.7\.1 You are locked out .*",
+                    r"unscannable +hangup +no +\w+ +no +no +554 5\.7\.1 .*",
+                    r"regex-helo +pass +no +\w+ +no +no +-"):
             self.assertRegex(result.stdout, rf"(?m)^{row}$")
         self.assertEqual(len(result.stdout.splitlines()), 30)
         result = self.run_program("--findings", file, "--client", "10.1.2.3")
         self.check(result, 0, r"(?m)^virus +pass +no")
         result = self.run_program("--findings")
-        self.check(result, 0, r"(?m)^failed +defer +no +\w+ +yes +451 4\.3\.0 ")
+        self.check(result, 0, r"(?m)^failed +defer +no +\w+ +no +yes +451 4\.3\.0 ")
         self.check(self.run_program("--findings", "--listener", "x", file), 1, None,
                    r'no section listen "x"')
 

@@ -390,6 +390,23 @@ class Case(unittest.TestCase):
         client.__exit__()
         return refusal
 
+    def infect(self, hello="client.example", sender="a@client.example", count=1):
+        """A session with COUNT mails, the last of them with a virus."""
+        client = self.call()
+        self.assertRegex(client.reply(), "^220")
+        self.assertRegex(client.ask(f"EHLO {hello}"), "^250")
+        for number in range(count):
+            for command in (f"MAIL FROM:<{sender}>", "RCPT TO:<b@sink.example>",
+                            "RCPT TO:<c@sink.example>"):
+                self.assertRegex(client.ask(command), "^250")
+            self.assertRegex(client.ask("DATA"), "^354")
+            last = number == count - 1
+            client.send(lab.dotted(lab.mail(lab.EICAR if last else b"clean")))
+            self.assertRegex(client.reply(), "^550" if last else "^250")
+        own = client.socket.getsockname()
+        client.__exit__()
+        return own
+
 
 def read_as(uid, path):
     """Whether user UID, without groups or capabilities, can read PATH."""
