@@ -46,7 +46,13 @@ class Language(Case):
         nobody.bind(("127.0.0.1", 0))           # not listening: nobody else gets it, either
         self.addCleanup(nobody.close)
         self.gated.configure(fixed_server_port=nobody.getsockname()[1])
-        self.gated.extra_environment = {"LOCPATH": self.locales}
+        # A library that libcurl brings (p11-kit) asks for a locale at its start, and with
+        # LOCPATH the C library forgets a copy of that: no leak of ours, and only here.
+        known = self.gated.directory / "known-leaks"
+        known.write_text("leak:__argz_add_sep\n")
+        self.gated.extra_environment = {
+            "LOCPATH": self.locales,
+            "LSAN_OPTIONS": f"suppressions={known}:print_suppressions=0"}
 
     def logged_error(self):
         with Client(self.gated) as client:
