@@ -23,10 +23,8 @@ struct occurrence {
 /* True if a message of CFG can be kept: any is spooled at all.  For config_any(). */
 bool reaction_may_keep(const struct config *cfg);
 
-/* Opens what reactions to findings of CFG's file need.  NULL: WHY says what is wrong and
- * what to do about it. */
-struct reactions *reactions_new(const struct config *cfg, char *why,
-				size_t why_size) MUST_CHECK;
+/* Those to findings of CFG's file. */
+struct reactions *reactions_new(const struct config *cfg) MUST_CHECK;
 
 /* From now on they may be asked for; CFG as the daemon sees it, from the root that it has
  * by now.  False: WHY. */

@@ -12,13 +12,11 @@ struct reactions {
 };
 
 struct reactions *
-reactions_new(const struct config *cfg, char *why, size_t why_size)
+reactions_new(const struct config *cfg)
 {
 	struct reactions *reactions = xcalloc(1, sizeof(*reactions));
 	struct lockfile_rules rules = lockfile_rules(cfg);
 
-	(void)why;
-	(void)why_size;
 	reactions->limits = reaction_script_limits(cfg);
 	reactions->locks = lockfile_new(cfg->lock_path, &rules);
 	return reactions;

@@ -324,9 +324,7 @@ service_prepare(struct service *service)
 	service->checks = checks_new(cfg, why, sizeof(why));
 	if (!service->checks)
 		return service_fail("%s", why);
-	service->reactions = reactions_new(cfg, why, sizeof(why));
-	if (!service->reactions)
-		return service_fail("%s", why);
+	service->reactions = reactions_new(cfg);
 	service->resolver = resolver_new(cfg, why, sizeof(why));
 	if (!service->resolver)
 		return service_fail("%s", why);

@@ -58,12 +58,12 @@ make_header(const struct session *s)
 		.abuse = s->cfg->abuse,
 	};
 
-	snprintf(id, sizeof(id), "%lld.%s.%u", (long long)time(NULL), log->session,
-	         log->mail);
 	switch ((enum nat_header_type)s->cfg->nat_header_type) {
 	case NAT_HEADER_NONE:
 		return NULL;
 	case NAT_HEADER_GENERIC:
+		snprintf(id, sizeof(id), "%lld.%s.%u", (long long)time(NULL),
+		         log->session, log->mail);
 		header_generic(&facts, text);
 		break;
 	case NAT_HEADER_IP_ONLY:

@@ -396,7 +396,7 @@ net_begin(struct net *net)
 	world.base = net->base;
 	world.cfg = net->cfg;
 	world.checks = net->checks = checks_new(net->cfg, why, sizeof(why));
-	world.reactions = net->reactions = reactions_new(net->cfg, why, sizeof(why));
+	world.reactions = net->reactions = reactions_new(net->cfg);
 	assert_true(world.checks && world.reactions);
 	assert_true(checks_start(net->checks, net->base, NULL));
 	assert_true(
