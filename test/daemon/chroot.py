@@ -24,14 +24,7 @@ class Chroot(Case):
         self.addCleanup(shutil.rmtree, f"/{self.name}", ignore_errors=True)
         (self.jail / "scan").mkdir(parents=True)
         (self.jail / "scan").chmod(0o1777)
-        reports = self.gated.directory / "reports"      # of sanitizers, from inside as well
-        reports.rmdir()
-        (self.jail / reports.relative_to("/")).mkdir(parents=True)
-        (self.jail / reports.relative_to("/")).chmod(0o1777)
-        reports.symlink_to(self.jail / reports.relative_to("/"))
-        environment = self.gated.environment()
-        environment["ASAN_OPTIONS"] += ":detect_leaks=0"        # that needs a /proc
-        self.gated.environment = lambda: environment
+        self.gated.report_from(self.jail)
         self.gated.statefile = self.names / "run" / "state"
         self.gated.configure(
             allow_root=None, set_user='"backup"', chroot_path=f'"{self.jail}"',

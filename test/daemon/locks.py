@@ -367,14 +367,7 @@ class Users(Locks):
         self.locks = jail / "locks" / "here"
         (jail / "scan").mkdir(parents=True)
         (jail / "scan").chmod(0o1777)
-        reports = self.gated.directory / "reports"
-        reports.rmdir()
-        (jail / reports.relative_to("/")).mkdir(parents=True)
-        (jail / reports.relative_to("/")).chmod(0o1777)
-        reports.symlink_to(jail / reports.relative_to("/"))
-        environment = self.gated.environment()
-        environment["ASAN_OPTIONS"] += ":detect_leaks=0"        # that needs a /proc
-        self.gated.environment = lambda: environment
+        self.gated.report_from(jail)
         self.gated.statefile = jail / name / "run" / "state"
         self.gated.configure(chroot_path=f'"{jail}"', spool_path=f'"/{name}/spool"',
                              scan_path='"/scan"', statefile=f'"/{name}/run/state"',

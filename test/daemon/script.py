@@ -407,14 +407,7 @@ class Script(Case):
         for place in ("scan", "run", "records"):
             (jail / place).mkdir()
             (jail / place).chmod(0o1777)
-        reports = self.gated.directory / "reports"      # of sanitizers, from inside as well
-        reports.rmdir()
-        (jail / reports.relative_to("/")).mkdir(parents=True)
-        (jail / reports.relative_to("/")).chmod(0o1777)
-        reports.symlink_to(jail / reports.relative_to("/"))
-        environment = self.gated.environment()
-        environment["ASAN_OPTIONS"] += ":detect_leaks=0"        # that needs a /proc
-        self.gated.environment = lambda: environment
+        self.gated.report_from(jail)
         self.gated.statefile = jail / "run" / "state"
         (jail / "action").write_text(
             '#!/bin/sh\nread x; echo "$1 $FOUND" >/records/new; echo said >&2\n')

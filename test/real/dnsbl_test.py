@@ -33,33 +33,20 @@ RECORDS = rf"""
 {NIBBLES}.bl.test. 3600 TXT "six"
 """
 
-names = server = None
-gateways = {}
-
-
-def gateway(name, **options):
-    """Made when it is first wanted."""
-    if name not in gateways:
-        config = {
-            "allow_root": "yes", "mode": '"fixed"', "fixed_server": '"127.0.0.1"',
-            "fixed_server_port": server.port, "local_servers": "yes",
-            "bind_address": '{"127.0.0.1"}', "antivirus_type": "off",
-            "proxy_protocol_from": '"127.0.0.1"',
-            "resolver": f'{{"{NAMES}"}}', "resolver_port": names.port,
-            "dnsbl": '{"bl.test=127.0.0.2-127.0.0.4"}', "dnswl": '{"wl.test=127.0.0.0/16"}'}
-        config.update(options)
-        gateways[name] = lab.Gateway(PROGRAM, config)
-    return gateways[name]
+names = server = gateway = None
 
 
 def setUpModule():
-    global names, server
+    global names, server, gateway
     lab.need_programs("unbound")
-    unittest.addModuleCleanup(lambda: [one.stop() for one in gateways.values()])
     names = unbound.Names(NAMES, RECORDS.split("\n"))
     unittest.addModuleCleanup(names.stop)
     server = unbound.Server()
     unittest.addModuleCleanup(server.socket.close)
+    gateway = unbound.Gateways(PROGRAM, names, server, proxy_protocol_from='"127.0.0.1"',
+                               dnsbl='{"bl.test=127.0.0.2-127.0.0.4"}',
+                               dnswl='{"wl.test=127.0.0.0/16"}')
+    unittest.addModuleCleanup(gateway.stop)
 
 
 class Lists(unittest.TestCase):
@@ -116,7 +103,7 @@ class Lists(unittest.TestCase):
                 with talk:
                     self.assertEqual(talk.reply()[:4], "220 ")
             self.assertTrue(0.8 < time.monotonic() - start < 4)
-            gateways.pop("gone").stop()
+            gateway.made.pop("gone").stop()
 
 
 if __name__ == "__main__":

@@ -60,31 +60,18 @@ def records():
     return RECORDS.split("\n") + [f"long.test. 3600 TXT {strings}"]
 
 
-names = server = None
-gateways = {}
-
-
-def gateway(name, **options):
-    """Made when it is first wanted."""
-    if name not in gateways:
-        config = {
-            "allow_root": "yes", "mode": '"fixed"', "fixed_server": '"127.0.0.1"',
-            "fixed_server_port": server.port, "local_servers": "yes",
-            "bind_address": '{"127.0.0.1"}', "antivirus_type": "off",
-            "resolver": f'{{"{NAMES}"}}', "resolver_port": names.port, "spf": "incoming"}
-        config.update(options)
-        gateways[name] = lab.Gateway(PROGRAM, config)
-    return gateways[name]
+names = server = gateway = None
 
 
 def setUpModule():
-    global names, server
+    global names, server, gateway
     lab.need_programs("unbound")
-    unittest.addModuleCleanup(lambda: [one.stop() for one in gateways.values()])
     names = unbound.Names(NAMES, records(), {"127.0.1.2": "host.ptr.test"})
     unittest.addModuleCleanup(names.stop)
     server = unbound.Server()
     unittest.addModuleCleanup(server.socket.close)
+    gateway = unbound.Gateways(PROGRAM, names, server, spf="incoming")
+    unittest.addModuleCleanup(gateway.stop)
 
 
 class Case(unittest.TestCase):
@@ -227,7 +214,7 @@ class Spf(Case):
                     talk.hello()
                     talk.send(b"MAIL FROM:<ann@a%d.test>\r\n" % number)
             self.assertTrue(lab.wait_until(lambda: len(at.logged("^close ")) >= 20, 10))
-            gateways.pop("left").stop()
+            gateway.made.pop("left").stop()
 
     def test_dns_is_silent(self):
         """MAIL waits for timeout_lookup, not for ever; then on_spf_temperror decides."""
@@ -237,7 +224,7 @@ class Spf(Case):
             start = time.monotonic()
             self.assertPasses("ann@ip.test", BAD, at=at)
             self.assertTrue(0.9 < time.monotonic() - start < 4)
-            gateways.pop("slow").stop()
+            gateway.made.pop("slow").stop()
 
 
 class Kept(Case):

@@ -115,3 +115,24 @@ class Server(threading.Thread):
 
     def saw(self, sender):
         return f"MAIL FROM:<{sender}>" in self.commands
+
+
+class Gateways:
+    """Gateways between the clients of a test and SERVER, each made when it is first wanted."""
+
+    def __init__(self, program, names, server, **usual):
+        self.program, self.made = program, {}
+        self.usual = {
+            "allow_root": "yes", "mode": '"fixed"', "fixed_server": '"127.0.0.1"',
+            "fixed_server_port": server.port, "local_servers": "yes",
+            "bind_address": '{"127.0.0.1"}', "antivirus_type": "off",
+            "resolver": f'{{"{names.address}"}}', "resolver_port": names.port, **usual}
+
+    def __call__(self, name, **options):
+        if name not in self.made:
+            self.made[name] = lab.Gateway(self.program, {**self.usual, **options})
+        return self.made[name]
+
+    def stop(self):
+        for one in self.made.values():
+            one.stop()
