@@ -104,7 +104,7 @@ bool check_reads(const struct config *cfg, bool authenticated);
 bool check_looks(const struct config *cfg);
 
 enum {
-	CHECKS_MOST = 16,	/* there are no more of them */
+	CHECKS_MOST = 24,	/* there are no more of them */
 };
 
 /* What the checks of one stage have found; one for each that looked. */

@@ -123,6 +123,7 @@ log_verdict(const struct session *s)
 	          log_text("to", transaction_recipient(mail)),
 	          log_number("rcpts", mail->recipients),
 	          log_number("size", (int64_t)mail->size),
+	          log_text("by", found ? because->check : NULL),
 	          log_real("scan_ms", (double)because->scan_us / 1000),
 	          log_real("wait_ms", (double)(clock_us() - mail->judged_at) / 1000));
 }
