@@ -2,6 +2,7 @@
 #define CHECK_CLAMAV_INTERNAL_H
 
 #include "check_internal.h"
+#include "scancache.h"
 #include "tempdir.h"
 #include "workers.h"
 
@@ -13,6 +14,7 @@
  *
  *   check_clamav.c         the check in the loop: scans that wait, run, have ended
  *   check_clamav_scan.c    what happens to one message in a thread
+ *   check_clamav_known.c   what is not scanned again
  *   check_clamav_words.c   what libclamav says, and how much of it is logged
  *   check_clamav_files.c   what lies at signature_path, and whether it has changed
  *   check_clamav_engine.c  engines: how they are built, who holds them, how they go
@@ -101,6 +103,7 @@ struct clamav_engine {
 	struct clamav *clamav;	/* not owned */
 	struct clamav_recipe recipe;
 	struct cl_engine *engine;
+	struct clamav_known *known;	/* verdicts of this engine's */
 	struct tempdir *room;		/* for temporary files; NULL: until clamav_engine_settle() */
 	uint64_t print;		/* of the files that it was loaded from */
 	unsigned signatures;
@@ -141,6 +144,7 @@ struct clamav_pace {
 extern struct clamav_pace clamav_pace;
 
 struct clamav_reload;
+struct clamav_known;
 
 struct clamav {
 	struct clamav_engine *engine;	/* NULL: in_place, between two, or none at all */
@@ -149,6 +153,7 @@ struct clamav {
 	bool chrooted;
 	uint64_t known;			/* what files were like when it was begun */
 	unsigned threads;
+	unsigned known_most;	/* scan_cache */
 	struct workers *pool;		/* NULL until begun; scans */
 	TAILQ_HEAD(, clamav_scan) scans; /* all, in the order in which they came */
 	struct clamav_reload *reload;	/* NULL until begun */
@@ -165,9 +170,15 @@ struct clamav_scan {
 				       * waits for one */
 	struct spool *message;	/* held; likewise */
 	struct log_ctx log;
+	char *header_blank;	/* our header in the message, as struct evidence has it; */
+	uint64_t header_at;	/* owned, or NULL */
 	atomic_bool cancelled;	/* stop as soon as you can */
 	int read_error;		/* of the spool */
 	struct clamav_words words;
+	bool doubtful;		/* not just clean, or just a virus: not to be kept */
+	bool has_digest;	/* it was looked for among what is known, by */
+	unsigned char digest[SCANCACHE_DIGEST];
+	unsigned shortages;	/* disk_full at the beginning */
 	struct finding found;
 };
 
@@ -236,6 +247,20 @@ bool clamav_has_room(const char *directory, uint64_t size) MUST_CHECK;
 
 /* The job: leaves what it saw in found. */
 void clamav_scan_run(struct work *work);
+
+/* -- verdicts that are known ------------------------------------------------------------- */
+
+/* None is kept until there is a limit. */
+struct clamav_known *clamav_known_new(void) MUST_CHECK;
+void clamav_known_free(struct clamav_known *known);
+void clamav_known_limit(struct clamav_known *known, unsigned most);
+unsigned clamav_known_count(struct clamav_known *known);
+
+/* In a thread.  True: what is to be found is known, and in found. */
+bool clamav_known_find(struct clamav_scan *scan) MUST_CHECK;
+
+/* Afterwards: what was found, if that can be relied on. */
+void clamav_known_keep(struct clamav_scan *scan);
 
 /* To a new engine: how it tells what it finds. */
 void clamav_set_callbacks(struct cl_engine *engine);

@@ -33,7 +33,22 @@ scan_free(struct clamav_scan *scan)
 	TAILQ_REMOVE(&scan->clamav->scans, scan, link);
 	leave_engine(scan);
 	spool_drop(scan->message);
+	free(scan->header_blank);
 	free(scan);
+}
+
+/* Whether it was known; how many are, now. */
+static void
+count_known(const struct clamav_scan *scan)
+{
+	const struct clamav_engine *engine = scan->clamav->engine;
+
+	if (!scan->has_digest)
+		return;
+	stats_add(scan->found.cached ? STAT_scan_cache_hits : STAT_scan_cache_misses,
+	          1);
+	stats_set(STAT_scan_cache_entries,
+	          engine ? clamav_known_count(engine->known) : 0);
 }
 
 static void
@@ -41,6 +56,7 @@ scan_done(struct work *work)
 {
 	struct clamav_scan *scan = (struct clamav_scan *)work;
 
+	count_known(scan);
 	clamav_log_words(&scan->words, &scan->log);
 	if (scan->run) {
 		*scan->run->found = scan->found;
@@ -112,6 +128,9 @@ scan_new(struct check_run *run)
 	scan->message = spool_hold(run->evidence->message);
 	if (run->evidence->log)
 		scan->log = *run->evidence->log;
+	if (run->evidence->header_blank)
+		scan->header_blank = xstrdup(run->evidence->header_blank);
+	scan->header_at = run->evidence->header_at;
 	/* In case that it never runs. */
 	scan->found = (struct finding){ .kind = FOUND_FAILED,
 		                        .check = run->rule->name,
@@ -210,6 +229,9 @@ use_options(struct clamav *clamav, const struct config *cfg)
 	clamav_recipe_fini(&clamav->recipe);
 	clamav_recipe_init(&clamav->recipe, cfg);
 	clamav->in_place = cfg->signature_reload == SIGNATURE_RELOAD_IN_PLACE;
+	clamav->known_most = (unsigned)cfg->scan_cache;
+	if (clamav->engine)
+		clamav_known_limit(clamav->engine->known, clamav->known_most);
 }
 
 static struct clamav *
@@ -230,6 +252,7 @@ take_first_engine(struct clamav *clamav, struct clamav_engine *engine)
 {
 	engine->clamav = clamav;
 	clamav->engine = engine;
+	clamav_known_limit(engine->known, clamav->known_most);
 	clamav->known = engine->print;
 	stats_set(STAT_signatures, engine->signatures);
 	stats_set(STAT_signature_load_ms, engine->load_ms);

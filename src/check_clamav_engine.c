@@ -186,6 +186,7 @@ engine_new(const struct clamav_recipe *recipe, const struct clamav_words *words,
 
 	clamav_recipe_copy(&made->recipe, recipe);
 	made->references = 1;
+	made->known = clamav_known_new();
 	made->engine = cl_engine_new();
 	if (made->engine)
 		return made;
@@ -270,6 +271,7 @@ clamav_engine_free(struct clamav_engine *engine)
 	if (engine->engine)
 		cl_engine_free(engine->engine);
 	tempdir_free(engine->room);
+	clamav_known_free(engine->known);
 	clamav_recipe_fini(&engine->recipe);
 	free(engine);
 }

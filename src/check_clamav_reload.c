@@ -247,9 +247,11 @@ put_in_force(struct clamav_reload *reload, struct clamav_engine *made)
 	give_up(reload);
 	made->clamav = clamav;
 	clamav->engine = made;
+	clamav_known_limit(made->known, clamav->known_most);
 	clamav_begin_scans(clamav);
 	stats_set(STAT_signatures, made->signatures);
 	stats_set(STAT_signature_load_ms, made->load_ms);
+	stats_set(STAT_scan_cache_entries, 0);
 	stats_add(STAT_signature_reloads, 1);
 	log_event(NULL, LOG_SIGNATURES_EVENT, log_text("text", "loaded again"),
 	          log_number("signatures", made->signatures), before,

@@ -26,7 +26,8 @@
  *    before and after, note_words() during the scan.  A small attachment that does
  *    not fit on the disk is lost without a word (the error of fclose() is not looked
  *    at), and the disk may have room again at the end: disk_full.
- *  - A false "clean" is remembered for the next mail like it: no cache.
+ *  - A false "clean" is remembered for the next mail like it: its cache is off.  Ours
+ *    keeps what nobody complained about: check_clamav_known.c.
  */
 
 enum {
@@ -41,6 +42,7 @@ note(struct clamav_scan *scan, enum finding_kind kind, const char *name)
 {
 	struct finding *found = &scan->found;
 
+	scan->doubtful |= kind != FOUND_VIRUS;
 	if (finding_gravity(kind) <= finding_gravity(found->kind))
 		return;
 	found->kind = kind;
@@ -172,6 +174,7 @@ note_words(void *listener, enum cl_msg severity, const char *words)
 
 	if (severity < CL_MSG_WARN)
 		return;
+	scan->doubtful = true;
 	note_complaint(scan, severity, words);
 }
 
@@ -390,7 +393,10 @@ clamav_scan_run(struct work *work)
 	scan->words.listen = note_words;
 	scan->words.listener = scan;
 	clamav_collect_words(&scan->words);
-	scan_with_room(scan);
+	if (!clamav_known_find(scan)) {
+		scan_with_room(scan);
+		clamav_known_keep(scan);
+	}
 	clamav_collect_words(NULL);
 	scan->found.scan_us = (unsigned)(clock_us() - begin);
 }

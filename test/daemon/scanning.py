@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Scans: where temporary files are; libclamav's words.
+"""Scans: what is known is not scanned again; where temporary files are; libclamav's words.
 
     scanning.py PROGRAM [unittest arguments]
 """
@@ -15,12 +15,72 @@ import lab
 CLEAN, INFECTED = lab.mail(b"at noon"), lab.mail(lab.EICAR)
 
 
+class Known(Case):
+    """Each session is another one: other ports, other ids in the header that we put in."""
+
+    def sends(self, message):
+        """The last word on it, and the log's line."""
+        client = self.begin()
+        count = len(self.gated.logged("^(verdict|found) .*scan_ms="))
+        word = client.submit(message)[-1]
+        client.__exit__()
+        self.gated.wait_for_log("^(verdict|found) .*scan_ms=", count + 1)
+        return word, [line for line in self.gated.log().splitlines()
+                      if line.startswith(("verdict ", "found ")) and "scan_ms=" in line][-1]
+
+    def assert_sent(self, message, word, cached):
+        said, line = self.sends(message)
+        self.assertRegex(said, word)
+        self.assertEqual("cached=yes" in line, cached, line)
+
+    def test_the_same_from_many_sessions(self):
+        self.gated.start()
+        for number in range(4):
+            self.assert_sent(CLEAN, "^250 taken", number > 0)
+            self.assert_sent(INFECTED, f"^550 .*{lab.EICAR_NAME}", number > 0)
+        self.assert_sent(CLEAN + b".\r\n", "^250 taken", False)
+        state = self.gated.write_state()
+        self.assertEqual([state[f"scan_cache_{name}"] for name in ("hits", "misses", "entries")],
+                         ["6", "3", "3"])
+        self.assertEqual((state["mails_clean"], state["mails_infected"]), ("5", "4"))
+        received = {text.split(b"\r\n", 1)[1] for text in self.sink.complete[:4]}
+        self.assertEqual(len(received), 4, "the header is not there, or always the same")
+        self.gated.stop()
+
+    def test_other_signatures_forget(self):
+        self.gated.start()
+        harmless = lab.mail(b"harmless, until tomorrow")
+        self.assert_sent(harmless, "^250 taken", False)
+        self.assert_sent(harmless, "^250 taken", True)
+        with open(self.gated.directory / "signatures" / "new.ndb", "w", encoding="ascii") as file:
+            file.write(f"New:0:*:{b'until tomorrow'.hex()}\n")
+        self.gated.signal(signal.SIGHUP)
+        self.gated.wait_for_log('text="loaded again"')
+        self.assertEqual(self.gated.write_state()["scan_cache_entries"], "0")
+        self.assert_sent(harmless, "^550 .*New", False)
+        self.assert_sent(harmless, "^550 .*New", True)
+        self.gated.stop()
+
+    def test_other_options_forget(self):
+        self.gated.start()
+        self.assert_sent(CLEAN, "^250 taken", False)
+        self.assert_sent(CLEAN, "^250 taken", True)
+        self.gated.reload(scan_heuristics="no")
+        self.gated.wait_for_log('text="loaded again"')
+        self.assert_sent(CLEAN, "^250 taken", False)
+        self.gated.reload(scan_cache=0)
+        self.assert_sent(CLEAN, "^250 taken", False)
+        self.assert_sent(CLEAN, "^250 taken", False)
+        self.gated.stop()
+
+
 class Room(Case):
     """The directory of libclamav's temporary files."""
 
     def setUp(self):
         super().setUp()
         self.scan = self.gated.directory / "scan"
+        self.gated.configure(scan_cache=0)
 
     def rooms(self, scan=None):
         return sorted(path for path in (scan or self.scan).iterdir()

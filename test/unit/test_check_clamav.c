@@ -63,6 +63,8 @@ config_defaults(void)
 	cfg.signature_path = path_of("db");
 	cfg.scan_path = path_of("tmp");
 	cfg.scan_workers = 2;
+	cfg.scan_cache =
+		0; /* most send the same mail again, to have it scanned again */
 	cfg.lock_duration = 0;
 	/* test_check_clamav_reload.c is about changes; here nothing shall look for them. */
 	clamav_pace.settle_ms = clamav_pace.tick_ms = 3600000;
