@@ -38,6 +38,8 @@
 	E(REFUSE,    "refuse",    LOG_NOTICE,  "a client or a command was turned away") \
 	E(MAIL,      "mail",      LOG_INFO,    "a mail has begun") \
 	E(VERDICT,   "verdict",   LOG_INFO,    "a mail was judged, nothing was found") \
+	E(SCANNER_COMPLAINS, "scanner-complains", LOG_WARNING, "what a scanner had trouble with") \
+	E(SCANNER_SAYS, "scanner-says", LOG_DEBUG, "what a scanner says besides") \
 	E(DNSBL,     "dnsbl",     LOG_INFO,    "what lists in DNS know of a client") \
 	E(SPF,       "spf",       LOG_INFO,    "what a sender's domain says of who sends") \
 	E(FOUND,     "found",     LOG_NOTICE,  "a mail was judged, something was found") \
