@@ -122,8 +122,9 @@ log_verdict(const struct session *s)
 	          log_text("name", because->name[0] ? because->name : NULL),
 	          log_text("action", verdict_word(mail->verdict.act)),
 	          log_addr("client", &s->client_addr),
-	          log_addr("server", &s->server_addr), log_text("from", mail->sender),
-	          log_text("to", transaction_recipient(mail)),
+	          log_addr("server", &s->server_addr),
+	          mailbox_from(s->cfg, mail->sender),
+	          mailbox_to(s->cfg, transaction_recipient(mail)),
 	          log_number("rcpts", mail->recipients),
 	          log_number("size", (int64_t)mail->size),
 	          log_text("by", found ? because->check : NULL),
@@ -436,7 +437,7 @@ on_complete(struct session *s)
 	case DOOM_BY_REPLY:
 		log_event(&mail->log, LOG_DELIVERED_EVENT, log_text("accepted", "no"),
 		          log_number("code", mail->verdict.code),
-		          log_text("from", mail->sender));
+		          mailbox_from(s->cfg, mail->sender));
 		refuse(s);
 		break;
 	case DOOM_BY_LOSS:
