@@ -2,6 +2,7 @@
 #define CHECK_CLAMAV_INTERNAL_H
 
 #include "check_internal.h"
+#include "episode.h"
 #include "workers.h"
 
 #include <clamav.h>
@@ -102,6 +103,7 @@ struct clamav {
 	TAILQ_HEAD(, clamav_scan) scans; /* all, in the order in which they came */
 	struct clamav_reload *reload;	/* NULL until begun */
 	atomic_uint disk_full;		/* how often a scan has seen that */
+	struct episode no_room;		/* for temporary files; the loop's */
 };
 
 /* One message, looked at by a thread. */
@@ -115,6 +117,7 @@ struct clamav_scan {
 	struct spool *message;	/* held; likewise */
 	atomic_bool cancelled;	/* stop as soon as you can */
 	int read_error;		/* of the spool */
+	int no_room;		/* for temporary files: an errno */
 	struct finding found;
 };
 

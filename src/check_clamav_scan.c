@@ -382,8 +382,9 @@ find_room(struct clamav_scan *scan, uint64_t size)
 
 	if (clamav_has_room(directory, size))
 		return true;
+	scan->no_room = errno;
 	snprintf(what, sizeof what, "no temporary files in %.80s", directory);
-	note_error(scan, what, errno);
+	note_error(scan, what, scan->no_room);
 	if (!clamav_has_room(directory, CLAMAV_ROOM_LEAST))
 		atomic_fetch_add(&scan->clamav->disk_full, 1);
 	return false;
@@ -400,8 +401,10 @@ scan_with_room(struct clamav_scan *scan)
 		return;
 	look_twice(scan);
 	if (find_room(scan, CLAMAV_ROOM_LEAST) &&
-	    atomic_load(&scan->clamav->disk_full) != disk_full)
+	    atomic_load(&scan->clamav->disk_full) != disk_full) {
+		scan->no_room = ENOSPC;
 		note(scan, FOUND_FAILED, "temporary files were short meanwhile");
+	}
 }
 
 void
