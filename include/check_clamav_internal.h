@@ -4,6 +4,7 @@
 #include "check_internal.h"
 #include "scancache.h"
 #include "tempdir.h"
+#include "episode.h"
 #include "workers.h"
 
 #include <clamav.h>
@@ -158,6 +159,7 @@ struct clamav {
 	TAILQ_HEAD(, clamav_scan) scans; /* all, in the order in which they came */
 	struct clamav_reload *reload;	/* NULL until begun */
 	atomic_uint disk_full;		/* how often a scan has seen that */
+	struct episode no_room;		/* for temporary files; the loop's */
 };
 
 /* One message, looked at by a thread. */
@@ -179,6 +181,7 @@ struct clamav_scan {
 	bool has_digest;	/* it was looked for among what is known, by */
 	unsigned char digest[SCANCACHE_DIGEST];
 	unsigned shortages;	/* disk_full at the beginning */
+	int no_room;		/* for temporary files: an errno */
 	struct finding found;
 };
 

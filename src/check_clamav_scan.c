@@ -354,9 +354,10 @@ find_room(struct clamav_scan *scan, uint64_t size)
 
 	if (tempdir_ready(room) && clamav_has_room(path, size))
 		return true;
+	scan->no_room = errno;
 	snprintf(what, sizeof what, "no temporary files in %.80s",
 	         scan->engine->recipe.directory);
-	note_error(scan, what, errno);
+	note_error(scan, what, scan->no_room);
 	if (!clamav_has_room(path, CLAMAV_ROOM_LEAST))
 		atomic_fetch_add(&scan->clamav->disk_full, 1);
 	return false;
@@ -376,10 +377,14 @@ scan_with_room(struct clamav_scan *scan)
 	look_twice(scan);
 	if (!find_room(scan, CLAMAV_ROOM_LEAST))
 		return;
-	if (atomic_load(&scan->clamav->disk_full) != disk_full)
+	if (atomic_load(&scan->clamav->disk_full) != disk_full) {
+		scan->no_room = ENOSPC;
 		note(scan, FOUND_FAILED, "temporary files were short meanwhile");
-	if (tempdir_losses(room) != losses)
+	}
+	if (tempdir_losses(room) != losses) {
+		scan->no_room = ENOENT;
 		note(scan, FOUND_FAILED, "temporary files were removed meanwhile");
+	}
 }
 
 void

@@ -4,6 +4,7 @@
 
 #include <assert.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -245,6 +246,34 @@ note_rates(struct reading *reading, const struct config *cfg)
 	}
 }
 
+/* Only where somebody has set a limit: without one all that is larger is in the gap. */
+static void
+note_gap(struct reading *reading, const struct config *cfg)
+{
+	char words[256];
+
+	if (cfg->antivirus_type == 0 || cfg->size_limit <= cfg->scan_max_size)
+		return;
+	snprintf(words, sizeof(words),
+	         "scan_max_size: is less than size_limit; messages of more than "
+	         "%" PRId64 " and up to %" PRId64 " bytes are unscannable, see "
+	         "on_unscannable (%s)",
+	         cfg->scan_max_size, cfg->size_limit,
+	         config_word(cfg, "on_unscannable"));
+	remark(reading, cfg, place_of_either(cfg, "scan_max_size", "size_limit"),
+	       words);
+}
+
+static void
+note_memory(struct reading *reading, const struct config *cfg)
+{
+	if (cfg->memory_budget > 0 && cfg->spool_memory_all > cfg->memory_budget)
+		remark(reading, cfg,
+		       place_of_either(cfg, "spool_memory_all", "memory_budget"),
+		       "spool_memory_all: is part of memory_budget, and more than it; "
+		       "messages have memory_budget at most");
+}
+
 /* What is allowed, but may not do what was meant. */
 static void
 note_doubtful(struct reading *reading, const struct config *cfg)
@@ -267,6 +296,8 @@ note_doubtful(struct reading *reading, const struct config *cfg)
 		       place_of_either(cfg, "scan_max_size", "scan_max_unpacked"),
 		       "scan_max_size: a message larger than scan_max_unpacked is "
 		       "never scanned in full");
+	note_gap(reading, cfg);
+	note_memory(reading, cfg);
 	if (cfg->timeout_judging < cfg->timeout_scanner)
 		remark(reading, cfg,
 		       place_of_either(cfg, "timeout_judging", "timeout_scanner"),

@@ -161,6 +161,17 @@ static const struct config_row accepted[] = {
 	{ "scan_max_size = 500M\n", "note 1: scan_max_size: a message larger than "
 	                            "scan_max_unpacked is never scanned "
 	                            "in full\nscan_max_size = 524288000\n" },
+	{ "scan_max_size = 50M\nsize_limit = 60M\n",
+	  "note 1: scan_max_size: is less than size_limit; messages of more than "
+	  "52428800 and up to 62914560 bytes are unscannable, see on_unscannable "
+	  "(pass)\nscan_max_size = 52428800\nsize_limit = 62914560\n" },
+	{ "antivirus_type = off\nscan_max_size = 50M\nsize_limit = 60M\n",
+	  "antivirus_type = {}\nscan_max_size = 52428800\nsize_limit = 62914560\n" },
+	{ "\nspool_memory_all = 300M\n",
+	  "note 2: spool_memory_all: is part of memory_budget, and more than it; "
+	  "messages have memory_budget at most\nspool_memory_all = 314572800\n" },
+	{ "memory_budget = 0\nspool_memory_all = 300M\n",
+	  "spool_memory_all = 314572800\nmemory_budget = 0\n" },
 	{ "\ntimeout_judging = 10\ntimeout_scanner = 30\n",
 	  "note 2: timeout_judging: is over before timeout_scanner; a scan that takes "
 	  "longer counts as failed, not as unscannable\ntimeout_judging = 10\n" },
