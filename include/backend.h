@@ -37,8 +37,9 @@ enum backend_word {		/* what a parser says of the answer so far */
 struct backend_engine {
 	const char *name;	/* for the log: "clamd" */
 	const char *option;	/* that has its servers, for the log: "antivirus_path" */
+	uint16_t port;		/* of a server that has none; 0: each has one */
 
-	/* Connected: puts what comes first into OUT. */
+	/* Connected, perhaps not for the first time: puts what comes first into OUT. */
 	void (*begin)(struct evbuffer *out, void *owner);
 	/* Puts SIZE bytes of the message, at AT, into OUT as the protocol wants them. */
 	void (*piece)(struct evbuffer *out, const char *at, size_t size, void *owner);
@@ -50,7 +51,8 @@ struct backend_engine {
 
 struct backend_question {
 	const struct backend_engine *engine;
-	const struct string_list *servers; /* paths of sockets, ADDRESS:PORT; lives as long */
+	/* Paths of sockets, ADDRESS:PORT, or SCHEME://ADDRESS:PORT/WHATEVER; lives as long. */
+	const struct string_list *servers;
 	struct spool *message;	/* sealed; held by the call */
 	bool with_head;		/* the spool's head is sent, too */
 	int64_t timeout_s;	/* for all of it */
@@ -73,5 +75,18 @@ struct backend_call *backend_ask(struct backends *backends,
 
 /* DONE will not be called.  NULL is fine. */
 void backend_cancel(struct backend_call *call);
+
+/*
+ * For protocols in which the server has a say before all is sent; within begin() and
+ * answer() alone.
+ *
+ * No more of the message than BYTES goes out, until another call says otherwise: all of it,
+ * unless begin() has said less.  What answer() puts into the output is sent.
+ */
+void backend_limit(struct backend_call *call, uint64_t bytes);
+struct evbuffer *backend_output(struct backend_call *call);
+
+/* The server that it talks to, as the list has it; "" if none. */
+const char *backend_server(const struct backend_call *call);
 
 #endif
