@@ -11,10 +11,11 @@
  * Scanners that are other processes: which of their servers is asked, and one conversation
  * with it about one message.
  *
- * The servers of an engine are tried in turn, in the order of its option.  One that fails
- * is left alone for a while, longer each time; that is logged once, and once when it is
- * back.  If none is left a call ends at once, but for one now and then that tries: what is
- * down costs neither time nor connections.
+ * The servers of an engine are tried in turn, in the order of its option.  One that cannot
+ * be reached, or fails three times in a row (the message may be to blame), is left alone for
+ * a while, longer each time; that is logged once, and once when it is back.  If none is left
+ * a call ends at once, but for one now and then that tries: what is down costs neither time
+ * nor connections.
  *
  * A call connects, sends what its owner makes, with no more in memory than a few pieces,
  * and gives what comes back to the owner's parser; a server may answer before it has got
@@ -31,6 +32,8 @@ enum backend_word {		/* what a parser says of the answer so far */
 	BACKEND_MORE,		/* it is not whole */
 	BACKEND_DONE,		/* it is; what follows is thrown away */
 	BACKEND_BABBLE,		/* that is no answer: the server has failed */
+	BACKEND_UNABLE,		/* it says that it cannot: the next one is asked */
+	BACKEND_AGAIN,		/* it wants another connection: it is asked once more */
 };
 
 /* How to talk to an engine; constant. */
@@ -47,6 +50,8 @@ struct backend_engine {
 	void (*end)(struct evbuffer *out, void *owner);
 	/* IN has grown, or (EOF) ends here.  May take from it. */
 	enum backend_word (*answer)(struct evbuffer *in, bool eof, void *owner);
+	/* What was wrong with the answer, for the log.  NULL, or it returns NULL: no idea. */
+	const char *(*fault)(void *owner);
 };
 
 struct backend_question {

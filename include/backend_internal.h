@@ -29,12 +29,12 @@ struct backend_server {
 	const struct backend_engine *engine;
 	char *name;		/* as its option has it, owned */
 	unsigned calls;		/* that hold it */
-	unsigned strikes;	/* failures in a row */
-	unsigned silences;	/* times out in a row */
+	unsigned strikes;	/* times in a row that it was found to be down */
+	unsigned doubts;	/* since it answered last */
 	int64_t until_us;	/* is left alone until then; 0: it is up */
 	int64_t asked_us;	/* when it was last looked for */
 	bool on_trial;		/* it was down, and a call tries it */
-	bool refused;		/* its last failure was not to be reached at all */
+	bool was_missed;	/* when it was found to be down: not reached at all */
 	bool was_said;		/* in the log, that it is down */
 };
 
@@ -47,7 +47,7 @@ struct backend_pace {
 extern struct backend_pace backend_pace;
 
 enum {
-	BACKEND_SILENCES = 3,	/* times out in a row that are a failure */
+	BACKEND_DOUBTS = 3,	/* failures in a row that do not come of the message */
 };
 
 struct backends {
@@ -71,9 +71,8 @@ bool backend_server_is_ready(const struct backend_server *server, int64_t now_us
 void backend_server_begin(struct backend_server *server, bool *tried);
 void backend_server_reached(struct backend_server *server, bool tried);
 void backend_server_answered(struct backend_server *server, bool tried);
-void backend_server_silent(struct backend_server *server, bool tried);
-void backend_server_failed(struct backend_server *server, bool tried, bool refused,
-			   const char *why);
+void backend_server_missed(struct backend_server *server, bool tried, const char *why);
+void backend_server_failed(struct backend_server *server, bool tried, const char *why);
 void backend_server_left(struct backend_server *server, bool tried); /* none of these */
 
 #endif

@@ -47,39 +47,6 @@ struct backend_call {
 	char why[WHY_SIZE]; /* what the last one that failed lacked */
 };
 
-/* ---- places --------------------------------------------------------------------------- */
-
-static bool
-read_path(struct sockaddr_un *to, const char *path)
-{
-	if (strlen(path) >= sizeof(to->sun_path))
-		return false;
-	to->sun_family = AF_UNIX;
-	strcpy(to->sun_path, path);
-	return true;
-}
-
-bool
-backend_place_read(struct backend_place *place, const char *text, uint16_t port)
-{
-	const char *scheme = strstr(text, "://");
-	char host[ADDR_TEXT_SIZE];
-	size_t size;
-
-	*place = (struct backend_place){ 0 };
-	if (text[0] == '/')
-		return read_path(&place->path, text);
-	if (scheme)
-		text = scheme + 3;
-	size = strcspn(text, "/?");
-	if (size >= sizeof(host))
-		return false;
-	memcpy(host, text, size);
-	host[size] = '\0';
-	return addr_parse_port(&place->addr, host) ||
-	       (port != 0 && addr_parse(&place->addr, host, port));
-}
-
 /* ---- the end of a call ---------------------------------------------------------------- */
 
 static void
@@ -135,21 +102,42 @@ say_why(struct backend_call *call, const char *what)
 /* ---- the next server ------------------------------------------------------------------ */
 
 static void try_next(struct backend_call *call);
+static void prepare(struct backend_call *call);
 
-/* This server will not do.  If nothing of an answer has come, another one may. */
 static void
-give_up(struct backend_call *call, const char *what, bool refused)
+give_up(struct backend_call *call, bool may_ask_others)
 {
-	bool may_ask_others = !call->conn || conn_received(call->conn) == 0;
-
-	say_why(call, what);
-	backend_server_failed(server_of(call), call->tried, refused, what);
 	forget_conn(call);
 	call->at = call->count;
 	if (may_ask_others)
 		try_next(call);
 	else
 		finish(call, BACKEND_FAILED);
+}
+
+/* This server has not been reached. */
+static void
+miss(struct backend_call *call, const char *what)
+{
+	say_why(call, what);
+	backend_server_missed(server_of(call), call->tried, what);
+	give_up(call, true);
+}
+
+/* This server has, and that was of no use. */
+static void
+fail(struct backend_call *call, const char *what, bool may_ask_others)
+{
+	say_why(call, what);
+	backend_server_failed(server_of(call), call->tried, what);
+	give_up(call, may_ask_others);
+}
+
+/* It has gone.  If nothing of an answer has come, another one may answer. */
+static void
+lose(struct backend_call *call, const char *what)
+{
+	fail(call, what, conn_received(call->conn) == 0);
 }
 
 /* Index of the next one to ask, or COUNT. */
@@ -258,6 +246,23 @@ send_some(struct backend_call *call)
 		event_active(&call->turn, EV_TIMEOUT, 0);
 }
 
+/* It has closed, or soon will, and there was nothing wrong with that. */
+static void
+connect_again(struct backend_call *call)
+{
+	forget_conn(call);
+	prepare(call);
+}
+
+static const char *
+fault_of(const struct backend_call *call, const char *usual)
+{
+	const struct backend_engine *with = call->question.engine;
+	const char *fault = with->fault ? with->fault(call->owner) : NULL;
+
+	return fault ? fault : usual;
+}
+
 /* Reads what has come.  False: the call is over, or talks to another server. */
 static bool
 hear(struct backend_call *call, bool eof)
@@ -266,17 +271,23 @@ hear(struct backend_call *call, bool eof)
 
 	switch (call->question.engine->answer(in, eof, call->owner)) {
 	case BACKEND_MORE:
-		if (evbuffer_get_length(in) > ANSWER_MAX)
-			break;
-		return true;
+		if (evbuffer_get_length(in) <= ANSWER_MAX)
+			return true;
+		break;
 	case BACKEND_DONE:
 		backend_server_answered(server_of(call), call->tried);
 		finish(call, BACKEND_ANSWERED);
 		return false;
+	case BACKEND_UNABLE:
+		fail(call, fault_of(call, "it says that it cannot"), true);
+		return false;
+	case BACKEND_AGAIN:
+		connect_again(call);
+		return false;
 	case BACKEND_BABBLE:
 		break;
 	}
-	give_up(call, "its answer makes no sense", false);
+	fail(call, fault_of(call, "its answer makes no sense"), false);
 	return false;
 }
 
@@ -289,10 +300,9 @@ on_input(struct conn *conn, void *owner)
 	if (!hear(call, eof))
 		return;
 	if (eof)
-		give_up(call,
-		        conn_received(conn) > 0 ? "it has hung up in its answer"
-		                                : "it has hung up without an answer",
-		        false);
+		lose(call, conn_received(conn) > 0
+		                   ? "it has hung up in its answer"
+		                   : "it has hung up without an answer");
 	else
 		send_some(call);
 }
@@ -304,7 +314,10 @@ on_lost(struct conn *conn, enum conn_end why, int error, void *owner)
 
 	if (conn_received(conn) > 0 && !hear(call, true))
 		return;
-	give_up(call, strerror(error), why == CONN_UNREACHABLE);
+	if (why == CONN_UNREACHABLE)
+		miss(call, strerror(error));
+	else
+		lose(call, strerror(error));
 }
 
 static void
@@ -386,7 +399,7 @@ connect_path(struct backend_call *call, const struct sockaddr_un *path)
 	if (error == EAGAIN)
 		wait_until_it_has_room(call);
 	else
-		give_up(call, strerror(error), true);
+		miss(call, strerror(error));
 }
 
 static void
@@ -406,7 +419,7 @@ connect_now(struct backend_call *call)
 
 	if (!backend_place_read(&place, server_of(call)->name,
 	                        call->question.engine->port))
-		give_up(call, "is no address, and no path of a socket", true);
+		miss(call, "is no address, and no path of a socket");
 	else if (addr_family(&place.addr) == AF_UNSPEC)
 		connect_path(call, &place.path);
 	else
@@ -419,8 +432,10 @@ on_attempt_late(int fd, short what, void *arg)
 	struct backend_call *call = arg;
 
 	(void)fd, (void)what;
-	give_up(call, call->is_connected ? "no answer in time" : "cannot be reached",
-	        !call->is_connected);
+	if (call->is_connected)
+		lose(call, "no answer in time");
+	else
+		miss(call, "cannot be reached");
 }
 
 static void
@@ -437,12 +452,23 @@ on_turn(int fd, short what, void *arg)
 		connect_now(call);
 }
 
+/* Nothing has been said yet. */
 static void
-try_next(struct backend_call *call)
+prepare(struct backend_call *call)
 {
 	const struct timeval most = { backend_pace.connect_us / 1000000,
 		                      backend_pace.connect_us % 1000000 };
 
+	call->limit = UINT64_MAX;
+	call->sent = 0;
+	call->is_sent = false;
+	evtimer_add(&call->attempt, &most);
+	connect_now(call);
+}
+
+static void
+try_next(struct backend_call *call)
+{
 	call->at = find_ready(call);
 	if (call->at == call->count) {
 		say_nobody(call);
@@ -451,12 +477,8 @@ try_next(struct backend_call *call)
 		return;
 	}
 	call->asked[call->at] = true;
-	call->limit = UINT64_MAX;
-	call->sent = 0;
-	call->is_sent = false;
 	backend_server_begin(server_of(call), &call->tried);
-	evtimer_add(&call->attempt, &most);
-	connect_now(call);
+	prepare(call);
 }
 
 /* ---- from outside --------------------------------------------------------------------- */
@@ -470,9 +492,10 @@ on_late(int fd, short what, void *arg)
 	if (call->at < call->count) {
 		say_why(call, "no answer in time");
 		if (call->is_connected)
-			backend_server_silent(server_of(call), call->tried);
+			backend_server_failed(server_of(call), call->tried,
+			                      "no answer in time");
 		else
-			backend_server_failed(server_of(call), call->tried, true,
+			backend_server_missed(server_of(call), call->tried,
 			                      "cannot be reached");
 	}
 	finish(call, BACKEND_TIMED_OUT);

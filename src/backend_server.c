@@ -12,10 +12,10 @@
 /*
  * Servers, and when they are asked.
  *
- * A server that fails is down: nobody asks it for a while, then one call does, and the
- * while doubles if that fails, too.  A message that takes too long says little about the
- * server, and whoever sends messages that do must not be able to take it from all others:
- * only several times in a row are a failure.
+ * A server that is not reached is down: nobody asks it for a while, then one call does, and
+ * the while doubles if that fails, too.  What goes wrong once it has been reached, and be it
+ * only that it takes too long, may come of the message, and whoever sends such messages must
+ * not be able to take the server from all others: it is down after several in a row.
  */
 struct backend_pace backend_pace = {
 	.first_us = 1000000,
@@ -26,6 +26,39 @@ struct backend_pace backend_pace = {
 enum {
 	FORGET_S = 3600, /* of a server that nobody looks for */
 };
+
+/* ---- places --------------------------------------------------------------------------- */
+
+static bool
+read_path(struct sockaddr_un *to, const char *path)
+{
+	if (strlen(path) >= sizeof(to->sun_path))
+		return false;
+	to->sun_family = AF_UNIX;
+	strcpy(to->sun_path, path);
+	return true;
+}
+
+bool
+backend_place_read(struct backend_place *place, const char *text, uint16_t port)
+{
+	const char *scheme = strstr(text, "://");
+	char host[ADDR_TEXT_SIZE];
+	size_t size;
+
+	*place = (struct backend_place){ 0 };
+	if (text[0] == '/')
+		return read_path(&place->path, text);
+	if (scheme)
+		text = scheme + 3;
+	size = strcspn(text, "/?");
+	if (size >= sizeof(host))
+		return false;
+	memcpy(host, text, size);
+	host[size] = '\0';
+	return addr_parse_port(&place->addr, host) ||
+	       (port != 0 && addr_parse(&place->addr, host, port));
+}
 
 /* ---- which there are ------------------------------------------------------------------ */
 
@@ -99,7 +132,7 @@ void
 backend_server_drop(struct backends *backends, struct backend_server *server)
 {
 	assert(server->calls > 0);
-	if (--server->calls == 0 && server->strikes == 0 && server->silences == 0)
+	if (--server->calls == 0 && server->strikes == 0 && server->doubts == 0)
 		server_free(backends, server);
 }
 
@@ -156,7 +189,7 @@ backend_server_begin(struct backend_server *server, bool *tried)
 void
 backend_server_reached(struct backend_server *server, bool tried)
 {
-	if (!tried || !server->refused)
+	if (!tried || !server->was_missed)
 		return;
 	server->on_trial = false;
 	set_until(server, 0);
@@ -167,7 +200,7 @@ backend_server_answered(struct backend_server *server, bool tried)
 {
 	end_trial(server, tried);
 	server->strikes = 0;
-	server->silences = 0;
+	server->doubts = 0;
 	set_until(server, 0);
 	if (server->was_said)
 		log_event(NULL, LOG_TROUBLE_EVENT,
@@ -177,19 +210,9 @@ backend_server_answered(struct backend_server *server, bool tried)
 	server->was_said = false;
 }
 
-/* Of many calls that were under way when it died, only one counts. */
-void
-backend_server_failed(struct backend_server *server, bool tried, bool refused,
-                      const char *why)
+static void
+say_down(struct backend_server *server, const char *why)
 {
-	end_trial(server, tried);
-	stats_add(STAT_scanner_failures, 1);
-	if (server->until_us != 0 && !tried)
-		return;
-	server->strikes++;
-	server->silences = 0;
-	server->refused = refused;
-	set_until(server, clock_us() + pause_us(server));
 	if (!server->was_said)
 		log_event(NULL, LOG_TROUBLE_EVENT,
 		          log_text("text",
@@ -202,11 +225,33 @@ backend_server_failed(struct backend_server *server, bool tried, bool refused,
 	server->was_said = true;
 }
 
-void
-backend_server_silent(struct backend_server *server, bool tried)
+/* Of many calls that were under way when it died, only one counts. */
+static void
+find_down(struct backend_server *server, bool tried, bool missed, const char *why)
 {
-	if (++server->silences >= BACKEND_SILENCES || tried)
-		backend_server_failed(server, tried, false, "no answer in time");
+	if (server->until_us != 0 && !tried)
+		return;
+	server->strikes++;
+	server->was_missed = missed;
+	set_until(server, clock_us() + pause_us(server));
+	say_down(server, why);
+}
+
+void
+backend_server_missed(struct backend_server *server, bool tried, const char *why)
+{
+	end_trial(server, tried);
+	stats_add(STAT_scanner_failures, 1);
+	find_down(server, tried, true, why);
+}
+
+void
+backend_server_failed(struct backend_server *server, bool tried, const char *why)
+{
+	end_trial(server, tried);
+	stats_add(STAT_scanner_failures, 1);
+	if (++server->doubts >= BACKEND_DOUBTS || tried)
+		find_down(server, tried, false, why);
 }
 
 void

@@ -49,6 +49,16 @@ end(struct evbuffer *out, void *owner)
 	evbuffer_add(out, front, sizeof(front));
 }
 
+/* Something is wrong with the message, or with clamd: then another one may do better. */
+static enum backend_word
+take_error(const struct job *job)
+{
+	struct finding found = { .kind = FOUND_NOTHING };
+
+	clamav_note_words(&found, job->words);
+	return found.kind == FOUND_FAILED ? BACKEND_UNABLE : BACKEND_DONE;
+}
+
 static enum backend_word
 answer(struct evbuffer *in, bool eof, void *owner)
 {
@@ -62,12 +72,21 @@ answer(struct evbuffer *in, bool eof, void *owner)
 	case CLAMDPROTO_CLEAN:
 	case CLAMDPROTO_FOUND:
 	case CLAMDPROTO_TOO_BIG:
-	case CLAMDPROTO_ERROR:
 		return BACKEND_DONE;
+	case CLAMDPROTO_ERROR:
+		return take_error(job);
 	case CLAMDPROTO_MALFORMED:
 		return BACKEND_BABBLE;
 	}
 	abort(); /* no such thing: an answer */
+}
+
+static const char *
+fault(void *owner)
+{
+	const struct job *job = owner;
+
+	return job->words[0] ? job->words : NULL;
 }
 
 static const struct backend_engine engine = {
@@ -77,6 +96,7 @@ static const struct backend_engine engine = {
 	.piece = piece,
 	.end = end,
 	.answer = answer,
+	.fault = fault,
 };
 
 /* ---- the check -------------------------------------------------------------------------- */
