@@ -77,6 +77,7 @@ extern const struct check_rule check_spf;
 extern const struct check_rule check_rate;
 extern const struct check_rule check_clamav;
 extern const struct check_rule check_clamd;
+extern const struct check_rule check_icap;
 extern const struct check_rule check_lock;
 
 #endif

@@ -17,7 +17,12 @@ struct check_talk {
 	void (*say)(struct check_talk *talk);
 };
 
-/* For the rows of their rules.  The state of each check is its servers. */
+/* What the state of such a check begins with. */
+struct check_talk_state {
+	struct backends *backends;	/* NULL until begun */
+};
+
+/* For the rows of their rules. */
 void *check_talk_load(const struct config *cfg, char *why, size_t why_size);
 bool check_talk_begin(void *state, struct event_base *base);
 void check_talk_unload(void *state);

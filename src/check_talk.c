@@ -7,28 +7,24 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-struct state {
-	struct backends *backends; /* NULL until begun */
-};
-
 void *
 check_talk_load(const struct config *cfg, char *why, size_t why_size)
 {
 	(void)cfg, (void)why, (void)why_size;
-	return xcalloc(1, sizeof(struct state));
+	return xcalloc(1, sizeof(struct check_talk_state));
 }
 
 bool
 check_talk_begin(void *state, struct event_base *base)
 {
-	((struct state *)state)->backends = backends_new(base);
+	((struct check_talk_state *)state)->backends = backends_new(base);
 	return true;
 }
 
 void
 check_talk_unload(void *state)
 {
-	backends_free(((struct state *)state)->backends);
+	backends_free(((struct check_talk_state *)state)->backends);
 	free(state);
 }
 
@@ -78,7 +74,7 @@ check_talk_start(struct check_run *run, const struct backend_engine *engine,
 		.with_head = true,
 		.timeout_s = run->cfg->timeout_scanner,
 	};
-	struct state *state = run->state;
+	struct check_talk_state *state = run->state;
 	struct check_talk *talk;
 
 	if (check_is_too_big(run))

@@ -49,15 +49,13 @@ LoadMagicFile /etc/c-icap/c-icap.magic
 Service echo srv_echo.so
 Service virus_scan virus_scan.so
 ServiceAlias avscan virus_scan?allow204=on&sizelimit=off&mode=simple
-Module common clamav_mod.so
-clamav_mod.TmpDir {tmp}/scan
-clamav_mod.ClamAvDatabaseDirectory {tmp}/signatures
-clamav_mod.ClamAvMaxRecLevel 5
+Module common clamd_mod.so
+clamd_mod.ClamdSocket {socket}
 virus_scan.ScanFileTypes TEXT DATA EXECUTABLE ARCHIVE GIF JPEG MSOFFICE
 virus_scan.SendPercentData 0
 virus_scan.PreviewSize {preview}
 virus_scan.MaxObjectSize 25M
-virus_scan.DefaultEngine clamav
+virus_scan.DefaultEngine clamd
 """
 
 
@@ -142,16 +140,17 @@ class Clamd(Daemon):
 
 
 class Icap(Daemon):
-    """c-icap with its ClamAV and its echo."""
+    """c-icap with its echo, and a virus scanner that asks CLAMD (its own libclamav would have
+    signatures of the system's only)."""
 
-    def configure(self, preview=1024):
+    def configure(self, clamd, preview=1024):
         self.url = f"icap://127.0.0.1:{self.port}"
         modules = [p for p in pathlib.Path("/usr/lib").glob("*/c_icap")]
         if not modules or not (modules[0] / "virus_scan.so").exists():
             lab.skip_all("not installed: libc-icap-mod-virus-scan (sh test/install.sh test)")
         with open(self.tmp + "/conf", "w", encoding="ascii") as file:
             file.write(ICAP.format(tmp=self.tmp, port=self.port, modules=modules[0],
-                                   preview=preview))
+                                   socket=clamd.socket, preview=preview))
 
     def command(self):
         return ["c-icap", "-N", "-f", self.tmp + "/conf"]
