@@ -91,6 +91,10 @@ void backend_cancel(struct backend_call *call);
 void backend_limit(struct backend_call *call, uint64_t bytes);
 struct evbuffer *backend_output(struct backend_call *call);
 
+/* What has come so far is not of the answer to the message: if that does not come, another
+ * server may be asked. */
+void backend_dismiss(struct backend_call *call);
+
 /* The server that it talks to, as the list has it; "" if none. */
 const char *backend_server(const struct backend_call *call);
 

@@ -42,6 +42,7 @@ struct backend_call {
 	struct event attempt;            /* for this server */
 	int64_t deadline_us;
 	uint64_t limit, sent; /* bytes of what is sent of the spool */
+	uint64_t dismissed;   /* bytes that came, and are not of the answer */
 	bool is_connected, is_sent;
 	bool was_connected; /* to any of them */
 	char why[WHY_SIZE]; /* what the last one that failed lacked */
@@ -137,7 +138,7 @@ fail(struct backend_call *call, const char *what, bool may_ask_others)
 static void
 lose(struct backend_call *call, const char *what)
 {
-	fail(call, what, conn_received(call->conn) == 0);
+	fail(call, what, conn_received(call->conn) == call->dismissed);
 }
 
 /* Index of the next one to ask, or COUNT. */
@@ -300,7 +301,7 @@ on_input(struct conn *conn, void *owner)
 	if (!hear(call, eof))
 		return;
 	if (eof)
-		lose(call, conn_received(conn) > 0
+		lose(call, conn_received(conn) > call->dismissed
 		                   ? "it has hung up in its answer"
 		                   : "it has hung up without an answer");
 	else
@@ -460,7 +461,7 @@ prepare(struct backend_call *call)
 		                      backend_pace.connect_us % 1000000 };
 
 	call->limit = UINT64_MAX;
-	call->sent = 0;
+	call->sent = call->dismissed = 0;
 	call->is_sent = false;
 	evtimer_add(&call->attempt, &most);
 	connect_now(call);
@@ -553,6 +554,12 @@ void
 backend_limit(struct backend_call *call, uint64_t bytes)
 {
 	call->limit = bytes;
+}
+
+void
+backend_dismiss(struct backend_call *call)
+{
+	call->dismissed = conn_received(call->conn);
 }
 
 struct evbuffer *

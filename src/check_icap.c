@@ -226,6 +226,7 @@ take_options(struct job *job)
 	service_learn(state_of(job), url_of(job), answer);
 	if (is_last)
 		return BACKEND_AGAIN;
+	backend_dismiss(job->talk.call);
 	put_message(job, backend_output(job->talk.call), answer->preview);
 	job->reader = (struct icap_reader){ 0 };
 	return BACKEND_MORE;
@@ -240,6 +241,8 @@ go_on(struct job *job)
 		return BACKEND_BABBLE;
 	}
 	job->at = SENT_ALL;
+	job->with_options = false; /* it does not close for these */
+	backend_dismiss(job->talk.call);
 	backend_limit(job->talk.call, UINT64_MAX);
 	return BACKEND_MORE;
 }
@@ -282,21 +285,33 @@ is_decided(const struct job *job)
 	        job->reader.answer.threat != ICAP_NO_THREAT);
 }
 
-/* Some close behind their options without having said so. */
-static bool
-has_closed_early(const struct job *job, bool eof)
+/* There is no more to come.  Some close behind their options without having said so. */
+static enum backend_word
+take_end(struct job *job)
 {
-	return eof && job->with_options && job->at != ASKED_OPTIONS &&
-	       job->reader.at == ICAP_AT_STATUS;
+	if (job->at == ASKED_OPTIONS) {
+		snprintf(job->fault, sizeof(job->fault),
+		         "has hung up while it told its options");
+		return BACKEND_UNABLE;
+	}
+	return job->with_options && job->reader.at == ICAP_AT_STATUS ? BACKEND_AGAIN
+	                                                             : BACKEND_MORE;
+}
+
+static enum backend_word
+take_nonsense(struct job *job)
+{
+	service_forget(state_of(job), url_of(job));
+	snprintf(job->fault, sizeof(job->fault), "does not speak ICAP");
+	return job->at == ASKED_OPTIONS ? BACKEND_UNABLE : BACKEND_BABBLE;
 }
 
 static enum backend_word
 answer(struct evbuffer *in, bool eof, void *owner)
 {
 	struct job *job = owner;
-	enum icap_step step = icap_read(&job->reader, in, compare, job);
 
-	switch (step) {
+	switch (icap_read(&job->reader, in, compare, job)) {
 	case ICAP_MORE:
 		break;
 	case ICAP_CONTINUE:
@@ -304,14 +319,11 @@ answer(struct evbuffer *in, bool eof, void *owner)
 	case ICAP_WHOLE:
 		return job->at == ASKED_OPTIONS ? take_options(job) : take_verdict(job);
 	case ICAP_MALFORMED:
-		service_forget(state_of(job), url_of(job));
-		return BACKEND_BABBLE;
+		return take_nonsense(job);
 	}
 	if (is_decided(job))
 		return take_verdict(job);
-	if (has_closed_early(job, eof) && evbuffer_get_length(in) == 0)
-		return BACKEND_AGAIN;
-	return BACKEND_MORE;
+	return eof ? take_end(job) : BACKEND_MORE;
 }
 
 static const char *

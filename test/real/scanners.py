@@ -52,7 +52,8 @@ ServiceAlias avscan virus_scan?allow204=on&sizelimit=off&mode=simple
 Module common clamd_mod.so
 clamd_mod.ClamdSocket {socket}
 virus_scan.ScanFileTypes TEXT DATA EXECUTABLE ARCHIVE GIF JPEG MSOFFICE
-virus_scan.SendPercentData 0
+virus_scan.SendPercentData 5
+virus_scan.StartSendPercentDataAfter 2M
 virus_scan.PreviewSize {preview}
 virus_scan.MaxObjectSize 25M
 virus_scan.DefaultEngine clamd
@@ -155,6 +156,11 @@ class Icap(Daemon):
     def command(self):
         return ["c-icap", "-N", "-f", self.tmp + "/conf"]
 
+    def asked(self, method):
+        """The codes of its answers so far, which it writes down a little later."""
+        lines = pathlib.Path(self.tmp, "access").read_text("ascii").splitlines()
+        return [line.split()[-1] for line in lines if f" {method} " in line]
+
 
 class Sink(threading.Thread):
     """A mail server that takes everything and keeps each message as it came, dots undone."""
@@ -219,10 +225,13 @@ class Case:
     def tearDownClass(cls):
         cls.sink.socket.close()
 
-    def gateway(self, program, **options):
-        gateway = lab.Gateway(program, {
+    def new_gateway(self, program, **options):
+        return lab.Gateway(program, {
             "allow_root": "yes", "mode": '"fixed"', "fixed_server": '"127.0.0.1"',
             "fixed_server_port": self.sink.port, "local_servers": "yes", **options})
+
+    def gateway(self, program, **options):
+        gateway = self.new_gateway(program, **options)
         self.addCleanup(gateway.stop)
         return gateway
 
