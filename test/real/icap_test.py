@@ -16,7 +16,7 @@ PROGRAM = lab.program()
 FOUND = "550 5.7.1 Virus found: Eicar-Test-Signature.UNOFFICIAL"
 FAILED = "451 4.3.0 Message could not be checked for viruses, local error"
 CLEAN = lab.mail(b"..dots", b".", b"hello", subject="clean")
-BIG = lab.mail(*lab.base64_lines(lab.random_bytes(9_000_000)), subject="big")
+BIG = lab.mail(*lab.base64_lines(lab.random_bytes(2_500_000)), subject="big")
 
 
 class Icap(scanners.Case, unittest.TestCase):

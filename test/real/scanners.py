@@ -83,7 +83,8 @@ class Daemon:
     def start(self):
         with open(self.tmp + "/words", "ab") as words:
             self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=words,
-                                            stderr=words, preexec_fn=lab.die_with_parent)
+                                            stderr=words, start_new_session=True,
+                                            preexec_fn=lab.die_with_parent)
         if not lab.wait_until(self.answers, 30):
             words = self.words()
             self.stop()
@@ -104,17 +105,13 @@ class Daemon:
         self.process.send_signal(number)
 
     def kill(self):
-        self.process.kill()
+        """With all that it has started."""
+        os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
     def stop(self):
         if self.process.poll() is None:
-            self.signal(signal.SIGCONT)
-            self.process.terminate()
-            try:
-                self.process.wait(10)
-            except subprocess.TimeoutExpired:
-                self.kill()
+            self.kill()
         shutil.rmtree(self.tmp, ignore_errors=True)
 
 
