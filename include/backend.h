@@ -91,6 +91,10 @@ void backend_cancel(struct backend_call *call);
 void backend_limit(struct backend_call *call, uint64_t bytes);
 struct evbuffer *backend_output(struct backend_call *call);
 
+/* The server it talks to wants no more than MOST connections at the same time; 0: as many as
+ * there are.  Who comes when all are full waits. */
+void backend_most(struct backend_call *call, unsigned most);
+
 /* What has come so far is not of the answer to the message: if that does not come, another
  * server may be asked. */
 void backend_dismiss(struct backend_call *call);

@@ -12,40 +12,10 @@
 #include <unistd.h>
 
 /*
- * Calls.
- *
- * A server that answers before it has taken all (too big, or it knows enough) closes its
- * end with our bytes unread, and the next write fails.  What it said is there still: it is
- * read before the failure counts.
+ * Calls: the servers one after another, until one has answered or time is up.
  */
 enum {
-	PIECE_SIZE = 65536,           /* of the message, at a time */
-	PIECES_A_TURN = 4,            /* other sessions want to live, too */
-	BACKLOG_MAX = 4 * PIECE_SIZE, /* bytes that the kernel has not taken */
-	ANSWER_MAX = 1 << 20,         /* bytes that no parser has taken */
-	AGAIN_US = 20000,             /* until a full socket is tried again */
-	WHY_SIZE = 256,
-};
-
-struct backend_call {
-	struct backends *backends;
-	struct backend_question question;
-	backend_done_cb *done;
-	void *owner;
-	struct backend_server **servers; /* of the question, in its order; held */
-	size_t count, at;                /* AT: talks to this one; COUNT: to none */
-	bool *asked;                     /* those that have had their chance */
-	bool tried;                      /* this one was down */
-	struct conn *conn;               /* NULL: not yet, or not any more */
-	struct event turn;               /* goes on when the loop turns */
-	struct event late;               /* for all of it */
-	struct event attempt;            /* for this server */
-	int64_t deadline_us;
-	uint64_t limit, sent; /* bytes of what is sent of the spool */
-	uint64_t dismissed;   /* bytes that came, and are not of the answer */
-	bool is_connected, is_sent;
-	bool was_connected; /* to any of them */
-	char why[WHY_SIZE]; /* what the last one that failed lacked */
+	AGAIN_US = 20000, /* until what is full is tried again */
 };
 
 /* ---- the end of a call ---------------------------------------------------------------- */
@@ -79,25 +49,18 @@ finish(struct backend_call *call, enum backend_end end)
 {
 	backend_done_cb *done = call->done;
 	void *owner = call->owner;
-	char why[WHY_SIZE];
+	char why[BACKEND_WHY_SIZE];
 
 	memcpy(why, call->why, sizeof(why));
 	call_free(call);
 	done(end, end == BACKEND_ANSWERED ? "" : why, owner);
 }
 
-static struct backend_server *
-server_of(const struct backend_call *call)
-{
-	assert(call->at < call->count);
-	return call->servers[call->at];
-}
-
 static void
 say_why(struct backend_call *call, const char *what)
 {
-	snprintf(call->why, sizeof(call->why), "%.120s: %.120s", server_of(call)->name,
-	         what);
+	snprintf(call->why, sizeof(call->why), "%.120s: %.120s",
+	         backend_call_server(call)->name, what);
 }
 
 /* ---- the next server ------------------------------------------------------------------ */
@@ -117,41 +80,78 @@ give_up(struct backend_call *call, bool may_ask_others)
 }
 
 /* This server has not been reached. */
-static void
-miss(struct backend_call *call, const char *what)
+void
+backend_call_miss(struct backend_call *call, const char *what)
 {
 	say_why(call, what);
-	backend_server_missed(server_of(call), call->tried, what);
+	backend_server_missed(backend_call_server(call), call->tried, what);
 	give_up(call, true);
 }
 
 /* This server has, and that was of no use. */
-static void
-fail(struct backend_call *call, const char *what, bool may_ask_others)
+void
+backend_call_fail(struct backend_call *call, const char *what, bool may_ask_others)
 {
 	say_why(call, what);
-	backend_server_failed(server_of(call), call->tried, what);
+	backend_server_failed(backend_call_server(call), call->tried, what);
 	give_up(call, may_ask_others);
 }
 
 /* It has gone.  If nothing of an answer has come, another one may answer. */
-static void
-lose(struct backend_call *call, const char *what)
+void
+backend_call_lose(struct backend_call *call, const char *what)
 {
-	fail(call, what, conn_received(call->conn) == call->dismissed);
+	backend_call_fail(call, what, conn_received(call->conn) == call->dismissed);
+}
+
+void
+backend_call_answered(struct backend_call *call)
+{
+	backend_server_answered(backend_call_server(call), call->tried);
+	finish(call, BACKEND_ANSWERED);
+}
+
+/* No server is to blame, and none can help. */
+void
+backend_call_fail_ourselves(struct backend_call *call, const char *what, int error)
+{
+	snprintf(call->why, sizeof(call->why), "%s: %s", what, strerror(error));
+	backend_server_left(backend_call_server(call), call->tried);
+	finish(call, BACKEND_FAILED);
+}
+
+/* It has closed, or soon will, and there was nothing wrong with that. */
+void
+backend_call_again(struct backend_call *call)
+{
+	forget_conn(call);
+	prepare(call);
 }
 
 /* Index of the next one to ask, or COUNT. */
-static size_t
-find_ready(const struct backend_call *call)
+size_t
+backend_call_next(const struct backend_call *call)
 {
 	int64_t now_us = clock_us();
 
 	for (size_t i = 0; i < call->count; i++)
-		if (!call->asked[i] &&
+		if (!call->asked[i] && !backend_server_is_full(call->servers[i]) &&
 		    backend_server_is_ready(call->servers[i], now_us))
 			return i;
 	return call->count;
+}
+
+/* True if one would do, if it had not so many calls. */
+static bool
+is_any_full(const struct backend_call *call)
+{
+	int64_t now_us = clock_us();
+
+	for (size_t i = 0; i < call->count; i++)
+		if (!call->asked[i] && backend_server_is_full(call->servers[i]) &&
+		    backend_server_is_ready(call->servers[i], now_us))
+			return true;
+	return false;
 }
 
 /* Unless one that was asked has left a word. */
@@ -166,208 +166,6 @@ say_nobody(struct backend_call *call)
 	         call->count == 0 ? "%s is not in %s" : "no %s answers (%s)",
 	         engine->name, engine->option);
 }
-
-/* ---- talking -------------------------------------------------------------------------- */
-
-static uint64_t
-bytes_to_send(const struct backend_call *call)
-{
-	const struct spool *message = call->question.message;
-	uint64_t all = call->question.with_head ? spool_size(message)
-	                                        : spool_message_size(message);
-
-	return all < call->limit ? all : call->limit;
-}
-
-static bool
-is_all(const struct backend_call *call)
-{
-	const struct spool *message = call->question.message;
-
-	return call->sent == (call->question.with_head ? spool_size(message)
-	                                               : spool_message_size(message));
-}
-
-/* False: errno. */
-static bool
-send_piece(struct backend_call *call, size_t size)
-{
-	static char scratch[PIECE_SIZE]; /* the loop's alone */
-	const struct spool *message = call->question.message;
-	uint64_t skip = call->question.with_head
-	                        ? 0
-	                        : spool_size(message) - spool_message_size(message);
-	const char *at = spool_memory(message);
-
-	if (at)
-		at += skip + call->sent;
-	else if (spool_read(message, scratch, size, skip + call->sent) != (ssize_t)size)
-		return false; /* nobody can have shortened it: the disk */
-	call->sent += size;
-	call->question.engine->piece(conn_output(call->conn), at ? at : scratch, size,
-	                             call->owner);
-	return true;
-}
-
-/* No server is to blame, and none can help. */
-static void
-fail_ourselves(struct backend_call *call, const char *what, int error)
-{
-	snprintf(call->why, sizeof(call->why), "%s: %s", what, strerror(error));
-	backend_server_left(server_of(call), call->tried);
-	finish(call, BACKEND_FAILED);
-}
-
-/* What fits, and no more than one turn may take.  Calls out when it fails. */
-static void
-send_some(struct backend_call *call)
-{
-	unsigned pieces = 0;
-
-	while (!call->is_sent && conn_backlog(call->conn) < BACKLOG_MAX &&
-	       pieces++ < PIECES_A_TURN) {
-		uint64_t rest = bytes_to_send(call) - call->sent;
-
-		if (rest > 0 &&
-		    !send_piece(call, rest < PIECE_SIZE ? (size_t)rest : PIECE_SIZE)) {
-			fail_ourselves(call, "cannot read the message", errno);
-			return;
-		}
-		if (is_all(call)) {
-			call->is_sent = true;
-			call->question.engine->end(conn_output(call->conn),
-			                           call->owner);
-		} else if (rest == 0) {
-			break; /* until the owner lets more pass */
-		}
-	}
-	conn_flush(call->conn);
-	if (!call->is_sent && bytes_to_send(call) > call->sent &&
-	    conn_backlog(call->conn) < BACKLOG_MAX)
-		event_active(&call->turn, EV_TIMEOUT, 0);
-}
-
-/* It has closed, or soon will, and there was nothing wrong with that. */
-static void
-connect_again(struct backend_call *call)
-{
-	forget_conn(call);
-	prepare(call);
-}
-
-static const char *
-fault_of(const struct backend_call *call, const char *usual)
-{
-	const struct backend_engine *with = call->question.engine;
-	const char *fault = with->fault ? with->fault(call->owner) : NULL;
-
-	return fault ? fault : usual;
-}
-
-/* Reads what has come.  False: the call is over, or talks to another server. */
-static bool
-hear(struct backend_call *call, bool eof)
-{
-	struct evbuffer *in = conn_input(call->conn);
-
-	switch (call->question.engine->answer(in, eof, call->owner)) {
-	case BACKEND_MORE:
-		if (evbuffer_get_length(in) <= ANSWER_MAX)
-			return true;
-		break;
-	case BACKEND_DONE:
-		backend_server_answered(server_of(call), call->tried);
-		finish(call, BACKEND_ANSWERED);
-		return false;
-	case BACKEND_UNABLE:
-		fail(call, fault_of(call, "it says that it cannot"), true);
-		return false;
-	case BACKEND_AGAIN:
-		connect_again(call);
-		return false;
-	case BACKEND_BABBLE:
-		break;
-	}
-	fail(call, fault_of(call, "its answer makes no sense"), false);
-	return false;
-}
-
-static void
-on_input(struct conn *conn, void *owner)
-{
-	struct backend_call *call = owner;
-	bool eof = conn_at_eof(conn);
-
-	if (!hear(call, eof))
-		return;
-	if (eof)
-		lose(call, conn_received(conn) > call->dismissed
-		                   ? "it has hung up in its answer"
-		                   : "it has hung up without an answer");
-	else
-		send_some(call);
-}
-
-static void
-on_lost(struct conn *conn, enum conn_end why, int error, void *owner)
-{
-	struct backend_call *call = owner;
-
-	if (conn_received(conn) > 0 && !hear(call, true))
-		return;
-	if (why == CONN_UNREACHABLE)
-		miss(call, strerror(error));
-	else
-		lose(call, strerror(error));
-}
-
-static void
-on_drained(struct conn *conn, void *owner)
-{
-	struct backend_call *call = owner;
-
-	if (conn_backlog(conn) < BACKLOG_MAX / 2)
-		send_some(call);
-}
-
-/* One that was down, and may hang, gets half of the time if there are others. */
-static void
-limit_attempt(struct backend_call *call)
-{
-	int64_t left_us = call->deadline_us - clock_us();
-	struct timeval most;
-
-	event_del(&call->attempt);
-	if (!call->tried || left_us <= 0 || find_ready(call) == call->count)
-		return;
-	left_us /= 2;
-	most = (struct timeval){ left_us / 1000000, left_us % 1000000 };
-	evtimer_add(&call->attempt, &most);
-}
-
-static void
-talk(struct backend_call *call)
-{
-	call->is_connected = call->was_connected = true;
-	backend_server_reached(server_of(call), call->tried);
-	limit_attempt(call);
-	call->question.engine->begin(conn_output(call->conn), call->owner);
-	send_some(call);
-}
-
-static void
-on_connected(struct conn *conn, void *owner)
-{
-	(void)conn;
-	talk(owner);
-}
-
-static const struct conn_events events = {
-	.connected = on_connected,
-	.input = on_input,
-	.drained = on_drained,
-	.lost = on_lost,
-};
 
 /* ---- connecting ----------------------------------------------------------------------- */
 
@@ -387,12 +185,13 @@ connect_path(struct backend_call *call, const struct sockaddr_un *path)
 	int error;
 
 	if (fd < 0) {
-		fail_ourselves(call, "no socket", errno);
+		backend_call_fail_ourselves(call, "no socket", errno);
 		return;
 	}
 	if (connect(fd, (const struct sockaddr *)path, sizeof(*path)) == 0) {
-		call->conn = conn_accepted(call->backends->base, fd, &events, call);
-		talk(call);
+		call->conn = conn_accepted(call->backends->base, fd,
+		                           &backend_talk_events, call);
+		backend_talk_begin(call);
 		return;
 	}
 	error = errno;
@@ -400,7 +199,7 @@ connect_path(struct backend_call *call, const struct sockaddr_un *path)
 	if (error == EAGAIN)
 		wait_until_it_has_room(call);
 	else
-		miss(call, strerror(error));
+		backend_call_miss(call, strerror(error));
 }
 
 static void
@@ -408,9 +207,10 @@ connect_addr(struct backend_call *call, const struct addr *to)
 {
 	const struct conn_source anywhere = { 0 };
 
-	call->conn = conn_connect(call->backends->base, to, &anywhere, &events, call);
+	call->conn = conn_connect(call->backends->base, to, &anywhere,
+	                          &backend_talk_events, call);
 	if (!call->conn)
-		fail_ourselves(call, "no socket", errno);
+		backend_call_fail_ourselves(call, "no socket", errno);
 }
 
 static void
@@ -418,9 +218,9 @@ connect_now(struct backend_call *call)
 {
 	struct backend_place place;
 
-	if (!backend_place_read(&place, server_of(call)->name,
+	if (!backend_place_read(&place, backend_call_server(call)->name,
 	                        call->question.engine->port))
-		miss(call, "is no address, and no path of a socket");
+		backend_call_miss(call, "is no address, and no path of a socket");
 	else if (addr_family(&place.addr) == AF_UNSPEC)
 		connect_path(call, &place.path);
 	else
@@ -434,9 +234,9 @@ on_attempt_late(int fd, short what, void *arg)
 
 	(void)fd, (void)what;
 	if (call->is_connected)
-		lose(call, "no answer in time");
+		backend_call_lose(call, "no answer in time");
 	else
-		miss(call, "cannot be reached");
+		backend_call_miss(call, "cannot be reached");
 }
 
 static void
@@ -446,7 +246,7 @@ on_turn(int fd, short what, void *arg)
 
 	(void)fd, (void)what;
 	if (call->is_connected)
-		send_some(call);
+		backend_talk_on(call);
 	else if (call->at == call->count)
 		try_next(call);
 	else
@@ -470,7 +270,11 @@ prepare(struct backend_call *call)
 static void
 try_next(struct backend_call *call)
 {
-	call->at = find_ready(call);
+	call->at = backend_call_next(call);
+	if (call->at == call->count && is_any_full(call)) {
+		wait_until_it_has_room(call);
+		return;
+	}
 	if (call->at == call->count) {
 		say_nobody(call);
 		finish(call,
@@ -478,7 +282,7 @@ try_next(struct backend_call *call)
 		return;
 	}
 	call->asked[call->at] = true;
-	backend_server_begin(server_of(call), &call->tried);
+	backend_server_begin(backend_call_server(call), &call->tried);
 	prepare(call);
 }
 
@@ -493,10 +297,10 @@ on_late(int fd, short what, void *arg)
 	if (call->at < call->count) {
 		say_why(call, "no answer in time");
 		if (call->is_connected)
-			backend_server_failed(server_of(call), call->tried,
+			backend_server_failed(backend_call_server(call), call->tried,
 			                      "no answer in time");
 		else
-			backend_server_missed(server_of(call), call->tried,
+			backend_server_missed(backend_call_server(call), call->tried,
 			                      "cannot be reached");
 	}
 	finish(call, BACKEND_TIMED_OUT);
@@ -546,7 +350,7 @@ backend_cancel(struct backend_call *call)
 	if (!call)
 		return;
 	if (call->at < call->count)
-		backend_server_left(server_of(call), call->tried);
+		backend_server_left(backend_call_server(call), call->tried);
 	call_free(call);
 }
 
@@ -554,6 +358,12 @@ void
 backend_limit(struct backend_call *call, uint64_t bytes)
 {
 	call->limit = bytes;
+}
+
+void
+backend_most(struct backend_call *call, unsigned most)
+{
+	backend_call_server(call)->most = most;
 }
 
 void
@@ -572,7 +382,7 @@ backend_output(struct backend_call *call)
 const char *
 backend_server(const struct backend_call *call)
 {
-	return call->at < call->count ? server_of(call)->name : "";
+	return call->at < call->count ? backend_call_server(call)->name : "";
 }
 
 struct backends *

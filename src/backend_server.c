@@ -145,6 +145,12 @@ backend_server_is_ready(const struct backend_server *server, int64_t now_us)
 	       (server->until_us <= now_us && !server->on_trial);
 }
 
+bool
+backend_server_is_full(const struct backend_server *server)
+{
+	return server->most > 0 && server->talks >= server->most;
+}
+
 static void
 set_until(struct backend_server *server, int64_t until_us)
 {
@@ -171,8 +177,10 @@ pause_us(const struct backend_server *server)
 }
 
 static void
-end_trial(struct backend_server *server, bool tried)
+end_talk(struct backend_server *server, bool tried)
 {
+	assert(server->talks > 0);
+	server->talks--;
 	if (tried)
 		server->on_trial = false;
 }
@@ -180,6 +188,7 @@ end_trial(struct backend_server *server, bool tried)
 void
 backend_server_begin(struct backend_server *server, bool *tried)
 {
+	server->talks++;
 	*tried = server->until_us != 0;
 	if (*tried)
 		server->on_trial = true;
@@ -198,7 +207,7 @@ backend_server_reached(struct backend_server *server, bool tried)
 void
 backend_server_answered(struct backend_server *server, bool tried)
 {
-	end_trial(server, tried);
+	end_talk(server, tried);
 	server->strikes = 0;
 	server->doubts = 0;
 	set_until(server, 0);
@@ -240,7 +249,7 @@ find_down(struct backend_server *server, bool tried, bool missed, const char *wh
 void
 backend_server_missed(struct backend_server *server, bool tried, const char *why)
 {
-	end_trial(server, tried);
+	end_talk(server, tried);
 	stats_add(STAT_scanner_failures, 1);
 	find_down(server, tried, true, why);
 }
@@ -248,7 +257,7 @@ backend_server_missed(struct backend_server *server, bool tried, const char *why
 void
 backend_server_failed(struct backend_server *server, bool tried, const char *why)
 {
-	end_trial(server, tried);
+	end_talk(server, tried);
 	stats_add(STAT_scanner_failures, 1);
 	if (++server->doubts >= BACKEND_DOUBTS || tried)
 		find_down(server, tried, false, why);
@@ -257,5 +266,5 @@ backend_server_failed(struct backend_server *server, bool tried, const char *why
 void
 backend_server_left(struct backend_server *server, bool tried)
 {
-	end_trial(server, tried);
+	end_talk(server, tried);
 }

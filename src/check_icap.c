@@ -3,7 +3,7 @@
 #include "clock.h"
 #include "icap.h"
 
-#include <assert.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +30,7 @@ struct service {
 	char *url; /* owned */
 	int64_t until_us;
 	int64_t preview; /* -1: it wants none */
+	unsigned most;   /* connections at the same time; 0: it does not say */
 	char tag[ICAP_TAG_SIZE];
 };
 
@@ -105,6 +106,9 @@ service_learn(struct state *state, const char *url, const struct icap_answer *an
 	service->until_us = clock_us() +
 	                    (ttl_s < TTL_MOST_S ? ttl_s : TTL_MOST_S) * 1000000;
 	service->preview = answer->preview;
+	service->most = answer->connections > 0 && answer->connections < UINT_MAX
+	                        ? (unsigned)answer->connections
+	                        : 0;
 	memcpy(service->tag, answer->tag, sizeof(service->tag));
 	TAILQ_INSERT_TAIL(&state->services, service, link);
 	state->count++;
@@ -156,6 +160,7 @@ begin(struct evbuffer *out, void *owner)
 	job->differs = false;
 	job->with_options = !service;
 	if (service) {
+		backend_most(job->talk.call, service->most);
 		put_message(job, out, service->preview);
 		return;
 	}
