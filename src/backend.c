@@ -314,7 +314,7 @@ hold_servers(struct backend_call *call)
 	call->count = call->at = question->servers->count;
 	if (call->count == 0)
 		return;
-	call->servers = xcalloc(call->count, sizeof(call->servers[0]));
+	call->servers = xcalloc(call->count, sizeof(struct backend_server *));
 	call->asked = xcalloc(call->count, sizeof(call->asked[0]));
 	for (size_t i = 0; i < call->count; i++)
 		call->servers[i] = backend_server_hold(call->backends, question->engine,

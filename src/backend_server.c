@@ -32,10 +32,12 @@ enum {
 static bool
 read_path(struct sockaddr_un *to, const char *path)
 {
-	if (strlen(path) >= sizeof(to->sun_path))
+	size_t size = strlen(path) + 1;
+
+	if (size > sizeof(to->sun_path))
 		return false;
 	to->sun_family = AF_UNIX;
-	strcpy(to->sun_path, path);
+	memcpy(to->sun_path, path, size);
 	return true;
 }
 

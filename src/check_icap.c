@@ -21,13 +21,12 @@ enum {
 	TTL_USUAL_S = 3600, /* of options that do not say */
 	TTL_LEAST_S = 10,   /* they must last until we have connected again */
 	TTL_MOST_S = 86400,
-	SERVICES_MOST = 64, /* reloads may bring others */
+	SERVICES = 16, /* that are remembered; others are asked each time */
 };
 
 /* What a service has said of itself. */
 struct service {
-	TAILQ_ENTRY(service) link;
-	char *url; /* owned */
+	char *url; /* owned; NULL: there is none */
 	int64_t until_us;
 	int64_t preview; /* -1: it wants none */
 	unsigned most;   /* connections at the same time; 0: it does not say */
@@ -36,8 +35,7 @@ struct service {
 
 struct state {
 	struct check_talk_state talk;
-	TAILQ_HEAD(, service) services;
-	size_t count;
+	struct service services[SERVICES];
 };
 
 struct job {
@@ -56,62 +54,74 @@ struct job {
 
 /* ---- what services have said ------------------------------------------------------------ */
 
-static void
-service_free(struct state *state, struct service *service)
-{
-	if (!service)
-		return;
-	TAILQ_REMOVE(&state->services, service, link);
-	state->count--;
-	free(service->url);
-	free(service);
-}
-
-/* NULL: nothing, or too long ago. */
 static struct service *
-service_find(struct state *state, const char *url)
+service_named(struct state *state, const char *url)
 {
-	struct service *service;
-
-	TAILQ_FOREACH(service, &state->services, link)
-	if (strcmp(service->url, url) == 0)
-		break;
-	if (!service || service->until_us > clock_us())
-		return service;
-	service_free(state, service);
+	for (size_t i = 0; i < SERVICES; i++)
+		if (state->services[i].url && strcmp(state->services[i].url, url) == 0)
+			return &state->services[i];
 	return NULL;
 }
 
 static void
 service_forget(struct state *state, const char *url)
 {
-	service_free(state, service_find(state, url));
+	struct service *service = service_named(state, url);
+
+	if (!service)
+		return;
+	free(service->url);
+	*service = (struct service){ 0 };
+}
+
+/* NULL: nothing, or too long ago. */
+static const struct service *
+service_find(struct state *state, const char *url)
+{
+	const struct service *service = service_named(state, url);
+
+	return service && service->until_us > clock_us() ? service : NULL;
+}
+
+/* One that is free, or what will be forgotten first. */
+static struct service *
+service_room(struct state *state)
+{
+	struct service *room = &state->services[0];
+
+	for (size_t i = 1; i < SERVICES; i++)
+		if (state->services[i].until_us < room->until_us)
+			room = &state->services[i];
+	return room;
+}
+
+static int64_t
+lasts_us(const struct icap_answer *answer)
+{
+	int64_t ttl_s = answer->ttl_s < 0 ? TTL_USUAL_S : answer->ttl_s;
+
+	if (ttl_s < TTL_LEAST_S)
+		ttl_s = TTL_LEAST_S;
+	return (ttl_s < TTL_MOST_S ? ttl_s : TTL_MOST_S) * 1000000;
 }
 
 static void
 service_learn(struct state *state, const char *url, const struct icap_answer *answer)
 {
-	int64_t ttl_s = answer->ttl_s < 0 ? TTL_USUAL_S : answer->ttl_s;
 	struct service *service;
 
-	if (ttl_s < TTL_LEAST_S)
-		ttl_s = TTL_LEAST_S;
-	if (ttl_s > TTL_MOST_S)
-		ttl_s = TTL_MOST_S;
 	service_forget(state, url);
-	if (state->count >= SERVICES_MOST)
-		service_free(state, TAILQ_FIRST(&state->services));
-	service = xcalloc(1, sizeof(*service));
-	service->url = xstrdup(url);
-	service->until_us = clock_us() +
-	                    (ttl_s < TTL_MOST_S ? ttl_s : TTL_MOST_S) * 1000000;
-	service->preview = answer->preview;
-	service->most = answer->connections > 0 && answer->connections < UINT_MAX
-	                        ? (unsigned)answer->connections
-	                        : 0;
+	service = service_room(state);
+	free(service->url);
+	*service = (struct service){
+		.url = xstrdup(url),
+		.until_us = clock_us() + lasts_us(answer),
+		.preview = answer->preview,
+		.most = answer->connections > 0 && answer->connections < UINT_MAX
+		                ? (unsigned)answer->connections
+		                : 0,
+	};
 	memcpy(service->tag, answer->tag, sizeof(service->tag));
-	TAILQ_INSERT_TAIL(&state->services, service, link);
-	state->count++;
 }
 
 /* ---- requests --------------------------------------------------------------------------- */
@@ -401,11 +411,8 @@ is_wanted(const struct config *cfg)
 static void *
 load(const struct config *cfg, char *why, size_t why_size)
 {
-	struct state *state = xcalloc(1, sizeof(*state));
-
 	(void)cfg, (void)why, (void)why_size;
-	TAILQ_INIT(&state->services);
-	return state;
+	return xcalloc(1, sizeof(struct state));
 }
 
 static void
@@ -413,8 +420,8 @@ unload(void *arg)
 {
 	struct state *state = arg;
 
-	while (!TAILQ_EMPTY(&state->services))
-		service_free(state, TAILQ_FIRST(&state->services));
+	for (size_t i = 0; i < SERVICES; i++)
+		free(state->services[i].url);
 	check_talk_unload(state);
 }
 
