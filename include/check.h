@@ -131,6 +131,10 @@ struct check_round *check_start(struct checks *checks, const struct config *cfg,
 /* Forgets a round: DONE will not be called.  NULL is fine. */
 void check_cancel(struct check_round *round);
 
+/* Nobody waits any longer: FOUND is what there is by now, and who has not answered has
+ * failed.  DONE will not be called, the round is gone. */
+void check_expire(struct check_round *round, struct findings *found);
+
 /* What became of what a stage let pass; for checks that count. */
 enum happening {
 	HAPPENED_MAIL_ACCEPTED,		/* by the server, these; rejected: for good, 5yz */

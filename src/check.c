@@ -420,6 +420,23 @@ check_start(struct checks *checks, const struct config *cfg, enum stage stage,
 }
 
 void
+check_expire(struct check_round *round, struct findings *found)
+{
+	for (size_t i = 0; i < round->found->count; i++) {
+		const struct check_run *run = &round->run[i];
+
+		if (run->answered)
+			continue;
+		run->found->kind = failure_of(run->rule);
+		strcpy(run->found->name, "no verdict in time");
+	}
+	cancel_rest(round);
+	weigh_failures(round);
+	*found = *round->found;
+	round_free(round);
+}
+
+void
 check_cancel(struct check_round *round)
 {
 	if (!round)

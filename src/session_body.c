@@ -244,13 +244,11 @@ judge(struct session *s)
 void
 session_judging_expired(struct session *s)
 {
-	struct finding late = { .kind = FOUND_FAILED,
-		                .check = "timeout_judging",
-		                .name = "no verdict in time" };
+	struct findings found;
 
-	check_cancel(s->mail->round);
+	check_expire(s->mail->round, &found);
 	s->mail->round = NULL;
-	weigh(s, &late, 1);
+	weigh(s, found.at, found.count);
 	carry_out(s);
 }
 
