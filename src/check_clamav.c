@@ -171,15 +171,10 @@ scan_new(struct check_run *run)
 static void
 clamav_start(struct check_run *run)
 {
-	struct spool *message = run->evidence->message;
 	struct clamav_scan *scan;
 
-	if (spool_message_size(message) > (uint64_t)run->cfg->scan_max_size) {
-		run->found->kind = FOUND_UNSCANNABLE;
-		strcpy(run->found->name, "too big");
-		check_answer(run);
+	if (check_is_too_big(run))
 		return;
-	}
 	scan = scan_new(run);
 	run->job = scan;
 	begin_or_fail(scan);

@@ -359,6 +359,13 @@ static const struct config_row refused[] = {
 	{ "mode = fixed\n",
 	  "1: mode: fixed needs fixed_server, an address or a host name\n" },
 	{ "spf = fixed\n", "1: spf: fixed needs spf_fixed_ip, an address\n" },
+	{ "antivirus_type = {clamd, icap}\nantivirus_path = {}\n",
+	  "1: antivirus_type: clamd needs antivirus_path, whom to ask\n"
+	  "1: antivirus_type: icap needs icap_url, whom to ask\n" },
+	{ "antispam_type = {spamassassin, rspamd}\nantispam_path = {}\nrspamd_url = "
+	  "{}\n",
+	  "1: antispam_type: spamassassin needs antispam_path, whom to ask\n"
+	  "1: antispam_type: rspamd needs rspamd_url, whom to ask\n" },
 	{ "spf_fixed_ip = mx.example.test\n",
 	  "1: spf_fixed_ip: \"mx.example.test\" is no IPv4 or IPv6 address\n" },
 	/* syntax: one option in a line, and all of its value */
