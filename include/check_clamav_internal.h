@@ -8,15 +8,29 @@
 #include <stdatomic.h>
 
 /*
- * libclamav, for check_clamav*.c alone:
+ * libclamav, for check_clam*.c alone:
  *
  *   check_clamav.c         the check in the loop: scans that wait, run, have ended
  *   check_clamav_scan.c    what happens to one message in a thread
+ *   check_clamav_words.c   what its names and codes mean; those of clamd, too
  *   check_clamav_files.c   what lies at signature_path, and whether it has changed
  *   check_clamav_engine.c  engines: how they are built, who holds them, how they go
  *   check_clamav_watch.c   inotify: something may have changed
  *   check_clamav_reload.c  when another engine is built, and what becomes of the old one
  */
+
+/* -- what was found (any thread) ------------------------------------------------------ */
+
+/* Keeps in FOUND the gravest; of two like it, the first. */
+void clamav_note(struct finding *found, enum finding_kind kind, const char *name);
+
+/* What a "virus" is: one, or the name of a limit.  NULL: the message is too big. */
+void clamav_note_virus(struct finding *found, const char *virus);
+
+/* What a code is, or the words for it that clamd says: nothing, if it is about what was
+ * found. */
+void clamav_note_code(struct finding *found, cl_error_t code);
+void clamav_note_words(struct finding *found, const char *words);
 
 /* -- what lies at signature_path (any thread) -------------------------------------- */
 

@@ -21,11 +21,19 @@ struct check_run { /* one check in one round */
 	void *job;             /* the check's own, for cancel() */
 	struct finding *found; /* FOUND_NOTHING by this check, until it says more */
 	struct check_round *round;
-	bool answered;
+	bool answered; /* or need not answer any more */
+};
+
+/* Checks that do the same in several ways. */
+enum check_family {
+	FAMILY_NONE,
+	FAMILY_ANTIVIRUS,
+	FAMILY_ANTISPAM,
 };
 
 struct check_rule {
 	const char *name;
+	enum check_family family; /* what of them fails, and what that is called */
 	unsigned stages;
 	unsigned skip; /* enum auth_skip: not for authenticated clients, if it is wanted */
 	bool reads;    /* the message itself, which must be spooled for it */
@@ -56,6 +64,9 @@ struct check_rule {
 /* Says that RUN->found stands.  In the loop's thread. */
 void check_answer(struct check_run *run);
 
+/* For virus scanners: true if the message is beyond scan_max_size, and this is answered. */
+bool check_is_too_big(struct check_run *run) MUST_CHECK;
+
 extern const struct check_rule check_limit_host, check_limit_ident, check_limit_load,
 	check_limit_size;
 extern const struct check_rule check_early;
@@ -65,6 +76,8 @@ extern const struct check_rule check_dnsbl;
 extern const struct check_rule check_spf;
 extern const struct check_rule check_rate;
 extern const struct check_rule check_clamav;
+extern const struct check_rule check_clamd;
+extern const struct check_rule check_icap;
 extern const struct check_rule check_lock;
 
 #endif

@@ -121,15 +121,10 @@ scan_new(struct check_run *run)
 static void
 clamav_start(struct check_run *run)
 {
-	struct spool *message = run->evidence->message;
 	struct clamav_scan *scan;
 
-	if (spool_message_size(message) > (uint64_t)run->cfg->scan_max_size) {
-		run->found->kind = FOUND_UNSCANNABLE;
-		strcpy(run->found->name, "too big");
-		check_answer(run);
+	if (check_is_too_big(run))
 		return;
-	}
 	scan = scan_new(run);
 	run->job = scan;
 	begin_or_fail(scan);
@@ -153,7 +148,7 @@ clamav_cancel(struct check_run *run)
 static bool
 clamav_wanted(const struct config *cfg)
 {
-	return cfg->antivirus_type == ANTIVIRUS_LIBCLAMAV;
+	return config_has_libclamav(cfg);
 }
 
 static bool
@@ -330,6 +325,7 @@ clamav_reconfigure(void *state, const struct config *cfg)
 
 const struct check_rule check_clamav = {
 	.name = "clamav",
+	.family = FAMILY_ANTIVIRUS,
 	.stages = STAGE_MESSAGE,
 	.skip = AUTH_SKIP_ANTIVIRUS,
 	.reads = true,

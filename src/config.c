@@ -95,7 +95,7 @@ remark(struct reading *reading, const struct config *cfg, struct place place,
 static void
 note_memory_limit(struct reading *reading, const char *name, int64_t limit)
 {
-	if (config_any(reading->cfg, config_is_scanned) && limit >= 0 &&
+	if (config_any(reading->cfg, config_has_libclamav) && limit >= 0 &&
 	    limit < SIGNATURES_SIZE)
 		report_note_at(&reading->report, place_of(reading->cfg, name).line,
 		               "%s: a signature database alone needs over 1 GiB; "
@@ -274,6 +274,36 @@ note_doubtful(struct reading *reading, const struct config *cfg)
 		       "takes longer counts as failed, not as unscannable");
 }
 
+/* A scanner elsewhere, and nobody to ask: each message would fail. */
+static void
+check_scanners(struct reading *reading, const struct config *cfg)
+{
+	const struct {
+		bool is_wanted;
+		const char *type, *word, *name;
+		const struct string_list *servers;
+	} rows[] = {
+		{ cfg->antivirus_type & ANTIVIRUS_CLAMD, "antivirus_type", "clamd",
+		  "antivirus_path", &cfg->antivirus_path },
+		{ cfg->antivirus_type & ANTIVIRUS_ICAP, "antivirus_type", "icap",
+		  "icap_url", &cfg->icap_url },
+		{ cfg->antispam_type & ANTISPAM_SPAMASSASSIN, "antispam_type",
+		  "spamassassin", "antispam_path", &cfg->antispam_path },
+		{ cfg->antispam_type & ANTISPAM_RSPAMD, "antispam_type", "rspamd",
+		  "rspamd_url", &cfg->rspamd_url },
+	};
+	char words[128];
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		if (!rows[i].is_wanted || rows[i].servers->count > 0)
+			continue;
+		snprintf(words, sizeof(words), "%s: %s needs %s, whom to ask",
+		         rows[i].type, rows[i].word, rows[i].name);
+		complain(reading, place_of_either(cfg, rows[i].type, rows[i].name),
+		         words);
+	}
+}
+
 /* What each option alone does not tell; CFG is what a listener or a policy comes to. */
 static void
 check_snapshot(struct reading *reading, const struct config *cfg)
@@ -284,6 +314,7 @@ check_snapshot(struct reading *reading, const struct config *cfg)
 
 	check_list(reading, cfg, "dnsbl", &cfg->dnsbl);
 	check_list(reading, cfg, "dnswl", &cfg->dnswl);
+	check_scanners(reading, cfg);
 	if (cfg->spf == SPF_FIXED && !cfg->spf_fixed_ip[0])
 		complain(reading, place_of_either(cfg, "spf", "spf_fixed_ip"),
 		         "spf: fixed needs spf_fixed_ip, an address");
