@@ -39,6 +39,8 @@ struct http_request {
 /* What came of it, until the call returns. */
 struct http_answer {
 	int status;		/* 0: there was none, and ERROR says why */
+	bool was_connected;	/* the server was to be had */
+	bool was_timed_out;	/* time was up, for connecting or for all of it */
 	bool is_whole;		/* it is all there, and was given when we had said all;
 				 * if not, ERROR says why.  Never so if nobody reads it */
 	const char *error;

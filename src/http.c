@@ -306,11 +306,14 @@ static void
 finish(struct http_call *call, CURLcode result)
 {
 	struct http_answer answer = { .body = call->answer, .size = call->answered };
-	curl_off_t sent = 0;
+	curl_off_t sent = 0, connected_us = 0;
 	long status = 0;
 
 	curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
 	curl_easy_getinfo(call->easy, CURLINFO_SIZE_UPLOAD_T, &sent);
+	curl_easy_getinfo(call->easy, CURLINFO_PRETRANSFER_TIME_T, &connected_us);
+	answer.was_connected = connected_us > 0;
+	answer.was_timed_out = result == CURLE_OPERATION_TIMEDOUT;
 	answer.status = status < 200 ? 0 : (int)status;
 	answer.is_whole = call->answer_most > 0 && answer.status > 0 &&
 	                  result == CURLE_OK && !call->is_early &&

@@ -26,6 +26,8 @@ check_header(char *header, const char *start)
 	free(header);
 }
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -17,6 +17,8 @@ check_words(const char *words, size_t size)
 		assert(*words >= ' ' && *words <= '~');
 }
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

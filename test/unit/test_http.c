@@ -259,7 +259,7 @@ static void
 assert_answered(const char *body)
 {
 	assert_int_equal(last.status, 200);
-	assert_true(last.is_whole);
+	assert_true(last.is_whole && last.was_connected);
 	assert_string_equal(last_body, body);
 }
 
@@ -347,10 +347,12 @@ what_goes_wrong_is_told(void **state)
 		ask(10);
 		assert_failed(rows[i].why);
 		assert_true(last_error[0] != '\0');
+		assert_true(last.was_connected && !last.was_timed_out);
 	}
 	serve_no_more();
 	ask(10);
 	assert_failed("connect");
+	assert_false(last.was_connected);
 	assert_int_equal(last.status, 0);
 }
 
@@ -426,6 +428,7 @@ time_is_limited(void **state)
 	(void)start(&request);
 	LOOP_UNTIL(base, dones > 0);
 	assert_failed("timed out");
+	assert_true(last.was_timed_out && last.was_connected);
 	assert_in_range((int)(1000 * (loop_clock() - began)), 290, 1500);
 	spool_drop(spool);
 }

@@ -36,7 +36,7 @@ what_rspamd_says_is_read(void **state)
 			"\"HAM\":{\"name\":\"HAM\",\"score\":-1.0},"
 			"\"NOTHING\":{\"name\":\"NOTHING\",\"score\":0.0},"
 			"\"HEAVY\":{\"name\":\"HEAVY\",\"score\":8,\"options\":[\"x\"]}"
-	                "},"
+			"},"
 			"\"messages\":{},\"message-id\":\"1@x\"}",
 			&answer),
 		RSPAMD_ANSWERED);
