@@ -5,7 +5,7 @@
 #include "check_internal.h"
 
 /*
- * What checks have in common that ask a virus scanner in another process.
+ * What checks have in common that ask a scanner in another process by backend.h.
  *
  * The job of such a check begins with a struct check_talk.  Its engine's functions get that
  * job; SAY is called when the answer is whole, and writes what it means into run->found.
@@ -28,7 +28,8 @@ bool check_talk_begin(void *state, struct event_base *base);
 void check_talk_unload(void *state);
 void check_talk_cancel(struct check_run *run);
 
-/* Asks one of SERVERS with a job of SIZE bytes, unless the message is too big. */
+/* Asks one of SERVERS with a job of SIZE bytes, unless the message need not be looked at, as
+ * the rule's family has it.  Virus scanners get the head that makes it mail to them. */
 void check_talk_start(struct check_run *run,
 		      const struct backend_engine *engine,
 		      const struct string_list *servers, size_t size,

@@ -12,7 +12,7 @@ static const struct check_rule *const rules[] = {
 	&check_limit_host, &check_limit_ident, &check_limit_load, &check_limit_size,
 	&check_lock,       &check_early,       &check_regex,      &check_auth,
 	&check_rate,       &check_dnsbl,       &check_spf,        &check_clamav,
-	&check_clamd,      &check_icap,
+	&check_clamd,      &check_icap,        &check_spamd,      &check_rspamd,
 };
 
 enum {

@@ -1,5 +1,6 @@
 #include "check_talk_internal.h"
 
+#include "check_spam_internal.h"
 #include "clock.h"
 #include "stats.h"
 
@@ -35,13 +36,23 @@ talk_free(struct check_talk *talk)
 	free(talk);
 }
 
+static bool
+is_for_spam(const struct check_run *run)
+{
+	return run->rule->family == FAMILY_ANTISPAM;
+}
+
 /* Nobody knows whether a message that no answer came to would take as long again, or whether
  * the scanner hangs: it has not been looked at. */
 static void
-say_failure(struct check_talk *talk, enum backend_end end, const char *why)
+say_failure(struct check_run *run, enum backend_end end, const char *why)
 {
-	struct finding *found = talk->run->found;
+	struct finding *found = run->found;
 
+	if (is_for_spam(run)) {
+		check_spam_failed(run, end, why);
+		return;
+	}
 	found->kind = FOUND_FAILED;
 	snprintf(found->name, sizeof(found->name), "%.100s%s", why,
 	         end == BACKEND_TIMED_OUT ? " (timeout_scanner)" : "");
@@ -56,7 +67,7 @@ on_done(enum backend_end end, const char *why, void *owner)
 	if (end == BACKEND_ANSWERED)
 		talk->say(talk);
 	else
-		say_failure(talk, end, why);
+		say_failure(run, end, why);
 	run->found->scan_us = (unsigned)(clock_us() - talk->begin_us);
 	talk_free(talk);
 	check_answer(run);
@@ -71,13 +82,14 @@ check_talk_start(struct check_run *run, const struct backend_engine *engine,
 		.engine = engine,
 		.servers = servers,
 		.message = run->evidence->message,
-		.with_head = true,
-		.timeout_s = run->cfg->timeout_scanner,
+		.with_head = !is_for_spam(run),
+		.timeout_s = is_for_spam(run) ? run->cfg->timeout_spam
+		                              : run->cfg->timeout_scanner,
 	};
 	struct check_talk_state *state = run->state;
 	struct check_talk *talk;
 
-	if (check_is_too_big(run))
+	if (is_for_spam(run) ? check_spam_is_spared(run) : check_is_too_big(run))
 		return;
 	assert(size >= sizeof(*talk));
 	talk = xcalloc(1, size);

@@ -122,6 +122,8 @@ log_verdict(const struct session *s)
 	log_event(&mail->log, found ? LOG_FOUND_EVENT : LOG_VERDICT_EVENT,
 	          log_text("finding", finding_word(because->kind)),
 	          log_text("name", because->name[0] ? because->name : NULL),
+	          mail->verdict.has_score ? log_real("score", mail->verdict.score)
+	                                  : log_text("score", NULL),
 	          log_text("action", verdict_word(mail->verdict.act)),
 	          log_addr("client", &s->client_addr),
 	          log_addr("server", &s->server_addr),
