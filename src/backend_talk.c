@@ -13,9 +13,9 @@
  * read before the failure counts.
  */
 enum {
-	PIECE_SIZE = 65536,           /* of the message, at a time */
-	PIECES_A_TURN = 4,            /* other sessions want to live, too */
-	BACKLOG_MAX = 4 * PIECE_SIZE, /* bytes that the kernel has not taken */
+	PIECE_SIZE = 32768,           /* of the message, at a time */
+	PIECES_A_TURN = 8,            /* other sessions want to live, too */
+	BACKLOG_MAX = 2 * PIECE_SIZE, /* bytes that the kernel has not taken */
 	ANSWER_MAX = 1 << 20,         /* bytes that no parser has taken */
 };
 
