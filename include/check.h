@@ -6,6 +6,7 @@
 #include "log.h"
 #include "resolver.h"
 #include "spool.h"
+#include "statestore.h"
 #include "verdict.h"
 
 #include <event2/event.h>
@@ -89,6 +90,9 @@ void checks_reconfigure(struct checks *checks, const struct config *cfg);
  * serves nobody yet. */
 void checks_hand_over(struct checks *checks);
 void checks_take_over(struct checks *checks);
+
+/* What checks know is shared through STORE, which has not started. */
+void checks_share(struct checks *checks, struct statestore *store);
 
 /* No round may be under way: cancel them first.  Waits for threads that still look at
  * something (cancelled looks end early).  NULL is fine. */

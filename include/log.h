@@ -42,6 +42,7 @@
 	E(SPF,       "spf",       LOG_INFO,    "what a sender's domain says of who sends") \
 	E(FOUND,     "found",     LOG_NOTICE,  "a mail was judged, something was found") \
 	E(LOCK,      "lock",      LOG_NOTICE,  "a client is locked out from now on") \
+	E(SHARED,    "shared",    LOG_NOTICE,  "about sharing locks and counts with other gateways") \
 	E(DELIVERED, "delivered", LOG_INFO,    "the server's last word on a mail") \
 	E(KEPT,      "kept",       LOG_INFO,    "a message is in the quarantine") \
 	E(DISCARDED, "discarded",  LOG_NOTICE,  "kept messages had to go") \
