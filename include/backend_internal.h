@@ -2,6 +2,7 @@
 #define BACKEND_INTERNAL_H
 
 #include "backend.h"
+#include "backoff.h"
 
 #include "conn.h"
 
@@ -36,13 +37,9 @@ struct backend_server {
 	unsigned calls;		/* that hold it */
 	unsigned talks;		/* of these, that ask it now */
 	unsigned most;		/* of talks; 0: any number */
-	unsigned strikes;	/* times in a row that it was found to be down */
-	unsigned doubts;	/* since it answered last */
-	int64_t until_us;	/* is left alone until then; 0: it is up */
 	int64_t asked_us;	/* when it was last looked for */
-	bool on_trial;		/* it was down, and a call tries it */
+	struct backoff backoff;
 	bool was_missed;	/* when it was found to be down: not reached at all */
-	bool was_said;		/* in the log, that it is down */
 };
 
 /* How patient we are; tests are less so. */

@@ -63,6 +63,8 @@ struct evidence {
 	bool auth_offered;	/* by the server, at any time */
 	bool authenticated;
 	struct spool *message;	/* sealed; at STAGE_MESSAGE only, and NULL if nobody reads it */
+	const char *header_blank;	/* our header in it, with header_facts.blank; NULL: none */
+	uint64_t header_at;	/* where that is in the message */
 };
 
 /* Engines, threads and connections that checks need; one for the process. */

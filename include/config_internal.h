@@ -314,7 +314,6 @@ bool legacy_is_section(const char *line);
 /* What became of it: rows of config_legacy.c. */
 enum old_fate {
 	OBSOLETE, /* what it was for is no more */
-	LATER,	  /* will have its effect again, but has none yet */
 	GONE,	  /* a file with it is refused */
 	RENAMED,  /* to what the hint says */
 };

@@ -7,7 +7,6 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 /*
  * Servers, and when they are asked.
@@ -68,7 +67,7 @@ static void
 server_free(struct backends *backends, struct backend_server *server)
 {
 	assert(server->calls == 0);
-	if (server->until_us != 0)
+	if (backoff_rests(&server->backoff))
 		stats_add(STAT_scanners_down, -1);
 	TAILQ_REMOVE(&backends->servers, server, link);
 	free(server->name);
@@ -134,7 +133,7 @@ void
 backend_server_drop(struct backends *backends, struct backend_server *server)
 {
 	assert(server->calls > 0);
-	if (--server->calls == 0 && server->strikes == 0 && server->doubts == 0)
+	if (--server->calls == 0 && server->backoff.failures == 0)
 		server_free(backends, server);
 }
 
@@ -143,8 +142,10 @@ backend_server_drop(struct backends *backends, struct backend_server *server)
 bool
 backend_server_is_ready(const struct backend_server *server, int64_t now_us)
 {
-	return server->until_us == 0 ||
-	       (server->until_us <= now_us && !server->on_trial);
+	const struct backoff *backoff = &server->backoff;
+
+	return !backoff_rests(backoff) ||
+	       (backoff->until_us <= now_us && !backoff->on_trial);
 }
 
 bool
@@ -153,120 +154,100 @@ backend_server_is_full(const struct backend_server *server)
 	return server->most > 0 && server->talks >= server->most;
 }
 
+/* One more, or less, may be down. */
 static void
-set_until(struct backend_server *server, int64_t until_us)
+count_down(const struct backend_server *server, bool was_down)
 {
-	if ((until_us != 0) != (server->until_us != 0))
-		stats_add(STAT_scanners_down, until_us != 0 ? 1 : -1);
-	server->until_us = until_us;
-}
-
-/* Twice as long each time, and never quite: gateways that share a server must not all come
- * back at the same moment. */
-static int64_t
-pause_us(const struct backend_server *server)
-{
-	int64_t pause = backend_pace.first_us;
-	uint16_t dice = 0;
-
-	for (unsigned i = 1; i < server->strikes && pause < backend_pace.most_us; i++)
-		pause *= 2;
-	if (pause > backend_pace.most_us)
-		pause = backend_pace.most_us;
-	if (getrandom(&dice, sizeof(dice), 0) < 0)
-		dice = 0;
-	return pause * 3 / 4 + pause / 2 * dice / UINT16_MAX;
-}
-
-static void
-end_talk(struct backend_server *server, bool tried)
-{
-	assert(server->talks > 0);
-	server->talks--;
-	if (tried)
-		server->on_trial = false;
+	stats_add(STAT_scanners_down, backoff_rests(&server->backoff) - was_down);
 }
 
 void
 backend_server_begin(struct backend_server *server, bool *tried)
 {
+	enum backoff_turn turn = backoff_turn(&server->backoff, clock_us());
+
+	assert(turn != BACKOFF_LEAVE); /* or it was not ready */
 	server->talks++;
-	*tried = server->until_us != 0;
-	if (*tried)
-		server->on_trial = true;
+	*tried = turn == BACKOFF_TRY;
+}
+
+static void
+end_talk(struct backend_server *server)
+{
+	assert(server->talks > 0);
+	server->talks--;
 }
 
 /* If that was all that it lacked, others need not wait until it has answered. */
 void
 backend_server_reached(struct backend_server *server, bool tried)
 {
+	bool was_down = backoff_rests(&server->backoff);
+
 	if (!tried || !server->was_missed)
 		return;
-	server->on_trial = false;
-	set_until(server, 0);
+	server->backoff.on_trial = false;
+	server->backoff.until_us = 0;
+	count_down(server, was_down);
 }
 
 void
 backend_server_answered(struct backend_server *server, bool tried)
 {
-	end_talk(server, tried);
-	server->strikes = 0;
-	server->doubts = 0;
-	set_until(server, 0);
-	if (server->was_said)
+	bool was_down = backoff_rests(&server->backoff);
+
+	(void)tried; /* it is up, whoever has found out */
+	end_talk(server);
+	if (backoff_answered(&server->backoff))
 		log_event(NULL, LOG_TROUBLE_EVENT,
 		          log_text("text", "this scanner answers again"),
 		          log_text("scanner", server->engine->name),
 		          log_text(server->engine->option, server->name));
-	server->was_said = false;
+	count_down(server, was_down);
 }
 
 static void
-say_down(struct backend_server *server, const char *why)
+say_down(const struct backend_server *server, const char *why)
 {
-	if (!server->was_said)
-		log_event(NULL, LOG_TROUBLE_EVENT,
-		          log_text("text",
-		                   "this scanner fails, and will be left alone for a "
-		                   "while: see that it runs, that we may reach it, and "
-		                   "what it says in its own log"),
-		          log_text("scanner", server->engine->name),
-		          log_text(server->engine->option, server->name),
-		          log_text("why", why));
-	server->was_said = true;
+	log_event(NULL, LOG_TROUBLE_EVENT,
+	          log_text("text", "this scanner fails, and will be left alone for a "
+	                           "while: see that it runs, that we may reach it, and "
+	                           "what it says in its own log"),
+	          log_text("scanner", server->engine->name),
+	          log_text(server->engine->option, server->name), log_text("why", why));
 }
 
-/* Of many calls that were under way when it died, only one counts. */
 static void
-find_down(struct backend_server *server, bool tried, bool missed, const char *why)
+fail(struct backend_server *server, bool tried, unsigned patience, const char *why)
 {
-	if (server->until_us != 0 && !tried)
-		return;
-	server->strikes++;
-	server->was_missed = missed;
-	set_until(server, clock_us() + pause_us(server));
-	say_down(server, why);
+	const struct backoff_pace pace = { patience, backend_pace.first_us,
+		                           backend_pace.most_us };
+	bool was_down = backoff_rests(&server->backoff);
+
+	end_talk(server);
+	stats_add(STAT_scanner_failures, 1);
+	if (backoff_failed(&server->backoff, &pace, tried, clock_us()))
+		say_down(server, why);
+	if (!was_down || tried)
+		server->was_missed = patience == 1;
+	count_down(server, was_down);
 }
 
 void
 backend_server_missed(struct backend_server *server, bool tried, const char *why)
 {
-	end_talk(server, tried);
-	stats_add(STAT_scanner_failures, 1);
-	find_down(server, tried, true, why);
+	fail(server, tried, 1, why);
 }
 
 void
 backend_server_failed(struct backend_server *server, bool tried, const char *why)
 {
-	end_talk(server, tried);
-	stats_add(STAT_scanner_failures, 1);
-	if (++server->doubts >= BACKEND_DOUBTS || tried)
-		find_down(server, tried, false, why);
+	fail(server, tried, BACKEND_DOUBTS, why);
 }
 
 void
 backend_server_left(struct backend_server *server, bool tried)
 {
-	end_talk(server, tried);
+	end_talk(server);
+	backoff_left(&server->backoff, tried);
 }

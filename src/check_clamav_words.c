@@ -1,129 +1,199 @@
 #include "check_clamav_internal.h"
 
+#include "clock.h"
+#include "log.h"
+#include "stats.h"
+
 #include <stdio.h>
 #include <string.h>
 
 /*
- * What libclamav's names and codes mean.  clamd is libclamav in another process: it says the
- * same, in words.
+ * What libclamav says: to whom it belongs, and how much of it is logged.
+ *
+ * It says it on the thread that called it, and mostly without the context of the scan: so
+ * whoever calls it lays out where its words go.  No thread logs; the words come home with
+ * the job.
+ *
+ * Much of it is about what peers send, in words of theirs: names of files, and as many
+ * lines as they like to cause.  The log quotes; here it is seen to that a mail causes no
+ * more than a few lines, the same line once, and that all mails together cause no more
+ * than so many in a minute.  What is left out is counted.
  */
+enum {
+	MINUTE_MS = 60000,
+	LINES_A_MINUTE = 60, /* of complaints; who wants debug gets all */
+};
 
-/* Keeps the gravest; of two like it, the first. */
-void
-clamav_note(struct finding *found, enum finding_kind kind, const char *name)
+static _Thread_local struct clamav_words *collected;
+
+/* -- hearing, in any thread ---------------------------------------------------------- */
+
+static struct clamav_line *
+find_line(struct clamav_words *words, enum cl_msg level, const char *text)
 {
-	if (finding_gravity(kind) <= finding_gravity(found->kind))
-		return;
-	found->kind = kind;
-	snprintf(found->name, sizeof found->name, "%s", name);
-	found->name[strcspn(found->name, "\r\n")] = '\0';
-}
-
-/* Why a part was not looked at, by the name of the virus that is none; else NULL. */
-static const char *
-limit_reason(const char *virus)
-{
-	static const struct {
-		const char *begin, *reason;
-	} limits[] = {
-		{ "Heuristics.Limits.Exceeded.MaxRecursion", "too deep" },
-		{ "Heuristics.Limits.Exceeded.MaxScanSize", "too big unpacked" },
-		{ "Heuristics.Limits.Exceeded.MaxFileSize", "too big unpacked" },
-		{ "Heuristics.Limits.Exceeded.MaxFiles", "too many files" },
-		{ "Heuristics.Limits.Exceeded.MaxScanTime", "timed out" },
-		{ "Heuristics.Limits.Exceeded.EmailMIMEParts", "too many parts" },
-		{ "Heuristics.Limits.Exceeded.Email", "header too big" },
-		{ "Heuristics.Limits.Exceeded", "beyond a limit" },
-		{ "Heuristics.XZ.DicSizeLimit", "too big unpacked" },
-		{ "Heuristics.Encrypted.", "encrypted" },
-	};
-
-	for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++)
-		if (strncmp(virus, limits[i].begin, strlen(limits[i].begin)) == 0)
-			return limits[i].reason;
+	for (unsigned i = 0; i < words->lines; i++)
+		if (words->line[i].level == level &&
+		    strcmp(words->line[i].text, text) == 0)
+			return &words->line[i];
 	return NULL;
 }
 
-void
-clamav_note_virus(struct finding *found, const char *virus)
+/* A new one; when there are too many, in place of the first that matters less. */
+static struct clamav_line *
+find_room(struct clamav_words *words, enum cl_msg level)
 {
-	const char *reason = virus ? limit_reason(virus) : "too big unpacked";
+	struct clamav_line *line;
 
-	if (reason)
-		clamav_note(found, FOUND_UNSCANNABLE, reason);
-	else
-		clamav_note(found, FOUND_VIRUS, virus);
-}
-
-/* What is neither found nor clean. */
-void
-clamav_note_code(struct finding *found, cl_error_t code)
-{
-	switch (code) {
-	case CL_CLEAN:
-	case CL_VIRUS:
-		return;
-	case CL_ETIMEOUT:
-		clamav_note(found, FOUND_UNSCANNABLE, "timed out");
-		return;
-	case CL_EMAXREC:
-		clamav_note(found, FOUND_UNSCANNABLE, "too deep");
-		return;
-	case CL_EMAXSIZE:
-		clamav_note(found, FOUND_UNSCANNABLE, "too big unpacked");
-		return;
-	case CL_EMAXFILES:
-		clamav_note(found, FOUND_UNSCANNABLE, "too many files");
-		return;
-	case CL_EFORMAT: /* the same again, however often it is tried */
-	case CL_EPARSE:
-	case CL_EUNPACK:
-	case CL_BREAK:
-		clamav_note(found, FOUND_UNSCANNABLE, cl_strerror(code));
-		return;
-	case CL_EWRITE:
-	case CL_ECREAT:
-	case CL_ETMPFILE:
-	case CL_ETMPDIR:
-	case CL_EOPEN:
-	case CL_EUNLINK:
-	case CL_ESTAT:
-	case CL_EREAD:
-	case CL_ESEEK:
-	case CL_EDUP:
-	case CL_EACCES:
-	case CL_EMAP:
-	case CL_EMEM:
-	case CL_ENULLARG: /* from here on: never of a scan, by its documentation */
-	case CL_EARG:
-	case CL_EMALFDB:
-	case CL_ECVD:
-	case CL_EVERIFY:
-	case CL_EBYTECODE:
-	case CL_EBYTECODE_TESTFAIL:
-	case CL_ELOCK:
-	case CL_EBUSY:
-	case CL_ESTATE:
-	case CL_VERIFIED: /* of a file in the mail, never of the mail */
-	case CL_ERROR:
-	case CL_ELAST_ERROR:
-		break;
+	if (words->lines < CLAMAV_LINES)
+		return &words->line[words->lines++];
+	for (line = words->line; line < words->line + CLAMAV_LINES; line++) {
+		if (line->level >= level)
+			continue;
+		words->left_out += line->times;
+		return line;
 	}
-	/* A code that later versions add, too: not clean. */
-	clamav_note(found, FOUND_FAILED, cl_strerror(code));
+	words->left_out++;
+	return NULL;
 }
 
-/* In what its versions call a code. */
-void
-clamav_note_words(struct finding *found, const char *words)
+static void
+keep(struct clamav_words *words, enum cl_msg level, const char *text)
 {
-	char name[FINDING_NAME_SIZE];
+	char cut[CLAMAV_LINE_SIZE];
+	struct clamav_line *line;
 
-	for (int code = CL_CLEAN + 1; code < CL_ELAST_ERROR; code++)
-		if (code != CL_VIRUS && strcmp(words, cl_strerror(code)) == 0) {
-			clamav_note_code(found, (cl_error_t)code);
-			return;
-		}
-	snprintf(name, sizeof name, "clamd says: %.100s", words);
-	clamav_note(found, FOUND_FAILED, name);
+	snprintf(cut, sizeof cut, "%.*s", (int)strcspn(text, "\r\n"), text);
+	line = find_line(words, level, cut);
+	if (line) {
+		line->times++;
+		return;
+	}
+	line = find_room(words, level);
+	if (!line)
+		return;
+	line->level = level;
+	line->times = 1;
+	memcpy(line->text, cut, sizeof cut);
+}
+
+static void
+hear(enum cl_msg level, const char *full, const char *text, void *context)
+{
+	(void)full;
+	(void)context; /* NULL as often as not */
+	if (!collected)
+		return;
+	keep(collected, level, text);
+	if (collected->listen)
+		collected->listen(collected->listener, level, text);
+}
+
+void
+clamav_hear_words(void)
+{
+	cl_set_clcb_msg(hear);
+}
+
+void
+clamav_collect_words(struct clamav_words *words)
+{
+	collected = words;
+}
+
+void
+clamav_join_words(const struct clamav_words *words, char *to, size_t size)
+{
+	size_t used = 0;
+
+	to[0] = '\0';
+	for (unsigned i = 0; i < words->lines && used < size; i++)
+		if (words->line[i].level >= CL_MSG_ERROR)
+			used += (size_t)snprintf(to + used, size - used, "%s%s",
+			                         used > 0 ? "; " : "",
+			                         words->line[i].text);
+}
+
+/* -- logging, in the loop ------------------------------------------------------------- */
+
+/* Lines of this minute, and those that were not logged. */
+static struct {
+	int64_t since_ms;
+	unsigned lines;
+	uint64_t left_out;
+} minute;
+
+static void
+say_left_out(void)
+{
+	if (minute.left_out > 0)
+		log_event(NULL, LOG_SCANNER_COMPLAINS_EVENT,
+		          log_text("scanner", "clamav"),
+		          log_text("text", "and more, which was not logged"),
+		          log_number("times", (int64_t)minute.left_out));
+	minute.left_out = 0;
+}
+
+static bool
+may_log(unsigned times)
+{
+	int64_t now = clock_ms();
+
+	if (minute.lines == 0 || now - minute.since_ms >= MINUTE_MS) {
+		say_left_out();
+		minute.since_ms = now;
+		minute.lines = 0;
+	}
+	if (minute.lines < LINES_A_MINUTE) {
+		minute.lines++;
+		return true;
+	}
+	minute.left_out += times;
+	return false;
+}
+
+static struct log_field
+times_field(unsigned times)
+{
+	struct log_field none = log_text("times", NULL);
+
+	return times > 1 ? log_number("times", times) : none;
+}
+
+static void
+log_line(const struct clamav_line *line, const struct log_ctx *log)
+{
+	if (line->level < CL_MSG_WARN) {
+		log_event(log, LOG_SCANNER_SAYS_EVENT, log_text("scanner", "clamav"),
+		          log_text("text", line->text), times_field(line->times));
+		return;
+	}
+	stats_add(STAT_scan_complaints, line->times);
+	if (may_log(line->times))
+		log_event(log, LOG_SCANNER_COMPLAINS_EVENT,
+		          log_text("scanner", "clamav"),
+		          log_text("level",
+		                   line->level >= CL_MSG_ERROR ? "error" : "warning"),
+		          log_text("text", line->text), times_field(line->times));
+}
+
+void
+clamav_log_words(const struct clamav_words *words, const struct log_ctx *log)
+{
+	for (unsigned i = 0; i < words->lines; i++)
+		log_line(&words->line[i], log);
+	if (words->left_out == 0)
+		return;
+	stats_add(STAT_scan_complaints, words->left_out);
+	if (may_log(words->left_out))
+		log_event(log, LOG_SCANNER_COMPLAINS_EVENT,
+		          log_text("scanner", "clamav"),
+		          log_text("text", "and more, which is not logged"),
+		          log_number("times", words->left_out));
+}
+
+void
+clamav_log_last_words(void)
+{
+	say_left_out();
+	minute.lines = 0;
 }
