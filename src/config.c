@@ -4,10 +4,8 @@
 
 #include <assert.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* Today's database of ClamAV needs more. */
 #define SIGNATURES_SIZE (INT64_C(1) << 30)
@@ -571,25 +569,6 @@ config_resolve(struct config *cfg, char *why, size_t why_size)
 		if (!resolve_one(listener, why, why_size))
 			return false;
 	return true;
-}
-
-static void
-name_host(struct config *cfg, void *name)
-{
-	if (strcmp(cfg->proxy_name, "*") != 0)
-		return;
-	free(cfg->proxy_name);
-	cfg->proxy_name = xstrdup(name);
-}
-
-void
-config_name_host(struct config *cfg)
-{
-	char name[HOST_NAME_MAX + 1] = "";
-
-	if (gethostname(name, sizeof(name)) != 0 || !name[0])
-		strcpy(name, "localhost");
-	config_each(cfg, name_host, name);
 }
 
 /* ---- sharing ------------------------------------------------------------------------ */
