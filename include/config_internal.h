@@ -170,6 +170,9 @@ enum section_kind {
 /* The word that begins it. */
 const char *section_word(enum section_kind kind);
 
+/* "policy \"lan\": ", to be freed; "" for NULL, the main part. */
+char *section_prefix(const struct section *section);
+
 /*
  * A section: what it gives in place of what the main part says.
  */
@@ -217,6 +220,10 @@ bool section_gives(const struct section *section, const struct option *opt);
 
 /* Makes the snapshots from ROOT and its sections, in place of those that were there. */
 void sections_derive(struct config *root);
+
+/* What a file comes to: its snapshots, faults that lie between options, and, if there are
+ * none of any kind, notes about what is doubtful.  False: there are faults. */
+bool config_check_together(struct report *report, struct config *cfg) MUST_CHECK;
 void sections_forget(struct config *root); /* all but ROOT itself */
 void sections_free(struct config *root);
 

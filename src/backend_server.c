@@ -199,7 +199,7 @@ backend_server_answered(struct backend_server *server, bool tried)
 	(void)tried; /* it is up, whoever has found out */
 	end_talk(server);
 	if (backoff_answered(&server->backoff))
-		log_event(NULL, LOG_TROUBLE_EVENT,
+		log_event(NULL, LOG_RECOVERED_EVENT,
 		          log_text("text", "this scanner answers again"),
 		          log_text("scanner", server->engine->name),
 		          log_text(server->engine->option, server->name));

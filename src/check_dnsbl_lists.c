@@ -173,7 +173,7 @@ dnsbl_lists_answered(struct dnsbl_lists *lists, const char *name)
 	if (backoff_rests(&record->backoff))
 		stats_add(STAT_dnsbl_resting, -1);
 	if (backoff_answered(&record->backoff))
-		log_event(NULL, LOG_TROUBLE_EVENT,
+		log_event(NULL, LOG_RECOVERED_EVENT,
 		          log_text("text", "this list answers again, and is asked"),
 		          log_text("list", record->name));
 	forget(lists, record);

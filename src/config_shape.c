@@ -246,6 +246,14 @@ section_word(enum section_kind kind)
 	return section_words[kind];
 }
 
+char *
+section_prefix(const struct section *section)
+{
+	if (!section)
+		return xstrdup("");
+	return xasprintf("%s \"%s\": ", section_word(section->kind), section->name);
+}
+
 static enum section_kind
 section_of(const struct token *token)
 {

@@ -162,7 +162,7 @@ resolver_rest_heard(struct resolver_rest *rest)
 	if (resolver_rest_lasts(rest))
 		stats_add(STAT_dns_gone, -1);
 	if (backoff_answered(&rest->backoff))
-		log_event(NULL, LOG_TROUBLE_EVENT,
+		log_event(NULL, LOG_RECOVERED_EVENT,
 		          log_text("text", "name servers answer again"),
 		          log_text("option", "resolver"));
 	next(rest, WATCHING, SILENCE_US);
