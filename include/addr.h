@@ -32,6 +32,9 @@ enum {
 /* Reads a numeric address: 192.0.2.1, 2001:db8::1, or [2001:db8::1].  Never asks DNS. */
 bool addr_parse(struct addr *addr, const char *text, uint16_t port) MUST_CHECK;
 
+/* The same with a port behind it: 192.0.2.1:25, [2001:db8::1]:25. */
+bool addr_parse_port(struct addr *addr, const char *text) MUST_CHECK;
+
 /* Like addr_parse(), but looks a name up as well.  Blocks: for start-up only.  On failure
  * returns false and points WHY at the resolver's (static) words. */
 bool addr_resolve(struct addr *addr, const char *name, uint16_t port,

@@ -104,7 +104,7 @@ bool check_reads(const struct config *cfg, bool authenticated);
 bool check_looks(const struct config *cfg);
 
 enum {
-	CHECKS_MOST = 16,	/* there are no more of them */
+	CHECKS_MOST = 24,	/* there are no more of them */
 };
 
 /* What the checks of one stage have found; one for each that looked. */
@@ -130,6 +130,10 @@ struct check_round *check_start(struct checks *checks, const struct config *cfg,
 
 /* Forgets a round: DONE will not be called.  NULL is fine. */
 void check_cancel(struct check_round *round);
+
+/* Nobody waits any longer: FOUND is what there is by now, and who has not answered has
+ * failed.  DONE will not be called, the round is gone. */
+void check_expire(struct check_round *round, struct findings *found);
 
 /* What became of what a stage let pass; for checks that count. */
 enum happening {

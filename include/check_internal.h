@@ -21,11 +21,19 @@ struct check_run { /* one check in one round */
 	void *job;             /* the check's own, for cancel() */
 	struct finding *found; /* FOUND_NOTHING by this check, until it says more */
 	struct check_round *round;
-	bool answered;
+	bool answered; /* or need not answer any more */
+};
+
+/* Checks that do the same in several ways. */
+enum check_family {
+	FAMILY_NONE,
+	FAMILY_ANTIVIRUS,
+	FAMILY_ANTISPAM,
 };
 
 struct check_rule {
 	const char *name;
+	enum check_family family; /* what of them fails, and what that is called */
 	unsigned stages;
 	unsigned skip; /* enum auth_skip: not for authenticated clients, if it is wanted */
 	bool reads;    /* the message itself, which must be spooled for it */

@@ -49,9 +49,15 @@ enum delivery_way {
 	DELIVERY_AUTO,		/* small ones are held, large ones streamed */
 };
 
-enum antivirus_type {
-	ANTIVIRUS_OFF,
-	ANTIVIRUS_LIBCLAMAV,
+enum antivirus_type {	/* any of them together */
+	ANTIVIRUS_LIBCLAMAV = 1 << 0, /* inside of the daemon */
+	ANTIVIRUS_CLAMD = 1 << 1,
+	ANTIVIRUS_ICAP = 1 << 2,
+};
+
+enum antispam_type {	/* any of them together */
+	ANTISPAM_SPAMASSASSIN = 1 << 0,
+	ANTISPAM_RSPAMD = 1 << 1,
 };
 
 enum signature_reload {
@@ -87,6 +93,7 @@ enum finding_class {
 	CLASS_LOCKED = 1 << 15,
 	CLASS_RATE = 1 << 17,	/* too much within a time, but nothing worse */
 	CLASS_SPF_OTHER = 1 << 18, /* softfail, and its errors */
+	CLASS_SUSPECT = 1 << 19, /* possible spam */
 	CLASS_CLEAN = 1 << 16,	/* nothing was found; in a mask it means always */
 };
 
@@ -220,8 +227,8 @@ bool config_serves(const struct config *cfg);
 /* True if any snapshot that a session may get IS so. */
 bool config_any(const struct config *cfg, bool (*is)(const struct config *cfg));
 
-/* True if messages are to be scanned. */
-bool config_is_scanned(const struct config *cfg);
+/* True if libclamav, which must be loaded for that, is to scan messages. */
+bool config_has_libclamav(const struct config *cfg);
 
 /* Calls EACH with every snapshot. */
 void config_each(struct config *cfg, void (*each)(struct config *cfg, void *arg),
@@ -246,6 +253,14 @@ bool config_show_for(struct config *cfg, const char *name, const char *listener,
 
 /* The word that an option of the kind "one of" has; NULL if there is none of that name. */
 const char *config_word(const struct config *cfg, const char *name);
+
+/* Puts the words of an option of the kind "any of" into TEXT, with commas between: "off" for
+ * none of them. */
+enum {
+	CONFIG_WORDS_SIZE = 128,
+};
+const char *config_words(const struct config *cfg, const char *name,
+			 char text[static CONFIG_WORDS_SIZE]);
 
 /* Writes all the words that such an option may have, with commas between. */
 void config_print_words(const char *name, FILE *out);

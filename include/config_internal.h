@@ -32,6 +32,8 @@ enum {			      /* flags: */
 	OPT_PORT = 1 << 8,    /* number of a TCP port */
 	OPT_URL = 1 << 13,    /* http:// or https:// */
 	OPT_ZONE = 1 << 14,   /* a list in DNS, see dnsbl.h */
+	OPT_SERVER = 1 << 15, /* absolute path of a socket, or ADDRESS:PORT */
+	OPT_ICAP = 1 << 16,   /* icap://ADDRESS[:PORT]/SERVICE */
 	/* Where it may stand, if not in all of: the main part, listen and policy sections. */
 	OPT_PROCESS = 1 << 9,	    /* the main part only */
 	OPT_LISTENER = 1 << 10,	    /* not in policy sections */
@@ -48,7 +50,7 @@ struct option {
 	const char *name;	  /* NULL: a section */
 	size_t field;		  /* where it is in struct config */
 	int64_t low, high;	  /* of a number */
-	const char *unit;	  /* "", "s", "bytes" or "octal" */
+	const char *unit;	  /* "", "s", "bytes", "octal" or "points" */
 	const struct word *words; /* ends with a NULL text */
 	const char *help;
 	enum option_kind kind;
@@ -116,6 +118,7 @@ bool option_number_of_old(const struct option *opt, const char *text,
 			  int64_t *number) MUST_CHECK;
 
 bool option_is_octal(const struct option *opt);
+bool option_is_points(const struct option *opt);
 void string_list_add(struct string_list *list, const char *text);
 
 /* Called with what is wrong with a file, for each thing and in no certain order. */

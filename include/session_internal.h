@@ -140,7 +140,7 @@ struct session {
 	unsigned hops;			/* of the client's connection; 0: not known */
 	char ident[ROUTE_IDENT_SIZE];	/* of the client, as a helper says; or empty */
 	char *helo;			/* argument of the last HELO or EHLO, owned; NULL: none */
-	uint32_t found;			/* a bit for each kind of finding that was logged */
+	uint64_t found;			/* a bit for each kind of finding that was logged */
 	struct log_ctx log;
 	enum session_state state;
 	enum session_state phase;	/* in which it ended */

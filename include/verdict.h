@@ -30,6 +30,8 @@ struct finding {		/* what one check saw */
 	const char *check;	/* the check's name, static */
 	char name[FINDING_NAME_SIZE];	/* of the virus, or the reason; from outside! */
 	unsigned scan_us;	/* microseconds it looked, waiting for its turn left out */
+	bool has_score;
+	double score;		/* points of a spam scanner */
 };
 
 enum verdict_act {
@@ -52,6 +54,10 @@ struct verdict {		/* what we do about it */
  * No findings at all is what a configuration without checks gives: deliver. */
 void verdict_weigh(struct verdict *verdict, const struct config *cfg,
 		   const struct finding *found, size_t count);
+
+/* True if nothing that other checks may find can undo what this leads to with CFG: it is
+ * refused for good. */
+bool verdict_is_certain(const struct config *cfg, const struct finding *found);
 
 /* The reply's code to a client that has not been greeted yet (RFC 5321 3.1): 554, or 421
  * for now. */

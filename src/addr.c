@@ -5,6 +5,7 @@
 #include <net/if.h>
 #include <netdb.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -89,6 +90,27 @@ addr_parse(struct addr *addr, const char *text, uint16_t port)
 	if (addr_family(addr) == AF_UNSPEC)
 		*addr = addr_first(bare, port, AF_INET6, AI_NUMERICHOST, &error);
 	return addr_family(addr) != AF_UNSPEC;
+}
+
+bool
+addr_parse_port(struct addr *addr, const char *text)
+{
+	const char *colon = strrchr(text, ':');
+	char host[ADDR_TEXT_SIZE];
+	size_t size;
+	long port;
+
+	if (!colon || colon == text || (text[0] != '[' && strchr(text, ':') != colon))
+		return false;
+	size = strspn(colon + 1, "0123456789");
+	if (size == 0 || size > 5 || colon[1 + size] ||
+	    (size_t)(colon - text) >= sizeof(host))
+		return false;
+	port = strtol(colon + 1, NULL, 10);
+	if (port == 0 || port > UINT16_MAX)
+		return false;
+	snprintf(host, sizeof(host), "%.*s", (int)(colon - text), text);
+	return addr_parse(addr, host, (uint16_t)port);
 }
 
 bool

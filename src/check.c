@@ -32,6 +32,7 @@ struct check_round {
 	struct checks *checks;
 	/* Activated by the last answer; NULL while they are started. */
 	struct event *over;
+	bool certain; /* one has found what no other can undo: the rest need not look */
 	check_done_cb *done;
 	void *arg;
 	enum stage stage;
@@ -213,6 +214,45 @@ round_free(struct check_round *round)
 	free(round);
 }
 
+/* They look no more; what they have found is nothing. */
+static void
+cancel_rest(struct check_round *round)
+{
+	for (size_t i = 0; i < round->found->count; i++) {
+		if (round->run[i].answered)
+			continue;
+		assert(round->run[i].rule->cancel); /* or it would have answered */
+		round->run[i].rule->cancel(&round->run[i]);
+		round->run[i].answered = true;
+	}
+	round->unanswered = 0;
+}
+
+/* True if one of the virus scanners did look at the message. */
+static bool
+was_scanned(const struct check_round *round)
+{
+	for (size_t i = 0; i < round->found->count; i++) {
+		enum finding_kind kind = round->found->at[i].kind;
+
+		if (round->run[i].rule->family == FAMILY_ANTIVIRUS &&
+		    (kind == FOUND_NOTHING || kind == FOUND_VIRUS))
+			return true;
+	}
+	return false;
+}
+
+/* A scanner that fails weighs less where others have looked. */
+static void
+weigh_failures(struct check_round *round)
+{
+	if (!was_scanned(round))
+		return;
+	for (size_t i = 0; i < round->found->count; i++)
+		if (round->found->at[i].kind == FOUND_FAILED)
+			round->found->at[i].kind = FOUND_ENGINE_FAILED;
+}
+
 static void
 round_over(int fd, short what, void *arg)
 {
@@ -223,6 +263,8 @@ round_over(int fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	cancel_rest(round);
+	weigh_failures(round);
 	round->found = NULL;
 	round_free(round);
 	done(found, done_arg);
@@ -234,10 +276,29 @@ round_over(int fd, short what, void *arg)
 void
 check_answer(struct check_run *run)
 {
+	struct check_round *round = run->round;
+
 	assert(!run->answered);
 	run->answered = true;
-	if (--run->round->unanswered == 0 && run->round->over)
-		event_active(run->round->over, EV_TIMEOUT, 0);
+	round->unanswered--;
+	if (verdict_is_certain(run->cfg, run->found))
+		round->certain = true;
+	if ((round->unanswered == 0 || round->certain) && round->over)
+		event_active(round->over, EV_TIMEOUT, 0);
+}
+
+static enum finding_kind
+failure_of(const struct check_rule *rule)
+{
+	switch (rule->family) {
+	case FAMILY_ANTIVIRUS:
+		return FOUND_FAILED;
+	case FAMILY_ANTISPAM:
+		return FOUND_SPAM_FAILED;
+	case FAMILY_NONE:
+		break;
+	}
+	return FOUND_CHECK_FAILED;
 }
 
 /* A reload asks for a check that was not asked for at the start: such options need a
@@ -245,7 +306,7 @@ check_answer(struct check_run *run)
 static void
 not_loaded(struct check_run *run)
 {
-	run->found->kind = run->rule->reads ? FOUND_FAILED : FOUND_CHECK_FAILED;
+	run->found->kind = failure_of(run->rule);
 	strcpy(run->found->name, "not loaded, restart needed");
 	check_answer(run);
 }
@@ -289,6 +350,22 @@ round_goes_on(struct check_round *round)
 	round->checks->rounds++;
 }
 
+/* Nobody reads a message of which it is known already that it will not pass. */
+static void
+begin_runs(struct check_round *round)
+{
+	for (size_t i = 0; i < round->found->count; i++) {
+		struct check_run *run = &round->run[i];
+
+		if (!round->certain || !run->rule->reads) {
+			run->start(run);
+			continue;
+		}
+		run->answered = true;
+		round->unanswered--;
+	}
+}
+
 struct check_round *
 check_start(struct checks *checks, const struct config *cfg, enum stage stage,
             const struct evidence *evidence, struct findings *found,
@@ -316,14 +393,33 @@ check_start(struct checks *checks, const struct config *cfg, enum stage stage,
 	if (!round)
 		return NULL;
 	round->unanswered = found->count;
-	for (size_t i = 0; i < found->count; i++)
-		round->run[i].start(&round->run[i]);
+	begin_runs(round);
+	if (round->certain)
+		cancel_rest(round);
 	if (round->unanswered > 0) {
 		round_goes_on(round);
 		return round;
 	}
+	weigh_failures(round);
 	free(round);
 	return NULL;
+}
+
+void
+check_expire(struct check_round *round, struct findings *found)
+{
+	for (size_t i = 0; i < round->found->count; i++) {
+		const struct check_run *run = &round->run[i];
+
+		if (run->answered)
+			continue;
+		run->found->kind = failure_of(run->rule);
+		strcpy(run->found->name, "no verdict in time");
+	}
+	cancel_rest(round);
+	weigh_failures(round);
+	*found = *round->found;
+	round_free(round);
 }
 
 void
@@ -331,11 +427,6 @@ check_cancel(struct check_round *round)
 {
 	if (!round)
 		return;
-	for (size_t i = 0; i < round->found->count; i++) {
-		if (round->run[i].answered)
-			continue;
-		assert(round->run[i].rule->cancel); /* or it would have answered */
-		round->run[i].rule->cancel(&round->run[i]);
-	}
+	cancel_rest(round);
 	round_free(round);
 }

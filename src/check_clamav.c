@@ -153,7 +153,7 @@ clamav_cancel(struct check_run *run)
 static bool
 clamav_wanted(const struct config *cfg)
 {
-	return cfg->antivirus_type == ANTIVIRUS_LIBCLAMAV;
+	return config_has_libclamav(cfg);
 }
 
 static bool
@@ -330,6 +330,7 @@ clamav_reconfigure(void *state, const struct config *cfg)
 
 const struct check_rule check_clamav = {
 	.name = "clamav",
+	.family = FAMILY_ANTIVIRUS,
 	.stages = STAGE_MESSAGE,
 	.skip = AUTH_SKIP_ANTIVIRUS,
 	.reads = true,

@@ -95,7 +95,7 @@ remark(struct reading *reading, const struct config *cfg, struct place place,
 static void
 note_memory_limit(struct reading *reading, const char *name, int64_t limit)
 {
-	if (config_any(reading->cfg, config_is_scanned) && limit >= 0 &&
+	if (config_any(reading->cfg, config_has_libclamav) && limit >= 0 &&
 	    limit < SIGNATURES_SIZE)
 		report_note_at(&reading->report, place_of(reading->cfg, name).line,
 		               "%s: a signature database alone needs over 1 GiB; "

@@ -80,15 +80,15 @@ static void
 scan_not(struct config *cfg, void *arg)
 {
 	(void)arg;
-	cfg->antivirus_type = ANTIVIRUS_OFF;
+	cfg->antivirus_type &= ~(unsigned)ANTIVIRUS_LIBCLAMAV;
 }
 
-/* A scanner that nobody wanted so far has not been loaded. */
+/* What nobody wanted so far has not been loaded. */
 static void
 keep_unscanned(const struct keeping *keep)
 {
-	if (config_any(keep->running, config_is_scanned) ||
-	    !config_any(keep->fresh, config_is_scanned))
+	if (config_any(keep->running, config_has_libclamav) ||
+	    !config_any(keep->fresh, config_has_libclamav))
 		return;
 	config_each(keep->fresh, scan_not, NULL);
 	keep->changed(NULL, "antivirus_type", keep->arg);

@@ -14,14 +14,6 @@ static const struct old_option old_options[] = {
 	{ "pid_hash_size", OBSOLETE, "", "there is no such table any more" },
 	{ "host_hash_size", OBSOLETE, "", "there is no such table any more" },
 
-	{ "timeout_spam", LATER, "", NULL },
-
-	{ "spam_max_size", LATER, "", NULL },
-	{ "spam_max_load", LATER, "0", NULL },
-	{ "spam_threshold", LATER, "", NULL },
-	{ "antispam_type", LATER, "off", "messages are not examined for spam" },
-	{ "antispam_path", LATER, "", NULL },
-	{ "antivirus_path", OBSOLETE, "", "libclamav scans inside of the daemon" },
 	{ "dspam_storage", GONE, "", "DSPAM is no longer supported" },
 
 	{ "log_helo", LATER, "no", NULL },
@@ -31,7 +23,6 @@ static const struct old_option old_options[] = {
 
 	{ "ratelimit_expiration", RENAMED, "", "ratelimit_period" },
 
-	{ "msg_spam_found", LATER, "", NULL },
 	{ "msg_unknown_virus", OBSOLETE, "", "a virus always has a name" },
 	{ "msg_malformed_ip", OBSOLETE, "", "this cannot happen any more" },
 	{ "msg_cannot_connect", OBSOLETE, "", "see msg_connect_failed" },
@@ -53,17 +44,17 @@ static const struct old_value old_values[] = {
 	"fixed, \"fixed+xclient\", netfilter, tproxy, \"tproxy,netfilter\", " \
 	"getsockname, remote-udp, remote"
 #define INSIDE \
-	"libclamav scans inside of the daemon; write libclamav in its place, " \
-	"and delete the line antivirus_path"
+	"libclamav scans inside of the daemon; write libclamav or clamd in its place"
 #define BSD_ONLY "is for BSD systems, and this one is for Linux; allowed: " MODES_NOW
 	{ "mode", "ipfw", NULL, BSD_ONLY },
 	{ "mode", "ipfilter", NULL, BSD_ONLY },
 	{ "mode", "pf", NULL, BSD_ONLY },
-	{ "antivirus_type", "clamd", NULL,
-	  "is not supported in this version: " INSIDE },
 	{ "antivirus_type", "mksd", NULL, "is no longer supported: " INSIDE },
 	{ "scan_max_size", "0", NULL,
 	  "turned scanning off in 1.4; write antivirus_type off in its place" },
+	{ "spam_max_size", "0", NULL,
+	  "turned the search for spam off in 1.4; write antispam_type off in its "
+	  "place" },
 	{ "outgoing_addr", "0.0.0.0", "", NULL },
 	{ "statefile_type", "0", "human", NULL },
 	{ "statefile_type", "2", "flat", NULL },

@@ -112,6 +112,40 @@ option_is_octal(const struct option *opt)
 	return strcmp(opt->unit, "octal") == 0;
 }
 
+bool
+option_is_points(const struct option *opt)
+{
+	return strcmp(opt->unit, "points") == 0;
+}
+
+/* Of "6.5": 6500.  No exponents, no more than thousandths. */
+static bool
+read_points(const char *text, int64_t *number)
+{
+	int64_t sign = *text == '-' ? -1 : 1, whole, part = 0;
+	const char *digits = *text == '-' ? text + 1 : text;
+	char *end;
+
+	if (!isdigit((unsigned char)*digits))
+		return false;
+	whole = strtoll(digits, &end, 10);
+	if (*end == '.') {
+		const char *at = end + 1;
+		size_t places = strspn(at, "0123456789");
+
+		if (places == 0 || places > 3 || at[places])
+			return false;
+		for (size_t i = 0; i < 3; i++)
+			part = part * 10 + (i < places ? at[i] - '0' : 0);
+	} else if (*end) {
+		return false;
+	}
+	if (whole > INT64_MAX / 1000 - 1)
+		whole = INT64_MAX / 1000 - 1;
+	*number = sign * (whole * 1000 + part);
+	return true;
+}
+
 static bool
 read_number(const struct option *opt, const char *text, int base, int64_t *number)
 {
@@ -120,6 +154,8 @@ read_number(const struct option *opt, const char *text, int base, int64_t *numbe
 	long long value;
 	int64_t factor;
 
+	if (option_is_points(opt))
+		return read_points(text, number);
 	if (!isdigit((unsigned char)*digits))
 		return false; /* strtoll() would skip blanks and take a '+' */
 	value = strtoll(text, &end, base); /* too large a number: the largest */
@@ -175,9 +211,10 @@ check_number(const struct option *opt, const char *text, char *why, size_t why_s
 	range_text(opt, range, sizeof(range));
 	if (!option_number(opt, text, &number)) {
 		snprintf(why, why_size, "\"%s\" is no %s; allowed: %s", text,
-		         option_is_octal(opt) ? "octal number"
-		         : opt->unit[0]       ? "whole number or has an unknown unit"
-		                              : "whole number",
+		         option_is_octal(opt)    ? "octal number"
+		         : option_is_points(opt) ? "number with up to three decimals"
+		         : opt->unit[0]          ? "whole number or has an unknown unit"
+		                                 : "whole number",
 		         range);
 		return false;
 	}
@@ -264,6 +301,41 @@ address_fault(const char *text)
 	return NULL;
 }
 
+static const char *
+server_fault(const char *text)
+{
+	struct addr addr;
+
+	if (*text == '/' || addr_parse_port(&addr, text))
+		return NULL;
+	return "is no server: the absolute path of its socket, or ADDRESS:PORT, with "
+	       "an "
+	       "IPv6 address in brackets";
+}
+
+/* The name of the service is up to the server; nothing in it ends a line of its protocol. */
+static const char *
+icap_fault(const char *text)
+{
+	static const char scheme[] = "icap://";
+	const char *host = text + strlen(scheme), *slash;
+	char *server;
+	struct addr addr;
+	bool good;
+
+	if (strncasecmp(text, scheme, strlen(scheme)) != 0 || !is_token(text, ""))
+		return "is no icap://ADDRESS:PORT/SERVICE";
+	slash = strchr(host, '/');
+	if (!slash || !slash[1])
+		return "lacks the name of a service, as in icap://ADDRESS:PORT/SERVICE";
+	server = xasprintf("%.*s", (int)(slash - host), host);
+	good = addr_parse(&addr, server, 0) || addr_parse_port(&addr, server);
+	free(server);
+	return good ? NULL
+	            : "has no numeric address: icap://ADDRESS:PORT/SERVICE, with an "
+	              "IPv6 address in brackets";
+}
+
 static bool
 check_string(const struct option *opt, const char *text, char *why, size_t why_size)
 {
@@ -294,6 +366,10 @@ check_string(const struct option *opt, const char *text, char *why, size_t why_s
 	else if (opt->flags & OPT_HEADER && !is_header(text))
 		fault = "is no name of a header: up to 64 characters of plain ASCII, "
 			"no blank, no colon";
+	else if (opt->flags & OPT_SERVER)
+		fault = server_fault(text);
+	else if (opt->flags & OPT_ICAP)
+		fault = icap_fault(text);
 	else if (opt->flags & OPT_ZONE)
 		fault = dnsbl_zone_read(&zone, text);
 	if (fault)
@@ -472,6 +548,26 @@ config_word(const struct config *cfg, const char *name)
 		if (word->value == *(const int *)option_field(cfg, opt))
 			return word->text;
 	return NULL;
+}
+
+const char *
+config_words(const struct config *cfg, const char *name,
+             char text[static CONFIG_WORDS_SIZE])
+{
+	const struct option *opt = option_find(name, strlen(name));
+	unsigned mask;
+	size_t size = 0;
+
+	assert(opt && opt->kind == OPTION_MASK);
+	mask = *(const unsigned *)option_field(cfg, opt);
+	text[0] = '\0';
+	for (const struct word *word = opt->words; word->text; word++)
+		if (mask & (unsigned)word->value)
+			size += (size_t)snprintf(text + size, CONFIG_WORDS_SIZE - size,
+			                         "%s%s", size > 0 ? "," : "",
+			                         word->text);
+	assert(size < CONFIG_WORDS_SIZE);
+	return size > 0 ? text : "off";
 }
 
 const char *

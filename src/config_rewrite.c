@@ -168,14 +168,16 @@ split_comment(char *value)
 	return comment + 1;
 }
 
-/* 1.4 had a number that need not be whole.  Up, for 0 turns it off. */
+/* 1.4 had numbers that need not be whole.  Up, for 0 turns them off. */
 static bool
 round_up(const struct option *opt, const char *value, int64_t *number)
 {
 	const char *fraction = value + strspn(value, "0123456789");
+	bool is_load = strcmp(opt->name, "max_load") == 0 ||
+	               strcmp(opt->name, "spam_max_load") == 0;
 
-	if (strcmp(opt->name, "max_load") != 0 || *fraction != '.' ||
-	    fraction - value > 9 || fraction[1 + strspn(fraction + 1, "0123456789")])
+	if (!is_load || *fraction != '.' || fraction - value > 9 ||
+	    fraction[1 + strspn(fraction + 1, "0123456789")])
 		return false;
 	*number = strtoll(value, NULL, 10);
 	if (fraction[1 + strspn(fraction + 1, "0")])

@@ -266,9 +266,9 @@ config_serves(const struct config *cfg)
 }
 
 bool
-config_is_scanned(const struct config *cfg)
+config_has_libclamav(const struct config *cfg)
 {
-	return cfg->antivirus_type != ANTIVIRUS_OFF;
+	return cfg->antivirus_type & ANTIVIRUS_LIBCLAMAV;
 }
 
 bool

@@ -47,8 +47,17 @@ static const struct word statefile_words[] = {
 };
 
 static const struct word antivirus_words[] = {
-	{ "off", ANTIVIRUS_OFF },
+	{ "off", 0 },
 	{ "libclamav", ANTIVIRUS_LIBCLAMAV },
+	{ "clamd", ANTIVIRUS_CLAMD },
+	{ "icap", ANTIVIRUS_ICAP },
+	{ 0 },
+};
+
+static const struct word antispam_words[] = {
+	{ "off", 0 },
+	{ "spamassassin", ANTISPAM_SPAMASSASSIN },
+	{ "rspamd", ANTISPAM_RSPAMD },
 	{ 0 },
 };
 
@@ -87,6 +96,7 @@ static const struct word keep_words[] = {
 	{ "locked", CLASS_LOCKED },
 	{ "rate", CLASS_RATE },
 	{ "spfother", CLASS_SPF_OTHER },
+	{ "suspect", CLASS_SUSPECT },
 	{ "never", 0 },
 	{ 0 },
 };

@@ -166,11 +166,29 @@ print_quoted(const char *text, size_t size, FILE *out)
 	fputc('"', out);
 }
 
+/* As short as it can be. */
+static void
+print_points(int64_t number, FILE *out)
+{
+	int64_t part = number < 0 ? -(number % 1000) : number % 1000;
+	int places = 3;
+
+	fprintf(out, "%s%" PRId64, number < 0 ? "-" : "",
+	        number < 0 ? -(number / 1000) : number / 1000);
+	if (part == 0)
+		return;
+	for (; part % 10 == 0; part /= 10)
+		places--;
+	fprintf(out, ".%0*" PRId64, places, part);
+}
+
 void
 option_print_number(const struct option *opt, int64_t number, FILE *out)
 {
 	if (option_is_octal(opt))
 		fprintf(out, "%04" PRIo64, (uint64_t)number);
+	else if (option_is_points(opt))
+		print_points(number, out);
 	else
 		fprintf(out, "%" PRId64, number);
 }

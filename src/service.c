@@ -287,13 +287,17 @@ hear_signals(struct service *service)
 static void
 log_start(const struct config *cfg)
 {
+	char scanners[CONFIG_WORDS_SIZE], spam[CONFIG_WORDS_SIZE];
+
 	log_event(NULL, LOG_START_EVENT, log_text("version", PROGRAM_VERSION),
 	          log_number("pid", getpid()), log_text("config", cfg->file),
 	          log_text("mode", config_word(cfg, "mode")),
-	          log_text("scanner", config_word(cfg, "antivirus_type")),
+	          log_text("scanner", config_words(cfg, "antivirus_type", scanners)),
+	          log_text("spam", config_words(cfg, "antispam_type", spam)),
 	          log_number("port", cfg->port), log_number("user", geteuid()));
 	if (!config_any(cfg, check_looks))
-		note("nothing is scanned: antivirus_type = off", NULL);
+		note("nothing is scanned: antivirus_type and antispam_type are off",
+		     NULL);
 }
 
 static bool

@@ -42,7 +42,7 @@ plural(int64_t count)
 static const char *
 signatures_words(const struct config *cfg)
 {
-	if (!config_any(cfg, config_is_scanned))
+	if (!config_any(cfg, config_has_libclamav))
 		return "";
 	if (stats_get(STAT_signatures_loading))
 		return "; loading signatures";

@@ -136,6 +136,7 @@ log_verdict(const struct session *s)
 	          log_text("to", transaction_recipient(mail)),
 	          log_number("rcpts", mail->recipients),
 	          log_number("size", (int64_t)mail->size),
+	          log_text("by", found ? because->check : NULL),
 	          log_real("scan_ms", (double)because->scan_us / 1000),
 	          log_real("wait_ms", (double)(clock_us() - mail->judged_at) / 1000));
 }
@@ -243,13 +244,11 @@ judge(struct session *s)
 void
 session_judging_expired(struct session *s)
 {
-	struct finding late = { .kind = FOUND_FAILED,
-		                .check = "timeout_judging",
-		                .name = "no verdict in time" };
+	struct findings found;
 
-	check_cancel(s->mail->round);
+	check_expire(s->mail->round, &found);
 	s->mail->round = NULL;
-	weigh(s, &late, 1);
+	weigh(s, found.at, found.count);
 	carry_out(s);
 }
 

@@ -62,10 +62,10 @@ session_evidence(const struct session *s)
 static bool
 is_new(struct session *s, enum finding_kind kind)
 {
-	uint32_t bit = UINT32_C(1) << kind;
+	uint64_t bit = UINT64_C(1) << kind;
 	bool is = !(s->found & bit);
 
-	_Static_assert((int)FOUND_KINDS <= 32, "a bit for each");
+	_Static_assert((int)FOUND_KINDS <= 64, "a bit for each");
 	s->found |= bit;
 	return is;
 }

@@ -88,12 +88,19 @@ verdict_word(enum verdict_act act)
 	abort(); /* no such thing: a verdict */
 }
 
+static bool
+is_scanners_failure(enum finding_kind kind)
+{
+	return kind == FOUND_FAILED || kind == FOUND_ENGINE_FAILED ||
+	       kind == FOUND_SPAM_FAILED;
+}
+
 /* What the configuration says of a finding.  The spelling of 1.4 for scanners that fail
  * wins over ours. */
 static enum finding_action
 action_for(const struct config *cfg, enum finding_kind kind)
 {
-	if (kind == FOUND_NOTHING || (kind == FOUND_FAILED && cfg->ignore_errors))
+	if (kind == FOUND_NOTHING || (is_scanners_failure(kind) && cfg->ignore_errors))
 		return ACTION_PASS;
 	return (enum finding_action) *
 	       (const int *)((const char *)cfg + rules[kind].action);
@@ -166,6 +173,12 @@ verdict_weigh(struct verdict *verdict, const struct config *cfg,
 	}
 }
 
+bool
+verdict_is_certain(const struct config *cfg, const struct finding *found)
+{
+	return action_for(cfg, found->kind) >= ACTION_REFUSE;
+}
+
 static int
 greeting_code(bool for_now)
 {
@@ -203,8 +216,9 @@ has_message(const struct config *cfg, enum finding_kind kind)
 	if (kind == FOUND_SIZE || kind == FOUND_BARE_NEWLINE)
 		return action_for(cfg, kind) == ACTION_PASS;
 	return kind == FOUND_VIRUS || kind == FOUND_UNSCANNABLE ||
-	       kind == FOUND_FAILED || kind == FOUND_LOCKED ||
-	       kind == FOUND_RATELIMIT_BYTES;
+	       is_scanners_failure(kind) || kind == FOUND_LOCKED ||
+	       kind == FOUND_SPAM || kind == FOUND_SPAM_SUSPECT ||
+	       kind == FOUND_GREYLIST || kind == FOUND_RATELIMIT_BYTES;
 }
 
 /* What is found before the greeting is answered in its place. */

@@ -278,7 +278,7 @@ class Questions(Case):
                     r"unscannable +hangup +no +\w+ +no +no +554 5\.7\.1 .*",
                     r"regex-helo +pass +no +\w+ +no +no +-"):
             self.assertRegex(result.stdout, rf"(?m)^{row}$")
-        self.assertEqual(len(result.stdout.splitlines()), 30)
+        self.assertEqual(len(result.stdout.splitlines()), 35)
         result = self.run_program("--findings", file, "--client", "10.1.2.3")
         self.check(result, 0, r"(?m)^virus +pass +no")
         result = self.run_program("--findings")

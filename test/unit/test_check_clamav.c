@@ -59,6 +59,7 @@ config_defaults(void)
 	};
 
 	cfg = defaults;
+	cfg.antivirus_type = ANTIVIRUS_LIBCLAMAV;
 	cfg.signature_path = path_of("db");
 	cfg.scan_path = path_of("tmp");
 	cfg.scan_workers = 2;
@@ -505,7 +506,7 @@ nothing_is_started_for_a_stage_without_checks(void **state)
 	cfg.auth_skip = AUTH_SKIP_ANTIVIRUS;
 	assert_true(check_reads(&cfg, false));
 	assert_false(check_reads(&cfg, true));
-	cfg.antivirus_type = ANTIVIRUS_OFF;
+	cfg.antivirus_type = 0;
 	assert_false(check_reads(&cfg, false));
 	assert_null(check_start(checks, &cfg, STAGE_MESSAGE, &evidence, &at_once, NULL,
 	                        NULL));
@@ -523,7 +524,7 @@ a_check_that_was_not_loaded_fails(void **state)
 	struct judged judged;
 
 	(void)state;
-	cfg.antivirus_type = ANTIVIRUS_OFF;
+	cfg.antivirus_type = 0;
 	world_begin();
 	cfg.antivirus_type = ANTIVIRUS_LIBCLAMAV;
 	begin(spool_mail("clean", IN_MEMORY), &judged);

@@ -206,6 +206,7 @@ setup(void **state)
 		exit(1);
 	clamav_pace = (struct clamav_pace){ 100, 700, 3600000 };
 	cfg = defaults;
+	cfg.antivirus_type = ANTIVIRUS_LIBCLAMAV;
 	cfg.signature_path = path_of("db");
 	cfg.scan_path = path_of("tmp");
 	cfg.scan_workers = 1;

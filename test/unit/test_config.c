@@ -59,7 +59,10 @@ static const struct config_row accepted[] = {
 	{ "scan_encrypted = off\n", "scan_encrypted = false\n" },
 	{ "bare_newline = reject\n", "bare_newline = reject\n" },
 	{ "bare_newline = PASS\n", "bare_newline = pass\n" },
-	{ "antivirus_type = off\n", "antivirus_type = off\n" },
+	{ "antivirus_type = off\n", "antivirus_type = {}\n" },
+	{ "antivirus_type = clamd\n", "antivirus_type = {clamd}\n" },
+	{ "spam_threshold = 6.50\n", "spam_threshold = 6.5\n" },
+	{ "spam_threshold = -0.125\n", "spam_threshold = -0.125\n" },
 	{ "on_unscannable = defer\n", "on_unscannable = defer\n" },
 	{ "on_scan_failed = pass\n", "on_scan_failed = pass\n" },
 	{ "log_level = debug\n", "log_level = debug\n" },
@@ -154,7 +157,7 @@ static const struct config_row accepted[] = {
 	  "note 2: limit_data_size: a signature database alone needs over 1 GiB; "
 	  "loading it may fail\nlimit_data_size = 209715200\n" },
 	{ "limit_virt_size = 200M\nantivirus_type = off\n",
-	  "limit_virt_size = 209715200\nantivirus_type = off\n" },
+	  "limit_virt_size = 209715200\nantivirus_type = {}\n" },
 	{ "scan_max_size = 500M\n", "note 1: scan_max_size: a message larger than "
 	                            "scan_max_unpacked is never scanned "
 	                            "in full\nscan_max_size = 524288000\n" },
@@ -172,9 +175,30 @@ static const struct config_row refused[] = {
 	  "1: no such option: \"wizardry\"; \"smtp-gated -t\" prints all that "
 	  "there are\n" },
 	{ "log_helo = x\n", "1: log_helo: has no effect in this version; delete it\n" },
-	{ "antispam_type = x\n",
-	  "1: antispam_type: has no effect in this version: messages are not "
-	  "examined for spam; delete it\n" },
+	{ "antispam_type = x\n", "1: antispam_type: no such word: \"x\"; allowed: off, "
+	                         "spamassassin, rspamd\n" },
+	{ "spam_threshold = 1.2345\n",
+	  "1: spam_threshold: \"1.2345\" is no number with up to three decimals; "
+	  "allowed: -1000 to 1000 points\n" },
+	{ "spam_threshold = 1000.001\n",
+	  "1: spam_threshold: \"1000.001\" is out of range; allowed: -1000 to 1000 "
+	  "points\n" },
+	{ "spam_threshold = 1e3\n",
+	  "1: spam_threshold: \"1e3\" is no number with up to three decimals; "
+	  "allowed: -1000 to 1000 points\n" },
+	{ "antivirus_path = \"localhost:3310\"\n",
+	  "1: antivirus_path: \"localhost:3310\" is no server: the absolute path of "
+	  "its "
+	  "socket, or ADDRESS:PORT, with an IPv6 address in brackets\n" },
+	{ "antispam_path = \"::1:783\"\n",
+	  "1: antispam_path: \"::1:783\" is no server: the absolute path of its "
+	  "socket, or ADDRESS:PORT, with an IPv6 address in brackets\n" },
+	{ "icap_url = \"icap://127.0.0.1:1344\"\n",
+	  "1: icap_url: \"icap://127.0.0.1:1344\" lacks the name of a service, as in "
+	  "icap://ADDRESS:PORT/SERVICE\n" },
+	{ "icap_url = \"icap://localhost/av\"\n",
+	  "1: icap_url: \"icap://localhost/av\" has no numeric address: "
+	  "icap://ADDRESS:PORT/SERVICE, with an IPv6 address in brackets\n" },
 	{ "pid_hash_size = 1\n",
 	  "1: pid_hash_size: has no effect any more: there is no such "
 	  "table any more; delete it\n" },
@@ -645,6 +669,17 @@ dump(const struct config *cfg, bool texts)
 	return text;
 }
 
+/* As a file has it. */
+static void
+number_of(const struct option *opt, int64_t number, char *text, size_t size)
+{
+	FILE *out = fmemopen(text, size, "w");
+
+	assert_non_null(out);
+	option_print_number(opt, number, out);
+	fclose(out);
+}
+
 static void
 same(const struct config *a, const struct config *b)
 {
@@ -700,11 +735,10 @@ test_each_option_reads_back(void **state)
 			option_set(cfg, opt, opt->words[1].text);
 		if (opt->kind == OPTION_NETS)
 			option_set(cfg, opt, "192.0.2.0/24");
-		snprintf(number, sizeof(number),
-		         strcmp(opt->unit ?: "", "octal") == 0 ? "%jo" : "%jd",
-		         (intmax_t)opt->high);
-		if (opt->kind == OPTION_INT)
+		if (opt->kind == OPTION_INT) {
+			number_of(opt, opt->high, number, sizeof(number));
 			option_set(cfg, opt, number);
+		}
 		if (opt->kind == OPTION_TEXT || opt->kind == OPTION_REGEX)
 			option_set(cfg, opt, " \"${odd}\" \\ ");
 		text = dump(cfg, true);
@@ -755,8 +789,9 @@ test_dump_looks(void **state)
 	assert_non_null(strstr(text,
 	                       "\n# Connecting to a server. Allowed: 1 to 3600 s.\n"
 	                       "timeout_connect = 30\n"));
-	assert_non_null(strstr(text, "One of: off, libclamav. [restart]\n"
-	                             "antivirus_type = libclamav\n"));
+	assert_non_null(strstr(text, "Any of: off, libclamav,\n"
+	                             "# clamd, icap.\n"
+	                             "antivirus_type = {libclamav}\n"));
 	assert_null(strstr(text, "msg_"));
 	assert_null(strstr(text, "## Texts"));
 	assert_non_null(strstr(whole, "\nmsg_hello = \"Hello\"\n"));
@@ -832,7 +867,7 @@ test_keep(void **state)
 		"bind_address = {127.0.0.1, ::1}\n");
 	struct config *fresh = config_row_load(
 		"port = 26\nbind_address = ::1\nmax_connections = 3\n"
-		"antivirus_type = off\npidfile = \"\"\nstatefile_type = flat\n");
+		"pidfile = \"\"\nstatefile_type = flat\n");
 	char *text, why[256], address[ADDR_TEXT_SIZE];
 	size_t size;
 	FILE *out = open_memstream(&text, &size);
@@ -843,7 +878,7 @@ test_keep(void **state)
 	config_keep(fresh, running, collect, out); /* nothing is left that differs */
 	fclose(out);
 	assert_string_equal(text, "bind_address port pidfile set_user mode "
-	                          "fixed_server antivirus_type ");
+	                          "fixed_server ");
 	for (const struct option *opt = config_options; opt->kind != OPTION_NONE; opt++)
 		if (opt->flags & OPT_RESTART)
 			assert_true(option_equal(opt, fresh, running));
@@ -935,9 +970,8 @@ test_defaults_are_allowed(void **state)
 		char number[32];
 
 		if (opt->kind == OPTION_INT) {
-			snprintf(number, sizeof(number),
-			         strcmp(opt->unit, "octal") == 0 ? "%jo" : "%jd",
-			         (intmax_t) * (int64_t *)option_field(cfg, opt));
+			number_of(opt, *(int64_t *)option_field(cfg, opt), number,
+			          sizeof(number));
 			assert_true(option_check(opt, number, why, sizeof(why)));
 		}
 		if (opt->kind == OPTION_STR || opt->kind == OPTION_TEXT)

@@ -199,7 +199,7 @@ static const struct config_row rows[] = {
 	{ "port 25 # a ; b \"\n", "port = 25   # a ; b \"\n" },
 	{ "scan_max_size 5M\n", "scan_max_size = 5M\n" },
 	{ "antivirus_type off\nscan_max_size 0 # none\n",
-	  "antivirus_type = off\n# scan_max_size   # was 0   # none\n" },
+	  "antivirus_type = {off}\n# scan_max_size   # was 0   # none\n" },
 	{ "spool_header X\nscan_max_size 0x1000K\n",
 	  "spool_header = \"X\"\nscan_max_size = 4194304\n" },
 	{ "statefile_perm 0640\n", "statefile_perm = 0640\n" },

@@ -66,11 +66,11 @@ static const struct config_row lines[] = {
 	  "1: scan_max_size: \"10 M\" is no whole number or has an unknown "
 	  "unit; "
 	  "allowed: 1024 to 1073741823 bytes, or with K, M, G\n" },
-	{ "antivirus_type off\nscan_max_size 0 # off\n", "antivirus_type = off\n" },
+	{ "antivirus_type off\nscan_max_size 0 # off\n", "antivirus_type = {}\n" },
 	{ "scan_max_size 0\nantivirus_type libclamav\nantivirus_type\tOFF \r\n",
 	  "note 3: antivirus_type: given again; this line counts, line 2 does "
 	  "not\n"
-	  "antivirus_type = off\n" },
+	  "antivirus_type = {}\n" },
 	{ "antivirus_type off\nantivirus_type libclamav\nscan_max_size 0\n",
 	  "note 2: antivirus_type: given again; this line counts, line 1 does "
 	  "not\n"
@@ -172,20 +172,15 @@ static const struct config_row lines[] = {
 	  "proxy_name = \"gate;a#b\"\nspool_path = \"/a ; b\"\n" },
 	{ "mode none\n", "1: mode: no such word: \"none\"" MODES },
 	/* scanners */
-	{ "antivirus_type off\n", "antivirus_type = off\n" },
-	{ "antivirus_type clamd\n", "1: antivirus_type: \"clamd\" is not "
-	                            "supported in this version: libclamav "
-	                            "scans "
-	                            "inside of the daemon; write libclamav in "
-	                            "its place, and delete the line "
-	                            "antivirus_path\n" },
+	{ "antivirus_type off\n", "antivirus_type = {}\n" },
+	{ "antivirus_type clamd\nantivirus_path 127.0.0.1:3310\n",
+	  "antivirus_type = {clamd}\nantivirus_path = {\"127.0.0.1:3310\"}\n" },
+	{ "spam_max_load 1.5\n",
+	  "note 1: spam_max_load: 1.5 is not possible any more; 2 is used\n"
+	  "spam_max_load = 2\n" },
 	{ "antivirus_type mksd\n", "1: antivirus_type: \"mksd\" is no longer "
 	                           "supported: libclamav scans inside of the "
-	                           "daemon; write libclamav in its place, and delete "
-	                           "the line antivirus_path\n" },
-	{ "antivirus_path /run/clamd\n",
-	  "note 1: antivirus_path: has no effect any more: "
-	  "libclamav scans inside of the daemon\n" },
+	                           "daemon; write libclamav or clamd in its place\n" },
 	{ "dspam_storage /x\n",
 	  "1: dspam_storage: cannot be used any more: DSPAM is no longer "
 	  "supported; delete it\n" },
@@ -333,7 +328,7 @@ test_lines(void **state)
 /* What is said of a whole file. */
 static const struct config_row files[] = {
 	{ "port 25\n", SYNTAX UNSCANNED "port = 25\n" },
-	{ "antivirus_type off\n", SYNTAX "antivirus_type = off\n" },
+	{ "antivirus_type off\n", SYNTAX "antivirus_type = {}\n" },
 	{ "antivirus_type libclamav\n", SYNTAX },
 	{ "port = 25\n", "port = 25\n" },
 };

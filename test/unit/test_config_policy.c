@@ -97,7 +97,7 @@ test_values(void **state)
 	assert_string_equal(is->msg_hello, "in");
 	assert_int_equal(is->scan_max_size, 4 << 20);
 	is = config_policy(config_listener(cfg, "out"), &white, &server);
-	assert_int_equal(is->antivirus_type, ANTIVIRUS_OFF);
+	assert_int_equal(is->antivirus_type, 0);
 	assert_int_equal(is->scan_max_size, 1 << 20);
 	assert_string_equal(is->msg_hello, "main");
 	assert_int_equal(cfg->antivirus_type, ANTIVIRUS_LIBCLAMAV);
@@ -140,13 +140,13 @@ test_any(void **state)
 	struct config *cfg = config_row_load(family);
 
 	(void)state;
-	assert_true(config_any(cfg, config_is_scanned));
+	assert_true(config_any(cfg, config_has_libclamav));
 	assert_true(config_any(config_listener(cfg, "out"), greets_inside));
 	assert_false(config_any(cfg, greets_main));
 	config_drop(cfg);
 	cfg = config_row_load("antivirus_type = off\nmsg_hello = main\n");
 	assert_true(config_any(cfg, greets_main));
-	assert_false(config_any(cfg, config_is_scanned));
+	assert_false(config_any(cfg, config_has_libclamav));
 	config_drop(cfg);
 }
 
@@ -325,7 +325,7 @@ test_keep_policies(void **state)
 	(void)state;
 	cfg = reload(cfg, "port = 1\n" WHITE, "");
 	is = config_policy(cfg, &client, &none);
-	assert_int_equal(is->antivirus_type, ANTIVIRUS_OFF);
+	assert_int_equal(is->antivirus_type, 0);
 	cfg = reload(cfg, "port = 1\n", "");
 	is = config_policy(cfg, &client, &none);
 	assert_ptr_equal(is, cfg);
@@ -335,7 +335,7 @@ test_keep_policies(void **state)
 	cfg = reload(cfg, "antivirus_type = off\n" BLACK, ":antivirus_type ");
 	is = config_policy(cfg, &client, &none);
 	assert_string_equal(is->policy, "p");
-	assert_int_equal(is->antivirus_type, ANTIVIRUS_OFF);
+	assert_int_equal(is->antivirus_type, 0);
 	config_drop(cfg);
 
 	cfg = config_row_load("antivirus_type = off\n" BLACK);

@@ -69,7 +69,7 @@ static const struct config_row accepted[] = {
 	  "26\n}\n"
 	  "policy a {\nlisteners = {default, b}\n}\n",
 	  "listen \"b\" {\n\tport = 26\n}\n\npolicy \"b\" {\n\tservers = "
-	  "{\"192.0.2.1\"}\n\tantivirus_type = off\n}\n\npolicy \"a\" {\n\tlisteners = "
+	  "{\"192.0.2.1\"}\n\tantivirus_type = {}\n}\n\npolicy \"a\" {\n\tlisteners = "
 	  "{\"default\", \"b\"}\n}\n" },
 	/* only sections listen; one has no address of its own */
 	{ "bind_address = {}\nlisten a {\naddress = 127.0.0.1\n}\nlisten b {\naddress "
@@ -108,7 +108,7 @@ static const struct config_row accepted[] = {
 	  "listen \"a\" {\n\tport = 1\n\tfixed_server = \"here\"\n}\n" },
 	{ "policy a {\nantivirus_type = off\n}\npolicy b {\nclients = 192.0.2.1\n}\n",
 	  "note 1: policy \"a\": is for everything, so that no policy behind it ever "
-	  "applies\npolicy \"a\" {\n\tantivirus_type = off\n}\n\npolicy \"b\" "
+	  "applies\npolicy \"a\" {\n\tantivirus_type = {}\n}\n\npolicy \"b\" "
 	  "{\n\tclients "
 	  "= {\"192.0.2.1\"}\n}\n" },
 	{ "limit_virt_size = 1M\nantivirus_type = off\npolicy a {\nclients = "
@@ -118,7 +118,7 @@ static const struct config_row accepted[] = {
 	  "loading "
 	  "it may fail\npolicy \"a\" {\n\tclients = {\"192.0.2.1\"}\n\tantivirus_type "
 	  "= "
-	  "libclamav\n}\n" },
+	  "{libclamav}\n}\n" },
 };
 
 #define NO_END(line) \
