@@ -11,8 +11,8 @@
 #include <time.h>
 
 /*
- * The content of a message: decoded, put at rest, judged when its dot has come.  When and
- * how the server gets it is the way's: session_stream.c, session_hold.c.
+ * The content of a message: decoded, put at rest, judged when its dot has come.  When
+ * and how the server gets it is the way's: session_stream.c, session_hold.c.
  */
 
 /* ---- the beginning ------------------------------------------------------------ */
@@ -304,7 +304,7 @@ doom_by(struct session *s, const struct finding *finding)
 
 /* ---- content --------------------------------------------------------------------- */
 
-/* What could not be stored cannot be sent later, even if failing scans let mail pass. */
+/* What was not stored cannot be sent later, even if failing scans let mail pass. */
 static void
 doom_held(struct session *s)
 {

@@ -12,11 +12,13 @@
  * client's final reply: nothing is acknowledged by us.  Upon a bad one the server gets
  * RSET, and the session goes on.
  *
- * With delivery = auto a message that grows too large goes over: the server gets DATA and
+ * With delivery = auto a message that grows too large goes over: the server gets DATA,
  * what has come so far, and the rest as it comes.
  */
 enum {
-	PIECE = 65536, /* most that is read from a spool in one go */
+	/* Most that is read from a spool in one go; libevent adds a head, and rounds up to a
+	 * power of two. */
+	PIECE = 65536 - 256,
 };
 
 /* ---- our own commands ------------------------------------------------------------- */
@@ -50,11 +52,11 @@ session_ask_later(struct session *s, enum reply_subject subject, enum verb verb)
 	session_answer_due(s);
 }
 
-/* ---- DATA of the client -------------------------------------------------------------- */
+/* ---- DATA of the client ----------------------------------------------------------- */
 
 /*
- * Without a recipient there is nothing to hold: the server says so itself, or knows better.
- * What nobody reads need not wait either.
+ * Without a recipient there is nothing to hold: the server says so itself, or knows
+ * better.  What nobody reads need not wait either.
  */
 static bool
 is_to_be_held(const struct session *s)
@@ -91,7 +93,7 @@ session_hold_due(struct session *s, enum reply_subject subject, enum verb verb)
 	await_noop(s);
 }
 
-/* ---- while it comes and is judged ------------------------------------------------------ */
+/* ---- while it comes and is judged ------------------------------------------------- */
 
 /* Nothing is owed but to us.  What was found before that remains the reason. */
 static void
@@ -103,8 +105,8 @@ lose_server(struct session *s)
 		session_doom(s, DOOM_BY_LOSS);
 }
 
-/* A NOOP that is refused has kept the server awake, too, but some count that as an error of
- * the client's.  False: this was no answer to a NOOP, or a last word. */
+/* A NOOP that is refused has kept the server awake, too, but some count that as an error
+ * of the client's.  False: this was no answer to a NOOP, or a last word. */
 static bool
 take_word(struct session *s, const struct reply *reply)
 {
@@ -171,7 +173,7 @@ pass(struct session *s)
 	return false;
 }
 
-/* ---- the verdict ------------------------------------------------------------------------- */
+/* ---- the verdict ------------------------------------------------------------------ */
 
 static void
 release(struct session *s)
@@ -203,16 +205,16 @@ const struct delivery session_hold = {
 	.give_up = give_up,
 };
 
-/* ---- offering it to the server -------------------------------------------------------------- */
+/* ---- offering it to the server ---------------------------------------------------- */
 
-/* Told of the server's words, or not yet: it is still sending. */
+/* Not: it is in the middle of a message, or waits for what we say about that. */
 static bool
 client_listens(const struct session *s)
 {
 	return !s->mail || s->mail->judged;
 }
 
-/* The server leaves; if WHY is of the client's concern, it hears so, now or at its dot. */
+/* The server leaves: the client hears so, now or at its dot. */
 static void
 server_left(struct session *s, enum session_end why)
 {
@@ -260,8 +262,8 @@ go_on(struct session *s, enum verb verb, int code, const char *words)
 		session_answer_due(s);
 }
 
-/* Of what the server says to us the client hears its refusal of the message, and its last
- * word. */
+/* Of what the server says to us the client hears its refusal of the message, and its
+ * last word. */
 void
 session_hold_reply(struct session *s, const struct expected *due,
                    const struct reply *reply)
@@ -289,7 +291,7 @@ session_turn_offering(struct session *s)
 		server_left(s, END_SERVER_LOST);
 }
 
-/* ---- giving it to the server ------------------------------------------------------------------ */
+/* ---- giving it to the server ------------------------------------------------------ */
 
 static void
 on_spool_failed(struct session *s, int error)

@@ -1,9 +1,9 @@
 #include "session_internal.h"
 
 /*
- * A message that the server gets while it comes.  Its end is held back until it is judged;
- * then the dot goes out, or the server is dropped (RFC 5321 4.1.1.4: what has no end of
- * mail data was never sent).
+ * A message that the server gets while it comes.  Its end is held back until it is
+ * judged; then the dot goes out, or the server is dropped (RFC 5321 4.1.1.4: what has no
+ * end of mail data was never sent).
  */
 
 /*
