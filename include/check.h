@@ -6,6 +6,7 @@
 #include "log.h"
 #include "resolver.h"
 #include "spool.h"
+#include "statestore.h"
 #include "verdict.h"
 
 #include <event2/event.h>
@@ -61,6 +62,8 @@ struct evidence {
 	bool auth_offered;	/* by the server, at any time */
 	bool authenticated;
 	struct spool *message;	/* sealed; at STAGE_MESSAGE only, and NULL if nobody reads it */
+	const char *header_blank;	/* our header in it, with header_facts.blank; NULL: none */
+	uint64_t header_at;	/* where that is in the message */
 };
 
 /* Engines, threads and connections that checks need; one for the process. */
@@ -89,6 +92,9 @@ void checks_reconfigure(struct checks *checks, const struct config *cfg);
  * serves nobody yet. */
 void checks_hand_over(struct checks *checks);
 void checks_take_over(struct checks *checks);
+
+/* What checks know is shared through STORE, which has not started. */
+void checks_share(struct checks *checks, struct statestore *store);
 
 /* No round may be under way: cancel them first.  Waits for threads that still look at
  * something (cancelled looks end early).  NULL is fine. */

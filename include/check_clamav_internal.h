@@ -2,6 +2,8 @@
 #define CHECK_CLAMAV_INTERNAL_H
 
 #include "check_internal.h"
+#include "scancache.h"
+#include "tempdir.h"
 #include "workers.h"
 
 #include <clamav.h>
@@ -12,6 +14,8 @@
  *
  *   check_clamav.c         the check in the loop: scans that wait, run, have ended
  *   check_clamav_scan.c    what happens to one message in a thread
+ *   check_clamav_known.c   what is not scanned again
+ *   check_clamav_words.c   what libclamav says, and how much of it is logged
  *   check_clamav_files.c   what lies at signature_path, and whether it has changed
  *   check_clamav_engine.c  engines: how they are built, who holds them, how they go
  *   check_clamav_watch.c   inotify: something may have changed
@@ -43,6 +47,42 @@ void clamav_say_files(const struct clamav_files *files, const char *path, bool c
 /* True if libclamav would load a file of that name out of a directory. */
 bool clamav_files_is_database(const char *name);
 
+/* -- what libclamav says -------------------------------------------------------------- */
+
+enum {
+	CLAMAV_LINES = 8,		/* that are kept of what one job causes */
+	CLAMAV_LINE_SIZE = 256,
+};
+
+/* Of one job.  Starts as { 0 }. */
+struct clamav_words {
+	struct clamav_line {
+		enum cl_msg level;
+		unsigned times;
+		char text[CLAMAV_LINE_SIZE];	/* from outside, in part */
+	} line[CLAMAV_LINES];
+	unsigned lines;
+	unsigned left_out;		/* for want of room */
+	/* NULL, or told at once, in the thread. */
+	void (*listen)(void *listener, enum cl_msg level, const char *text);
+	void *listener;
+};
+
+/* Before anything else of libclamav. */
+void clamav_hear_words(void);
+
+/* What it says to this thread is kept in WORDS from now on; NULL: it is lost. */
+void clamav_collect_words(struct clamav_words *words);
+
+/* Errors alone, one after another. */
+void clamav_join_words(const struct clamav_words *words, char *to, size_t size);
+
+/* In the loop: errors and warnings as complaints, not too many; the rest for debugging. */
+void clamav_log_words(const struct clamav_words *words, const struct log_ctx *log);
+
+/* How many have not been logged, if any: at the end. */
+void clamav_log_last_words(void);
+
 /* -- engines ------------------------------------------------------------------------ */
 
 /* What an engine is made from, and what scans with it need to know. */
@@ -63,18 +103,32 @@ struct clamav_engine {
 	struct clamav *clamav;	/* not owned */
 	struct clamav_recipe recipe;
 	struct cl_engine *engine;
+	struct clamav_known *known;	/* verdicts of this engine's */
+	struct tempdir *room;		/* for temporary files; NULL: until clamav_engine_settle() */
 	uint64_t print;		/* of the files that it was loaded from */
 	unsigned signatures;
 	unsigned load_ms;
 	unsigned references;	/* the loop's */
 };
 
+/* A directory of our own below PARENT, which has some space; NULL: WHY. */
+struct tempdir *clamav_make_room(const char *parent, char *why,
+				 size_t why_size) MUST_CHECK;
+
 /* Loads, for as long as STOP stays false: the engine, or NULL with WHY.  Blocks for
  * seconds; in any thread.  STOP may be NULL: at the start a signal does, and who wants to
- * may let us wait for a pipe.  DIRECTORY: that of temporary files, as it is called now. */
+ * may let us wait for a pipe.  ROOM: for temporary files meanwhile.  WORDS: what libclamav
+ * says to it all. */
 struct clamav_engine *clamav_engine_build(const struct clamav_recipe *recipe,
-					  const char *directory, const atomic_bool *stop,
-					  char *why, size_t why_size) MUST_CHECK;
+					  const struct tempdir *room,
+					  const atomic_bool *stop,
+					  struct clamav_words *words, char *why,
+					  size_t why_size) MUST_CHECK;
+
+/* From now on its temporary files are in ROOM, which it owns; to be called once, before it
+ * scans.  False: WHY. */
+bool clamav_engine_settle(struct clamav_engine *engine, struct tempdir *room, char *why,
+			  size_t why_size) MUST_CHECK;
 
 /* At once.  Takes a tenth of a second for a million signatures. */
 void clamav_engine_free(struct clamav_engine *engine);
@@ -90,6 +144,7 @@ struct clamav_pace {
 extern struct clamav_pace clamav_pace;
 
 struct clamav_reload;
+struct clamav_known;
 
 struct clamav {
 	struct clamav_engine *engine;	/* NULL: in_place, between two, or none at all */
@@ -98,6 +153,7 @@ struct clamav {
 	bool chrooted;
 	uint64_t known;			/* what files were like when it was begun */
 	unsigned threads;
+	unsigned known_most;	/* scan_cache */
 	struct workers *pool;		/* NULL until begun; scans */
 	TAILQ_HEAD(, clamav_scan) scans; /* all, in the order in which they came */
 	struct clamav_reload *reload;	/* NULL until begun */
@@ -113,8 +169,16 @@ struct clamav_scan {
 	struct clamav_engine *engine; /* held; changes in the loop's thread only.  NULL:
 				       * waits for one */
 	struct spool *message;	/* held; likewise */
+	struct log_ctx log;
+	char *header_blank;	/* our header in the message, as struct evidence has it; */
+	uint64_t header_at;	/* owned, or NULL */
 	atomic_bool cancelled;	/* stop as soon as you can */
 	int read_error;		/* of the spool */
+	struct clamav_words words;
+	bool doubtful;		/* not just clean, or just a virus: not to be kept */
+	bool has_digest;	/* it was looked for among what is known, by */
+	unsigned char digest[SCANCACHE_DIGEST];
+	unsigned shortages;	/* disk_full at the beginning */
 	struct finding found;
 };
 
@@ -184,12 +248,19 @@ bool clamav_has_room(const char *directory, uint64_t size) MUST_CHECK;
 /* The job: leaves what it saw in found. */
 void clamav_scan_run(struct work *work);
 
-/* Before anything else of libclamav: its words go to the scan that they are about, or to
- * clamav_complaint(). */
-void clamav_hear_words(void);
+/* -- verdicts that are known ------------------------------------------------------------- */
 
-/* What libclamav told this thread outside of scans, or ""; forgets it. */
-const char *clamav_complaint(void);
+/* None is kept until there is a limit. */
+struct clamav_known *clamav_known_new(void) MUST_CHECK;
+void clamav_known_free(struct clamav_known *known);
+void clamav_known_limit(struct clamav_known *known, unsigned most);
+unsigned clamav_known_count(struct clamav_known *known);
+
+/* In a thread.  True: what is to be found is known, and in found. */
+bool clamav_known_find(struct clamav_scan *scan) MUST_CHECK;
+
+/* Afterwards: what was found, if that can be relied on. */
+void clamav_known_keep(struct clamav_scan *scan);
 
 /* To a new engine: how it tells what it finds. */
 void clamav_set_callbacks(struct cl_engine *engine);

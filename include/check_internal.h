@@ -56,6 +56,8 @@ struct check_rule {
 	 * and, in the other, is read.  NULL: nothing is to be known. */
 	void (*hand_over)(void *state);
 	void (*take_over)(void *state);
+	/* What it knows may be shared with other gateways.  NULL: nothing of it. */
+	void (*share)(void *state, struct statestore *store);
 	/* NULL: it does not count what happens. */
 	void (*note)(void *state, const struct config *cfg, enum happening what,
 		     const struct evidence *evidence);

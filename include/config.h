@@ -124,6 +124,13 @@ enum statefile_type {	/* any of them together */
 	STATEFILE_SLOTS = 1 << 2, /* a row for each session */
 };
 
+enum log_addresses {	/* which, any of them together; 0: none is ever written */
+	LOG_ADDRESSES_FIRST = 1 << 0, /* in lines about a mail, as with the others, too */
+	LOG_ADDRESSES_ACCEPTED = 1 << 1,
+	LOG_ADDRESSES_REJECTED = 1 << 2,
+	LOG_ADDRESSES_BASE64 = 1 << 3, /* of their MD5 */
+};
+
 enum nat_header_type {	/* numbered as in 1.4 */
 	NAT_HEADER_NONE = 0,
 	NAT_HEADER_GENERIC = 1,	/* address, port, ident; who we are, and what we call the mail */

@@ -34,6 +34,7 @@ enum {			      /* flags: */
 	OPT_ZONE = 1 << 14,   /* a list in DNS, see dnsbl.h */
 	OPT_SERVER = 1 << 15, /* absolute path of a socket, or ADDRESS:PORT */
 	OPT_ICAP = 1 << 16,   /* icap://ADDRESS[:PORT]/SERVICE */
+	OPT_STATE = 1 << 24,  /* a server of shared state, see stateurl.h */
 	/* Where it may stand, if not in all of: the main part, listen and policy sections. */
 	OPT_PROCESS = 1 << 9,	    /* the main part only */
 	OPT_LISTENER = 1 << 10,	    /* not in policy sections */
@@ -88,6 +89,7 @@ bool option_check(const struct option *opt, const char *text, char *why,
 
 /* What is wrong with TEXT as a URL that we may call; NULL: nothing. */
 const char *config_url_fault(const char *text);
+const char *config_state_fault(const char *text);	/* the same, of a state server */
 
 /* Gives the option a value that option_check() has passed; a list, nets or
  * mask grow by an element. */
@@ -312,7 +314,6 @@ bool legacy_is_section(const char *line);
 /* What became of it: rows of config_legacy.c. */
 enum old_fate {
 	OBSOLETE, /* what it was for is no more */
-	LATER,	  /* will have its effect again, but has none yet */
 	GONE,	  /* a file with it is refused */
 	RENAMED,  /* to what the hint says */
 };

@@ -32,6 +32,9 @@ struct header_facts {
 	const char *by;		/* who we are */
 	const char *id;		/* of this mail, in our log */
 	const char *abuse;	/* where to complain; empty: nowhere */
+	bool blank;		/* of port and id, which differ from mail to mail, each
+				 * character is a zero: to tell whether two mails are the
+				 * same but for these.  All else, the size too, stays */
 };
 
 /*
@@ -74,6 +77,7 @@ struct header_place {
 		HEADER_IN_MAILBOX_LINE,
 		HEADER_PLACED,
 	} state;		/* starts as { 0 } */
+	size_t at;		/* once placed: where in the MESSAGE of that call */
 };
 
 /*

@@ -101,6 +101,26 @@ enum lockfile_result lockfile_make(struct lockfiles *locks, const struct addr *c
 				   const char *words,
 				   char name[static LOCKFILE_NAME_SIZE]) MUST_CHECK;
 
+/* ---- what other gateways know (statestore.h) --------------------------------- */
+
+/* One file, by its name. */
+struct lockfile_fact {
+	int64_t since_ms;			/* milliseconds since 1970 */
+	char words[LOCKFILE_WORDS_SIZE];	/* its first line, printable */
+};
+
+/* What it says: FREE also if it is stale, or no file of ours. */
+enum lockfile_state lockfile_read(struct lockfiles *locks, const char *name,
+				  struct lockfile_fact *fact) MUST_CHECK;
+
+/* Makes it, as old as FACT says; an older one becomes as old.  Whom this gateway never locks
+ * is not locked.  FAILED: errno; EINVAL: no client can have that name here. */
+enum lockfile_result lockfile_put(struct lockfiles *locks, const char *name,
+				  const struct lockfile_fact *fact) MUST_CHECK;
+
+/* Removes it, unless it is younger than UNTIL_MS or not ours: false. */
+bool lockfile_take_away(struct lockfiles *locks, const char *name, int64_t until_ms);
+
 /* ---- the administrator's side ---------------------------------------------- */
 
 enum lockfile_kind {

@@ -36,12 +36,18 @@
 	E(CONNECT,   "connect",   LOG_INFO,    "a client came; where it wants to go") \
 	E(INTRODUCED, "introduced", LOG_INFO,  "the server was told who the client is") \
 	E(REFUSE,    "refuse",    LOG_NOTICE,  "a client or a command was turned away") \
+	E(HELO,      "helo",      LOG_INFO,    "a client gave its name (log_helo)") \
 	E(MAIL,      "mail",      LOG_INFO,    "a mail has begun") \
+	E(RCPT,      "rcpt",      LOG_INFO,    "the server accepted a recipient (log_rcpt_to)") \
+	E(REJECTED,  "rejected",  LOG_INFO,    "a sender or recipient was refused (log_*)") \
 	E(VERDICT,   "verdict",   LOG_INFO,    "a mail was judged, nothing was found") \
+	E(SCANNER_COMPLAINS, "scanner-complains", LOG_WARNING, "what a scanner had trouble with") \
+	E(SCANNER_SAYS, "scanner-says", LOG_DEBUG, "what a scanner says besides") \
 	E(DNSBL,     "dnsbl",     LOG_INFO,    "what lists in DNS know of a client") \
 	E(SPF,       "spf",       LOG_INFO,    "what a sender's domain says of who sends") \
 	E(FOUND,     "found",     LOG_NOTICE,  "a mail was judged, something was found") \
 	E(LOCK,      "lock",      LOG_NOTICE,  "a client is locked out from now on") \
+	E(SHARED,    "shared",    LOG_NOTICE,  "about sharing locks and counts with other gateways") \
 	E(DELIVERED, "delivered", LOG_INFO,    "the server's last word on a mail") \
 	E(KEPT,      "kept",       LOG_INFO,    "a message is in the quarantine") \
 	E(DISCARDED, "discarded",  LOG_NOTICE,  "kept messages had to go") \
@@ -73,6 +79,7 @@ enum log_sink {
 struct log_ctx {
 	char session[12];	/* empty: not about a session */
 	unsigned mail;		/* 0: not about a mail */
+	bool hides_mailboxes;	/* of texts, what looks like an address of mail */
 };
 
 /* One key=value.  The text must live until the call that logs it returns. */
@@ -84,11 +91,14 @@ struct log_field {
 		LOG_FIELD_NUMBER,
 		LOG_FIELD_REAL,
 		LOG_FIELD_ADDR,
+		LOG_FIELD_MAILBOX,
 	} kind;
 	union {
 		struct {
 			const char *at;
 			size_t size;
+			size_t longest;	/* of a mailbox, these two */
+			bool hashed;
 		} text;
 		int64_t number;
 		double real;
@@ -102,6 +112,10 @@ struct log_field log_bytes(const char *key, const char *text, size_t size);
 struct log_field log_number(const char *key, int64_t number);
 struct log_field log_real(const char *key, double real);	/* three decimals */
 struct log_field log_addr(const char *key, const struct addr *addr);	/* with port */
+/* An address of mail, cut to LONGEST bytes and marked with "..." (0: whole), or HASHED: its
+ * MD5 in base64. */
+struct log_field log_mailbox(const char *key, const char *path, bool hashed,
+			     size_t longest);
 struct log_field log_error(int error);		/* error="words of errno", in any language */
 
 /* log_event(ctx or NULL, LOG_CLOSE_EVENT, log_text("end", word), ...) */

@@ -105,6 +105,43 @@ void ratestore_hand_over(struct ratestore *store, int64_t now);
 void ratestore_take_over(struct ratestore *store, int64_t now);
 
 /*
+ * Sharing with other gateways (statestore.h): what is counted here goes out, client by
+ * client, and what all of the others have counted comes in, and counts for limits as well.
+ * It is not in the file, which has what was counted here.
+ *
+ * A client that comes is told, and asked for, at once, unless that was done within the
+ * last second; whatever it did is, within a second.
+ */
+typedef void ratestore_wake_cb(void *arg);
+
+enum {
+	RATESTORE_SHARE_MS = 1000,
+};
+
+/* WAKE is called when there is something that is to be told at once.  NULL: no more. */
+void ratestore_share(struct ratestore *store, ratestore_wake_cb *wake, void *arg);
+
+/* The next client: KEY, and in OWN, to be cleared, what it did here.  False: there is none;
+ * with AT_ONCE, none that cannot wait. */
+bool ratestore_share_next(struct ratestore *store, bool at_once, int64_t now,
+			  struct rate_key *key, struct rate_record *own) MUST_CHECK;
+
+/* It could not be told: again, later; all of them. */
+void ratestore_share_again(struct ratestore *store, const struct rate_key *key);
+void ratestore_share_all(struct ratestore *store);
+
+/* True if any wait. */
+bool ratestore_has_news(const struct ratestore *store);
+
+/* What the others have, all together, advanced to now; it is taken over. */
+void ratestore_take_others(struct ratestore *store, const struct rate_key *key,
+			   struct rate_record *others);
+
+/* How long counts of a client can matter. */
+int64_t ratestore_lifetime(const struct ratestore *store);
+const struct ratestore_setup *ratestore_setup_of(const struct ratestore *store);
+
+/*
  * For another process: reads the file as it is.  Calls EACH for whatever is kept of the
  * client CLIENT, with each of its idents; RECORD lives until the call returns.  Nothing is
  * made or changed.  False: WHY.

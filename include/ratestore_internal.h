@@ -16,6 +16,14 @@ struct rate_entry {
 	struct rate_entry *next;	/* of the same bucket */
 	struct rate_record all;		/* what the file had, and what has come since */
 	struct rate_record *more;	/* of these, what no batch has taken yet; or NULL */
+	TAILQ_ENTRY(rate_entry) share;	/* while it is to be told */
+	enum rate_share {
+		RATE_SHARE_NO,
+		RATE_SHARE_LATER,
+		RATE_SHARE_NOW,
+	} sharing;
+	int64_t shared;			/* when it was told last */
+	struct rate_record *others;	/* what other gateways have counted, or NULL */
 	struct rate_item *item;		/* in the batch that is on its way, or NULL */
 	bool is_kept;			/* the file may have it */
 	uint8_t size;
@@ -37,6 +45,9 @@ struct ratestore {
 	struct rate_entry **buckets;
 	size_t mask, count;
 	struct rate_entries by_time, dirty;
+	struct rate_entries share_later, share_now;
+	ratestore_wake_cb *wake;	/* NULL: nothing is shared */
+	void *wake_arg;
 	STAILQ_HEAD(, rate_forgotten) forgotten; /* that the file may still have */
 	size_t forgotten_count;
 	struct event_base *base;	/* NULL until it begins */
@@ -54,6 +65,26 @@ struct rate_entry *ratestore_insert(struct ratestore *store,
 void ratestore_settle(struct ratestore *store, struct rate_entry *entry);
 /* All that is over or too much, at once: nobody is served yet. */
 void ratestore_forget_old(struct ratestore *store, int64_t now);
+
+struct rate_entry *ratestore_find(const struct ratestore *store,
+				  const struct rate_key *key);
+
+/*
+ * ratestore_share.c: from there to other gateways, and back.
+ */
+
+/* It has come, or done something; it is about to go. */
+void ratestore_share_entry(struct ratestore *store, struct rate_entry *entry,
+			   int64_t now);
+void ratestore_unshare(struct ratestore *store, struct rate_entry *entry);
+
+/* What others have counted of it, and OWN. */
+uint64_t ratestore_others_sum(struct ratestore *store, const struct rate_entry *entry,
+			      enum rate rate, int64_t now, uint64_t own);
+/* Servers that it called by way of others alone; and is HOST one of these? */
+uint64_t ratestore_others_servers(const struct rate_entry *entry);
+bool ratestore_others_call(const struct rate_entry *entry,
+			   const uint8_t host[static RATE_HOST_SIZE]);
 
 /*
  * ratestore_keep.c: from there to what keeps it, and back.

@@ -57,6 +57,8 @@ struct resolver_answer {
 	char **texts;		/* of PTR, TXT and MX, each terminated; a NUL inside is a SUB
 				 * (0x1a); names have no dot behind, those of MX no order */
 	bool has_no_name;	/* NOTHING, as there is not even such a name */
+	bool is_unasked;	/* FAILED, as nobody was asked: too many questions are under
+				 * way, or no name server answers at all */
 };
 
 typedef void resolver_answer_cb(const struct resolver_answer *answer, void *arg);
@@ -70,6 +72,10 @@ struct resolver_question *resolver_ask(struct resolver *resolver,
 				       enum resolver_type type, const char *name,
 				       unsigned seconds, resolver_answer_cb *answered,
 				       void *arg);
+
+/* True if the answer is there, and nobody would be asked for it. */
+bool resolver_knows(const struct resolver *resolver, enum resolver_type type,
+		    const char *name);
 
 /* It will not be answered.  NULL is fine; one that was answered is gone already. */
 void resolver_cancel(struct resolver_question *question);

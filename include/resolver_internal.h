@@ -5,6 +5,7 @@
 
 /*
  * Answers: from packets (resolver_answer.c), and kept for a while (resolver_cache.c).
+ * Nobody who answers: see resolver_rest.c.
  */
 
 /* Reads what c-ares brought: STATUS of its own, and the packet, if there is one. */
@@ -32,8 +33,43 @@ void resolver_cache_free(struct resolver_cache *cache);
 bool resolver_cache_get(struct resolver_cache *cache, enum resolver_type type,
 			const char *name, struct resolver_answer *answer);
 
+/* True if there is one that holds. */
+bool resolver_cache_has(const struct resolver_cache *cache, enum resolver_type type,
+			const char *name);
+
 void resolver_cache_put(struct resolver_cache *cache, enum resolver_type type,
 			const char *name, const struct resolver_answer *answer,
 			uint32_t seconds);
+
+/*
+ * Are the name servers all gone?  Then nobody has to wait for them.  While they are, they
+ * are asked now and then whether they are back.
+ */
+struct resolver_rest;
+
+struct resolver_rest_calls {
+	bool (*is_busy)(void *arg);	/* there are questions that were not answered */
+	/* Asks them for something.  Returns the milliseconds that it takes to know that
+	 * nobody answers. */
+	unsigned (*probe)(void *arg);
+	void (*gone)(void *arg);	/* they are; it may call nothing of these in turn */
+};
+
+struct resolver_rest *resolver_rest_new(struct event_base *base,
+					const struct resolver_rest_calls *calls,
+					void *arg);
+void resolver_rest_free(struct resolver_rest *rest);	/* NULL is fine */
+
+/* True while they are gone. */
+bool resolver_rest_lasts(const struct resolver_rest *rest);
+
+/* What has been seen: somebody asks, a packet of theirs has come, or the system says that
+ * none of them is there. */
+void resolver_rest_asked(struct resolver_rest *rest);
+void resolver_rest_heard(struct resolver_rest *rest);
+void resolver_rest_refused(struct resolver_rest *rest);
+
+/* True if no packet has come since then. */
+bool resolver_rest_silent(const struct resolver_rest *rest, int64_t since_us);
 
 #endif

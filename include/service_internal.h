@@ -10,6 +10,7 @@
 #include "service.h"
 #include "session.h"
 #include "spool.h"
+#include "statestore.h"
 #include "wire.h"
 
 #include <event2/event.h>
@@ -49,6 +50,7 @@ struct service {
 	struct reactions *reactions;
 	struct spool_budget *budget;
 	struct resolver *resolver;
+	struct statestore *shared;	/* with other gateways; NULL: nothing is */
 	struct sessions *sessions;
 	struct pidfile *pidfile;	/* NULL: none is wanted */
 	struct entrance *entrances;

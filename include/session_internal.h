@@ -3,6 +3,7 @@
 
 #include "conn.h"
 #include "log.h"
+#include "mailbox.h"
 #include "peers.h"
 #include "pipeline.h"
 #include "reaction.h"
@@ -158,6 +159,7 @@ struct session {
 	bool authenticated;
 	bool direct_begun;		/* DIRECT: the server may speak */
 	bool refusal_logged;
+	unsigned rejections_logged;	/* of senders and recipients */
 	bool paused;			/* commands are left for want of room */
 	TAILQ_ENTRY(session) link;
 };
@@ -314,6 +316,11 @@ void session_screening_end(struct session *s);
 
 /* session_screen.c: tells the checks that count; PATH is that of MAIL or RCPT, or NULL. */
 void session_note(struct session *s, enum happening what, const char *path);
+
+/* MAIL or RCPT with PATH was refused, by its server or by us; WORDS of the server, NULL:
+ * by us.  For options log_mail_from and log_rcpt_to. */
+void session_log_rejected(struct session *s, enum verb verb, const char *path, int code,
+			  const char *words);
 
 /* session_command.c: a command goes on, to the server or wherever its verb leads. */
 void session_pass_command(struct session *s, const struct command *command);

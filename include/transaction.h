@@ -35,6 +35,8 @@ struct transaction {
 	struct body_encoder encoder;
 	struct evbuffer *message;	/* decoded, on its way to spool and server */
 	char *header;			/* ours, to be put in; owned, NULL: none */
+	char *header_blank;		/* with header_facts.blank; owned, NULL: none */
+	uint64_t header_at;		/* where it is in the spool, once it is placed */
 	struct header_place place;
 	struct spool *spool;		/* NULL if no check wants it */
 	struct check_round *round;	/* while it is judged */

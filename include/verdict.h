@@ -30,6 +30,7 @@ struct finding {		/* what one check saw */
 	const char *check;	/* the check's name, static */
 	char name[FINDING_NAME_SIZE];	/* of the virus, or the reason; from outside! */
 	unsigned scan_us;	/* microseconds it looked, waiting for its turn left out */
+	bool cached;		/* known from a message like this one */
 	bool has_score;
 	double score;		/* points of a spam scanner */
 };

@@ -126,6 +126,14 @@ checks_take_over(struct checks *checks)
 }
 
 void
+checks_share(struct checks *checks, struct statestore *store)
+{
+	for (size_t i = 0; i < RULES; i++)
+		if (checks->loaded[i] && rules[i]->share)
+			rules[i]->share(checks->state[i], store);
+}
+
+void
 checks_free(struct checks *checks)
 {
 	if (!checks)

@@ -33,7 +33,22 @@ scan_free(struct clamav_scan *scan)
 	TAILQ_REMOVE(&scan->clamav->scans, scan, link);
 	leave_engine(scan);
 	spool_drop(scan->message);
+	free(scan->header_blank);
 	free(scan);
+}
+
+/* Whether it was known; how many are, now. */
+static void
+count_known(const struct clamav_scan *scan)
+{
+	const struct clamav_engine *engine = scan->clamav->engine;
+
+	if (!scan->has_digest)
+		return;
+	stats_add(scan->found.cached ? STAT_scan_cache_hits : STAT_scan_cache_misses,
+	          1);
+	stats_set(STAT_scan_cache_entries,
+	          engine ? clamav_known_count(engine->known) : 0);
 }
 
 static void
@@ -41,6 +56,8 @@ scan_done(struct work *work)
 {
 	struct clamav_scan *scan = (struct clamav_scan *)work;
 
+	count_known(scan);
+	clamav_log_words(&scan->words, &scan->log);
 	if (scan->run) {
 		*scan->run->found = scan->found;
 		check_answer(scan->run);
@@ -109,6 +126,11 @@ scan_new(struct check_run *run)
 	scan->run = run;
 	scan->clamav = run->state;
 	scan->message = spool_hold(run->evidence->message);
+	if (run->evidence->log)
+		scan->log = *run->evidence->log;
+	if (run->evidence->header_blank)
+		scan->header_blank = xstrdup(run->evidence->header_blank);
+	scan->header_at = run->evidence->header_at;
 	/* In case that it never runs. */
 	scan->found = (struct finding){ .kind = FOUND_FAILED,
 		                        .check = run->rule->name,
@@ -196,20 +218,9 @@ clamav_unload(void *state)
 	workers_free(clamav->pool);
 	if (clamav->engine)
 		clamav_engine_drop(clamav->engine);
+	clamav_log_last_words();
 	clamav_recipe_fini(&clamav->recipe);
 	free(clamav);
-}
-
-static bool
-say_room(const char *directory, char *why, size_t why_size)
-{
-	if (clamav_has_room(directory, CLAMAV_ROOM_LEAST))
-		return true;
-	snprintf(why, why_size,
-	         "scan_path: no temporary files in %s: %s; libclamav needs a "
-	         "directory that it may write to, with some space",
-	         directory, strerror(errno));
-	return false;
 }
 
 static void
@@ -218,6 +229,9 @@ use_options(struct clamav *clamav, const struct config *cfg)
 	clamav_recipe_fini(&clamav->recipe);
 	clamav_recipe_init(&clamav->recipe, cfg);
 	clamav->in_place = cfg->signature_reload == SIGNATURE_RELOAD_IN_PLACE;
+	clamav->known_most = (unsigned)cfg->scan_cache;
+	if (clamav->engine)
+		clamav_known_limit(clamav->engine->known, clamav->known_most);
 }
 
 static struct clamav *
@@ -238,6 +252,7 @@ take_first_engine(struct clamav *clamav, struct clamav_engine *engine)
 {
 	engine->clamav = clamav;
 	clamav->engine = engine;
+	clamav_known_limit(engine->known, clamav->known_most);
 	clamav->known = engine->print;
 	stats_set(STAT_signatures, engine->signatures);
 	stats_set(STAT_signature_load_ms, engine->load_ms);
@@ -248,16 +263,31 @@ take_first_engine(struct clamav *clamav, struct clamav_engine *engine)
 	          log_text("libclamav", cl_retver()));
 }
 
+/* The first: where we are now, temporary files are in DIRECTORY. */
+static struct clamav_engine *
+build_first(const struct clamav *clamav, const char *directory, char *why,
+            size_t why_size)
+{
+	struct tempdir *room = clamav_make_room(directory, why, why_size);
+	struct clamav_engine *engine = NULL;
+	struct clamav_words words = { 0 };
+
+	if (room && init_library(why, why_size))
+		engine = clamav_engine_build(&clamav->recipe, room, NULL, &words, why,
+		                             why_size);
+	tempdir_free(room);
+	if (engine)
+		clamav_log_words(&words, NULL);
+	return engine;
+}
+
 static void *
 clamav_load(const struct config *cfg, char *why, size_t why_size)
 {
 	struct clamav *clamav = clamav_new(cfg);
 	char *directory = xasprintf("%s%s", cfg->chroot_path, clamav->recipe.directory);
-	struct clamav_engine *engine = NULL;
+	struct clamav_engine *engine = build_first(clamav, directory, why, why_size);
 
-	if (say_room(directory, why, why_size) && init_library(why, why_size))
-		engine = clamav_engine_build(&clamav->recipe, directory, NULL, why,
-		                             why_size);
 	free(directory);
 	if (engine) {
 		take_first_engine(clamav, engine);
@@ -287,21 +317,16 @@ see_whether_they_can_be_read(struct clamav *clamav)
 	          log_text("why", why));
 }
 
-/* The engine is told by which name it finds the directory from now on. */
+/* Temporary files are where we find them, and may write, from now on. */
 static bool
 clamav_ready(void *state, char *why, size_t why_size)
 {
 	struct clamav *clamav = state;
-	const char *directory = clamav->recipe.directory;
-	cl_error_t code;
+	struct tempdir *room = clamav_make_room(clamav->recipe.directory, why,
+	                                        why_size);
 
-	if (!say_room(directory, why, why_size))
+	if (!room || !clamav_engine_settle(clamav->engine, room, why, why_size))
 		return false;
-	code = cl_engine_set_str(clamav->engine->engine, CL_ENGINE_TMPDIR, directory);
-	if (code != CL_SUCCESS) {
-		snprintf(why, why_size, "scan_path: %s", cl_strerror(code));
-		return false;
-	}
 	see_whether_they_can_be_read(clamav);
 	return true;
 }

@@ -2,6 +2,8 @@
 
 #include "clock.h"
 
+#include <assert.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -106,9 +108,12 @@ set_limits(struct cl_engine *engine, const struct clamav_recipe *recipe,
 }
 
 static void
-say_no_signatures(const char *path, const char *words, char *why, size_t why_size)
+say_no_signatures(const char *path, const char *words,
+                  const struct clamav_words *complaints, char *why, size_t why_size)
 {
-	const char *complaint = clamav_complaint();
+	char complaint[512];
+
+	clamav_join_words(complaints, complaint, sizeof complaint);
 
 	snprintf(
 		why, why_size,
@@ -151,11 +156,11 @@ load(struct clamav_engine *made, const char *directory, const atomic_bool *stop)
 
 /* Fills a new engine; false with WHY. */
 static bool
-fill(struct clamav_engine *made, const char *directory, const atomic_bool *stop,
-     char *why, size_t why_size)
+fill(struct clamav_engine *made, const struct tempdir *room, const atomic_bool *stop,
+     const struct clamav_words *words, char *why, size_t why_size)
 {
 	const char *path = made->recipe.signatures;
-	cl_error_t code = load(made, directory, stop);
+	cl_error_t code = load(made, tempdir_path(room), stop);
 
 	if (stop && atomic_load(stop)) {
 		snprintf(why, why_size, "shutting down");
@@ -164,39 +169,98 @@ fill(struct clamav_engine *made, const char *directory, const atomic_bool *stop,
 	if (code != CL_SUCCESS || made->signatures == 0) {
 		say_no_signatures(
 			path, code == CL_SUCCESS ? "there is none" : cl_strerror(code),
-			why, why_size);
+			words, why, why_size);
 		return false;
 	}
 	clamav_set_callbacks(made->engine);
 	return true;
 }
 
-struct clamav_engine *
-clamav_engine_build(const struct clamav_recipe *recipe, const char *directory,
-                    const atomic_bool *stop, char *why, size_t why_size)
+/* A new one, empty; NULL with WHY. */
+static struct clamav_engine *
+engine_new(const struct clamav_recipe *recipe, const struct clamav_words *words,
+           char *why, size_t why_size)
 {
 	struct clamav_engine *made = xcalloc(1, sizeof *made);
-	struct clamav_files files;
-	int64_t begin = clock_ms();
+	char complaint[512];
 
-	clamav_complaint();
 	clamav_recipe_copy(&made->recipe, recipe);
+	made->references = 1;
+	made->known = clamav_known_new();
+	made->engine = cl_engine_new();
+	if (made->engine)
+		return made;
+	clamav_join_words(words, complaint, sizeof complaint);
+	snprintf(why, why_size, "cannot make an engine of libclamav: %s", complaint);
+	clamav_engine_free(made);
+	return NULL;
+}
+
+/* libclamav's words are kept by the caller. */
+static struct clamav_engine *
+build(const struct clamav_recipe *recipe, const struct tempdir *room,
+      const atomic_bool *stop, const struct clamav_words *words, char *why,
+      size_t why_size)
+{
+	int64_t begin = clock_ms();
+	struct clamav_engine *made = engine_new(recipe, words, why, why_size);
+	struct clamav_files files;
+
+	if (!made)
+		return NULL;
 	/* Before it is loaded: what changes meanwhile must be seen as a change. */
 	clamav_files_look(recipe->signatures, &files);
 	made->print = files.print;
-	made->references = 1;
-	made->engine = cl_engine_new();
-	if (!made->engine)
-		snprintf(why, why_size, "cannot make an engine of libclamav: %s",
-		         clamav_complaint());
-	else if (files.why[0] != '\0' && (stop || !files.pipe))
-		say_no_signatures(recipe->signatures, files.why, why, why_size);
-	else if (fill(made, directory, stop, why, why_size)) {
+	if (files.why[0] != '\0' && (stop || !files.pipe)) {
+		say_no_signatures(recipe->signatures, files.why, words, why, why_size);
+	} else if (fill(made, room, stop, words, why, why_size)) {
 		made->load_ms = (unsigned)(clock_ms() - begin);
 		return made;
 	}
 	clamav_engine_free(made);
 	return NULL;
+}
+
+struct clamav_engine *
+clamav_engine_build(const struct clamav_recipe *recipe, const struct tempdir *room,
+                    const atomic_bool *stop, struct clamav_words *words, char *why,
+                    size_t why_size)
+{
+	struct clamav_engine *made;
+
+	clamav_collect_words(words);
+	made = build(recipe, room, stop, words, why, why_size);
+	clamav_collect_words(NULL);
+	return made;
+}
+
+struct tempdir *
+clamav_make_room(const char *parent, char *why, size_t why_size)
+{
+	struct tempdir *room = NULL;
+
+	if (clamav_has_room(parent, CLAMAV_ROOM_LEAST))
+		room = tempdir_new(parent, "smtp-gated-scan-");
+	if (!room)
+		snprintf(why, why_size,
+		         "scan_path: no temporary files in %s: %s; libclamav needs a "
+		         "directory that it may write to, with some space",
+		         parent, strerror(errno));
+	return room;
+}
+
+bool
+clamav_engine_settle(struct clamav_engine *engine, struct tempdir *room, char *why,
+                     size_t why_size)
+{
+	cl_error_t code;
+
+	assert(!engine->room);
+	engine->room = room;
+	code = cl_engine_set_str(engine->engine, CL_ENGINE_TMPDIR, tempdir_path(room));
+	if (code != CL_SUCCESS)
+		snprintf(why, why_size, "scan_path: %s", cl_strerror(code));
+	return code == CL_SUCCESS;
 }
 
 void
@@ -206,6 +270,8 @@ clamav_engine_free(struct clamav_engine *engine)
 		return;
 	if (engine->engine)
 		cl_engine_free(engine->engine);
+	tempdir_free(engine->room);
+	clamav_known_free(engine->known);
 	clamav_recipe_fini(&engine->recipe);
 	free(engine);
 }

@@ -47,6 +47,7 @@ struct build {
 	struct clamav_reload *reload;
 	struct clamav_recipe recipe;
 	struct clamav_engine *made;
+	struct clamav_words words;
 	char why[CLAMAV_WHY_SIZE];
 };
 
@@ -87,6 +88,8 @@ run_end(struct work *work)
 
 	cl_engine_free(engine->engine);
 	engine->engine = NULL;
+	tempdir_free(engine->room);
+	engine->room = NULL;
 	malloc_trim(0);
 }
 
@@ -207,20 +210,28 @@ note_success(struct clamav_reload *reload)
 /* -- building ------------------------------------------------------------------------------ */
 
 static void
+drop_made(struct build *build)
+{
+	clamav_engine_free(build->made);
+	build->made = NULL;
+}
+
+static void
 run_build(struct work *work)
 {
 	struct build *build = (struct build *)work;
-	const struct clamav_recipe *recipe = &build->recipe;
-	const char *directory = recipe->directory;
+	struct tempdir *room;
 
-	if (!clamav_has_room(directory, CLAMAV_ROOM_LEAST))
-		snprintf(build->why, sizeof build->why,
-		         "scan_path: no temporary files in %s: %s", directory,
-		         strerror(errno));
-	else
-		build->made = clamav_engine_build(recipe, directory,
-		                                  &build->reload->closing, build->why,
-		                                  sizeof build->why);
+	room = clamav_make_room(build->recipe.directory, build->why, sizeof build->why);
+	if (room)
+		build->made = clamav_engine_build(
+			&build->recipe, room, &build->reload->closing, &build->words,
+			build->why, sizeof build->why);
+	if (!build->made)
+		tempdir_free(room);
+	else if (!clamav_engine_settle(build->made, room, build->why,
+	                               sizeof build->why))
+		drop_made(build);
 	if (!build->made)
 		malloc_trim(0);
 }
@@ -236,9 +247,11 @@ put_in_force(struct clamav_reload *reload, struct clamav_engine *made)
 	give_up(reload);
 	made->clamav = clamav;
 	clamav->engine = made;
+	clamav_known_limit(made->known, clamav->known_most);
 	clamav_begin_scans(clamav);
 	stats_set(STAT_signatures, made->signatures);
 	stats_set(STAT_signature_load_ms, made->load_ms);
+	stats_set(STAT_scan_cache_entries, 0);
 	stats_add(STAT_signature_reloads, 1);
 	log_event(NULL, LOG_SIGNATURES_EVENT, log_text("text", "loaded again"),
 	          log_number("signatures", made->signatures), before,
@@ -265,6 +278,7 @@ build_done(struct work *work)
 		note_failure(reload, build->why);
 		return;
 	}
+	clamav_log_words(&build->words, NULL);
 	remember_try(reload, &made->recipe, made->print);
 	note_success(reload);
 	put_in_force(reload, made);
@@ -284,6 +298,7 @@ build_if_alone(struct clamav_reload *reload)
 	build->work.done = build_done;
 	build->reload = reload;
 	build->made = NULL;
+	build->words = (struct clamav_words){ 0 };
 	build->why[0] = '\0';
 	clamav_recipe_copy(&build->recipe, &reload->clamav->recipe);
 	workers_start(reload->builder, &build->work);

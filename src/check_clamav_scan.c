@@ -23,19 +23,16 @@
  *  - Of two things that only look like a virus it names the last, so that an encrypted
  *    attachment hides a phishing: look_twice().
  *  - It needs temporary files.  When they fail the mail is "clean": clamav_has_room()
- *    before and after, note_message() during the scan.  A small attachment that does
+ *    before and after, note_words() during the scan.  A small attachment that does
  *    not fit on the disk is lost without a word (the error of fclose() is not looked
  *    at), and the disk may have room again at the end: disk_full.
- *  - A false "clean" is remembered for the next mail like it: no cache.
+ *  - A false "clean" is remembered for the next mail like it: its cache is off.  Ours
+ *    keeps what nobody complained about: check_clamav_known.c.
  */
 
 enum {
 	FILES_LEAST = 64, /* that must be possible in the directory */
 };
-
-/* libclamav's words come without a scan: by the thread we know whose they are. */
-static _Thread_local struct clamav_scan *scanning;
-static _Thread_local char complaint[512];
 
 /* -- what is found ---------------------------------------------------------------- */
 
@@ -45,6 +42,7 @@ note(struct clamav_scan *scan, enum finding_kind kind, const char *name)
 {
 	struct finding *found = &scan->found;
 
+	scan->doubtful |= kind != FOUND_VIRUS;
 	if (finding_gravity(kind) <= finding_gravity(found->kind))
 		return;
 	found->kind = kind;
@@ -168,43 +166,16 @@ note_complaint(struct clamav_scan *scan, enum cl_msg severity, const char *words
 		atomic_fetch_add(&scan->clamav->disk_full, 1);
 }
 
-/* All of them: the first says what is wrong, a later one with which file. */
+/* What libclamav says to the thread that scans. */
 static void
-keep_complaint(const char *words)
+note_words(void *listener, enum cl_msg severity, const char *words)
 {
-	size_t size = strlen(complaint);
+	struct clamav_scan *scan = listener;
 
-	snprintf(complaint + size, sizeof complaint - size, "%s%.*s",
-	         size > 0 ? "; " : "", (int)strcspn(words, "\n"), words);
-}
-
-static void
-note_message(enum cl_msg severity, const char *full, const char *words, void *context)
-{
-	(void)full;
-	(void)context; /* NULL as often as not */
 	if (severity < CL_MSG_WARN)
 		return;
-	if (scanning)
-		note_complaint(scanning, severity, words);
-	else if (severity >= CL_MSG_ERROR)
-		keep_complaint(words);
-}
-
-void
-clamav_hear_words(void)
-{
-	cl_set_clcb_msg(note_message);
-}
-
-const char *
-clamav_complaint(void)
-{
-	static _Thread_local char told[sizeof complaint];
-
-	memcpy(told, complaint, sizeof told);
-	complaint[0] = '\0';
-	return told;
+	scan->doubtful = true;
+	note_complaint(scan, severity, words);
 }
 
 void
@@ -377,14 +348,16 @@ look_twice(struct clamav_scan *scan)
 static bool
 find_room(struct clamav_scan *scan, uint64_t size)
 {
-	const char *directory = scan->engine->recipe.directory;
+	struct tempdir *room = scan->engine->room;
+	const char *path = tempdir_path(room);
 	char what[FINDING_NAME_SIZE];
 
-	if (clamav_has_room(directory, size))
+	if (tempdir_ready(room) && clamav_has_room(path, size))
 		return true;
-	snprintf(what, sizeof what, "no temporary files in %.80s", directory);
+	snprintf(what, sizeof what, "no temporary files in %.80s",
+	         scan->engine->recipe.directory);
 	note_error(scan, what, errno);
-	if (!clamav_has_room(directory, CLAMAV_ROOM_LEAST))
+	if (!clamav_has_room(path, CLAMAV_ROOM_LEAST))
 		atomic_fetch_add(&scan->clamav->disk_full, 1);
 	return false;
 }
@@ -394,14 +367,19 @@ find_room(struct clamav_scan *scan, uint64_t size)
 static void
 scan_with_room(struct clamav_scan *scan)
 {
-	unsigned disk_full = atomic_load(&scan->clamav->disk_full);
+	struct tempdir *room = scan->engine->room;
+	unsigned disk_full = atomic_load(&scan->clamav->disk_full), losses;
 
 	if (!find_room(scan, CLAMAV_ROOM_LEAST + 2 * spool_size(scan->message)))
 		return;
+	losses = tempdir_losses(room);
 	look_twice(scan);
-	if (find_room(scan, CLAMAV_ROOM_LEAST) &&
-	    atomic_load(&scan->clamav->disk_full) != disk_full)
+	if (!find_room(scan, CLAMAV_ROOM_LEAST))
+		return;
+	if (atomic_load(&scan->clamav->disk_full) != disk_full)
 		note(scan, FOUND_FAILED, "temporary files were short meanwhile");
+	if (tempdir_losses(room) != losses)
+		note(scan, FOUND_FAILED, "temporary files were removed meanwhile");
 }
 
 void
@@ -412,8 +390,13 @@ clamav_scan_run(struct work *work)
 
 	scan->found.kind = FOUND_NOTHING;
 	scan->found.name[0] = '\0';
-	scanning = scan;
-	scan_with_room(scan);
+	scan->words.listen = note_words;
+	scan->words.listener = scan;
+	clamav_collect_words(&scan->words);
+	if (!clamav_known_find(scan)) {
+		scan_with_room(scan);
+		clamav_known_keep(scan);
+	}
+	clamav_collect_words(NULL);
 	scan->found.scan_us = (unsigned)(clock_us() - begin);
-	scanning = NULL;
 }

@@ -1,53 +1,22 @@
-#include "check_internal.h"
+#include "check_dnsbl_internal.h"
 
-#include "dnsbl.h"
 #include "stats.h"
 
 #include <assert.h>
-#include <event2/event_struct.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 /*
  * What do lists in DNS know of the client's address?
  *
- * All are asked at the same time.  A list that is slow or gone holds up one client for a
- * while and decides nothing: what others have said by then counts.
+ * All are asked at the same time.  A list that is slow or gone holds up a few clients for
+ * a while, then nobody any more, and decides nothing: what others have said counts.
  */
-enum {
-	ENTRIES_MAX = 2 * DNSBL_ZONES_MAX,
-	NAMES_SIZE = 1024, /* of lists, for the log */
-};
-
 struct state {
 	struct event_base *base; /* NULL until begin() */
-};
-
-enum answer {
-	ASKED,
-	TELLS_NOTHING,
-	TELLS_LISTED,
-	FAILED,
-};
-
-struct entry {
-	struct job *job;
-	struct dnsbl_zone zone;
-	bool is_white;
-	enum answer answer;
-	struct resolver_question
-		*question; /* NULL: it is answered, or another asks it */
-};
-
-struct job {
-	struct check_run *run;
-	struct event late;
-	struct resolver_question *reason; /* NULL: it is not asked for */
-	char words[FINDING_NAME_SIZE];    /* the reason */
-	bool is_late;
-	size_t count;
-	struct entry entries[ENTRIES_MAX];
+	struct dnsbl_lists *lists;
+	TAILQ_HEAD(, dnsbl_job) jobs;
 };
 
 static bool
@@ -56,172 +25,55 @@ is_wanted(const struct config *cfg)
 	return cfg->dnsbl.count > 0;
 }
 
-static void
-forget_questions(struct job *job)
+static struct state *
+state_of(const struct dnsbl_job *job)
 {
-	for (size_t i = 0; i < job->count; i++) {
-		resolver_cancel(job->entries[i].question);
-		job->entries[i].question = NULL;
-	}
+	return job->run->state;
+}
+
+/* Nobody waits for it any more: so nothing is known of the list. */
+static void
+forget_question(struct dnsbl_entry *entry)
+{
+	if (!entry->question)
+		return;
+	resolver_cancel(entry->question);
+	entry->question = NULL;
+	dnsbl_lists_left(state_of(entry->job)->lists, entry->zone.name,
+	                 entry->is_trial);
+}
+
+static void
+forget_questions(struct dnsbl_job *job)
+{
+	for (size_t i = 0; i < job->count; i++)
+		forget_question(&job->entries[i]);
 	resolver_cancel(job->reason);
 	job->reason = NULL;
 }
 
 static void
-job_free(struct job *job)
+job_free(struct dnsbl_job *job)
 {
 	forget_questions(job);
 	evtimer_del(&job->late);
+	evtimer_del(&job->turn);
+	TAILQ_REMOVE(&state_of(job)->jobs, job, link);
 	free(job);
 }
 
-/* ---- what they say together ----------------------------------------------------------- */
-
-/* Any of the white or of the black ones that answers so. */
-static bool
-some(const struct job *job, bool is_white, enum answer answer)
-{
-	for (size_t i = 0; i < job->count; i++)
-		if (job->entries[i].is_white == is_white &&
-		    job->entries[i].answer == answer)
-			return true;
-	return false;
-}
-
-static int64_t
-score_of(const struct job *job)
-{
-	int64_t score = 0;
-
-	for (size_t i = 0; i < job->count; i++)
-		if (!job->entries[i].is_white && job->entries[i].answer == TELLS_LISTED)
-			score += job->entries[i].zone.weight;
-	return score;
-}
-
-/* Who is listed by enough while nobody can tell whether a white list spares it has not been
- * decided on, nor has who might be listed by more. */
-static enum finding_kind
-kind_of(const struct job *job)
-{
-	bool is_listed = score_of(job) >= job->run->cfg->dnsbl_threshold;
-
-	if (some(job, true, TELLS_LISTED))
-		return FOUND_NOTHING;
-	if (is_listed)
-		return some(job, true, FAILED) ? FOUND_DNSBL_FAILED : FOUND_DNSBL;
-	return some(job, false, FAILED) ? FOUND_DNSBL_FAILED : FOUND_NOTHING;
-}
-
-/* Of those that have the client, the first of which none weighs more. */
-static const struct entry *
-gravest(const struct job *job)
-{
-	const struct entry *found = NULL;
-
-	for (size_t i = 0; i < job->count; i++)
-		if (job->entries[i].answer == TELLS_LISTED &&
-		    !job->entries[i].is_white &&
-		    (!found || job->entries[i].zone.weight > found->zone.weight))
-			found = &job->entries[i];
-	assert(found); /* or the score would be 0 */
-	return found;
-}
-
-static const struct entry *
-any_failed(const struct job *job)
-{
-	for (size_t i = 0; i < job->count; i++)
-		if (job->entries[i].answer == FAILED)
-			return &job->entries[i];
-	abort(); /* or there was no such finding */
-}
-
-/* ---- what came out ------------------------------------------------------------------- */
-
-static bool
-is_same_zone(const struct entry *a, const struct entry *b)
-{
-	return strcasecmp(a->zone.name, b->zone.name) == 0;
-}
-
-/* "a.example,b.example"; one that has entries in a row is named once. */
-static const char *
-names_of(const struct job *job, bool is_white, enum answer answer,
-         char names[static NAMES_SIZE])
-{
-	size_t size = 0;
-
-	for (size_t i = 0; i < job->count; i++) {
-		const struct entry *entry = &job->entries[i];
-
-		if (entry->is_white != is_white || entry->answer != answer ||
-		    (i > 0 && is_same_zone(entry - 1, entry) &&
-		     entry[-1].is_white == is_white && entry[-1].answer == answer) ||
-		    size + strlen(entry->zone.name) + 2 > NAMES_SIZE)
-			continue;
-		size += (size_t)sprintf(names + size, "%s%s", size ? "," : "",
-		                        entry->zone.name);
-	}
-	return size ? names : NULL;
-}
+/* ---- the end ---------------------------------------------------------------------------- */
 
 static void
-log_result(const struct job *job, enum finding_kind kind)
-{
-	const struct evidence *evidence = job->run->evidence;
-	bool is_spared = some(job, true, TELLS_LISTED);
-	char black[NAMES_SIZE], white[NAMES_SIZE], failed[NAMES_SIZE];
-	char no_white[NAMES_SIZE];
-	const char *listed_by = names_of(job, false, TELLS_LISTED, black);
-	const char *spared_by = names_of(job, true, TELLS_LISTED, white);
-	const char *unknown = names_of(job, false, FAILED, failed);
-	const char *no_sparing = names_of(job, true, FAILED, no_white);
-
-	if (!listed_by && !spared_by && !unknown && !no_sparing)
-		return; /* nobody knows it: so it is with most */
-	log_event(evidence->log, LOG_DNSBL_EVENT,
-	          log_text("result", is_spared ? "spared" : finding_word(kind)),
-	          log_addr("client", evidence->client),
-	          log_number("score", score_of(job)), log_text("lists", listed_by),
-	          log_text("white", spared_by), log_text("failed", unknown),
-	          log_text("white-failed", no_sparing),
-	          log_text("why", job->is_late ? "timeout_lookup" : NULL),
-	          log_text("reason", job->words[0] ? job->words : NULL));
-}
-
-/* "list: its reason"; of a long name its end, which tells most. */
-static void
-name_finding(const struct job *job, enum finding_kind kind)
-{
-	enum { ZONE_MOST = FINDING_NAME_SIZE / 2 };
-	struct finding *found = job->run->found;
-	const struct entry *entry = kind == FOUND_DNSBL ? gravest(job)
-	                                                : any_failed(job);
-	const char *name = entry->zone.name;
-	size_t size = strlen(name);
-	size_t skipped = size > ZONE_MOST ? size - ZONE_MOST : 0;
-	const char *words = kind == FOUND_DNSBL ? job->words : "no answer";
-
-	size = (size_t)snprintf(found->name, sizeof(found->name), "%s%s%s",
-	                        skipped ? "..." : "", name + skipped,
-	                        *words ? ": " : "");
-	snprintf(found->name + size, sizeof(found->name) - size, "%.*s",
-	         (int)(sizeof(found->name) - size - 1), words);
-}
-
-static void
-over(struct job *job)
+over(struct dnsbl_job *job)
 {
 	struct check_run *run = job->run;
-	enum finding_kind kind = kind_of(job);
+	enum finding_kind kind = dnsbl_kind(job);
 
-	if (some(job, true, TELLS_LISTED))
+	if (dnsbl_some(job, true, DNSBL_TELLS_LISTED))
 		stats_add(STAT_dnsbl_spared, 1);
-	log_result(job, kind);
 	run->found->kind = kind;
-	if (kind != FOUND_NOTHING)
-		name_finding(job, kind);
+	dnsbl_tell(job, kind);
 	job_free(job);
 	check_answer(run);
 }
@@ -230,7 +82,7 @@ over(struct job *job)
 
 /* Words of strangers, for a reply and the log: printable, and of one line. */
 static void
-keep_words(struct job *job, const char *text)
+keep_words(struct dnsbl_job *job, const char *text)
 {
 	size_t size = 0;
 
@@ -242,7 +94,7 @@ keep_words(struct job *job, const char *text)
 static void
 on_reason(const struct resolver_answer *answer, void *arg)
 {
-	struct job *job = arg;
+	struct dnsbl_job *job = arg;
 
 	job->reason = NULL;
 	if (answer->count > 0)
@@ -251,116 +103,221 @@ on_reason(const struct resolver_answer *answer, void *arg)
 }
 
 static void
-ask_reason(struct job *job)
+ask_reason(struct dnsbl_job *job)
 {
 	struct check_run *run = job->run;
+	const struct dnsbl_zone *zone = &dnsbl_gravest(job)->zone;
 	char name[DNSBL_NAME_SIZE];
 
-	dnsbl_name(&gravest(job)->zone, run->evidence->client, name);
+	dnsbl_name(zone, run->evidence->client, name);
+	if (dnsbl_lists_rests(state_of(job)->lists, zone->name) &&
+	    !resolver_knows(run->resolver, RESOLVER_TXT, name)) {
+		over(job);
+		return;
+	}
 	job->reason = resolver_ask(run->resolver, RESOLVER_TXT, name,
 	                           (unsigned)run->cfg->timeout_lookup, on_reason, job);
 }
 
-/* ---- questions ------------------------------------------------------------------------ */
+/* ---- answers -------------------------------------------------------------------------- */
 
-static enum answer
-answer_of(const struct entry *entry, const struct resolver_answer *answer)
+static enum dnsbl_answer
+answer_of(const struct dnsbl_entry *entry, const struct resolver_answer *answer)
 {
 	if (answer->result == RESOLVER_FAILED)
-		return FAILED;
+		return DNSBL_FAILED;
 	switch (dnsbl_word(&entry->zone, answer->addrs, answer->count)) {
 	case DNSBL_NOT_LISTED:
-		return TELLS_NOTHING;
+		return DNSBL_TELLS_NOTHING;
 	case DNSBL_LISTED:
-		return TELLS_LISTED;
+		return DNSBL_TELLS_LISTED;
 	case DNSBL_REFUSED:
-		return FAILED;
+		return DNSBL_FAILED;
 	}
 	abort(); /* no such thing: a word */
 }
 
 /* What a white list spares, nobody else needs to be waited for. */
 static void
-go_on(struct job *job)
+go_on(struct dnsbl_job *job)
 {
-	bool is_spared = some(job, true, TELLS_LISTED);
+	bool is_spared = dnsbl_some(job, true, DNSBL_TELLS_LISTED);
 
-	if (!is_spared && (some(job, true, ASKED) || some(job, false, ASKED)))
+	if (!is_spared &&
+	    (dnsbl_some(job, true, DNSBL_ASKED) || dnsbl_some(job, false, DNSBL_ASKED)))
 		return;
 	forget_questions(job);
-	if (kind_of(job) == FOUND_DNSBL)
+	if (dnsbl_kind(job) == FOUND_DNSBL)
 		ask_reason(job);
 	else
 		over(job);
 }
 
-/* It answers all entries of its zone: each may wait for other addresses. */
+/* ---- lists that fail ------------------------------------------------------------------ */
+
+/* A zone's answer is one for all its entries: each may wait for other addresses. */
+static void
+fail(struct dnsbl_job *job, const struct dnsbl_entry *asked)
+{
+	for (size_t i = 0; i < job->count; i++)
+		if (dnsbl_same_list(&job->entries[i], asked))
+			job->entries[i].answer = DNSBL_FAILED;
+}
+
+/* It is left alone from now on: whoever waits for it goes on without. */
+static void
+wait_no_more(struct state *state, const char *zone)
+{
+	struct dnsbl_job *job;
+
+	TAILQ_FOREACH(job, &state->jobs, link)
+	for (size_t i = 0; i < job->count; i++) {
+		struct dnsbl_entry *entry = &job->entries[i];
+
+		if (!entry->question || entry->is_known ||
+		    strcasecmp(entry->zone.name, zone) != 0)
+			continue;
+		stats_add(STAT_dnsbl_silent, 1);
+		forget_question(entry);
+		fail(job, entry);
+		job->is_alone = true;
+		event_active(&job->turn, EV_TIMEOUT, 0);
+	}
+}
+
+static void
+list_failed(const struct dnsbl_entry *entry, const char *why)
+{
+	struct state *state = state_of(entry->job);
+
+	stats_add(STAT_dnsbl_silent, 1);
+	if (!entry->is_known &&
+	    dnsbl_lists_failed(state->lists, entry->zone.name, entry->is_trial,
+	                       entry->is_white ? "dnswl" : "dnsbl", why))
+		wait_no_more(state, entry->zone.name);
+}
+
+static void
+list_answered(const struct dnsbl_entry *entry)
+{
+	if (!entry->is_known)
+		dnsbl_lists_answered(state_of(entry->job)->lists, entry->zone.name);
+}
+
+/* It is not to blame. */
+static void
+list_unasked(const struct dnsbl_entry *entry)
+{
+	stats_add(STAT_dnsbl_unasked, 1);
+	dnsbl_lists_left(state_of(entry->job)->lists, entry->zone.name,
+	                 entry->is_trial);
+}
+
 static void
 on_answer(const struct resolver_answer *answer, void *arg)
 {
-	struct entry *asked = arg;
-	struct job *job = asked->job;
+	struct dnsbl_entry *asked = arg;
+	struct dnsbl_job *job = asked->job;
 
 	asked->question = NULL;
 	for (size_t i = 0; i < job->count; i++)
-		if (is_same_zone(&job->entries[i], asked))
+		if (dnsbl_same_list(&job->entries[i], asked))
 			job->entries[i].answer = answer_of(&job->entries[i], answer);
-	if (asked->answer == FAILED)
-		stats_add(STAT_dnsbl_silent, 1);
+	if (answer->is_unasked)
+		list_unasked(asked);
+	else if (asked->answer == DNSBL_FAILED)
+		list_failed(asked,
+		            answer->result == RESOLVER_FAILED
+		                    ? "no name server could tell"
+		                    : "it refuses to answer you (127.255.255.0/24)");
+	else
+		list_answered(asked);
 	go_on(job);
+}
+
+static void
+on_turn(int fd, short what, void *arg)
+{
+	struct dnsbl_job *job = arg;
+
+	(void)fd;
+	(void)what;
+	if (!job->reason) /* or another answer was the last one */
+		go_on(job);
 }
 
 static void
 on_late(int fd, short what, void *arg)
 {
-	struct job *job = arg;
+	struct dnsbl_job *job = arg;
 
 	(void)fd;
 	(void)what;
 	for (size_t i = 0; i < job->count; i++) {
-		if (job->entries[i].question)
-			stats_add(STAT_dnsbl_silent, 1);
-		if (job->entries[i].answer == ASKED)
-			job->entries[i].answer = FAILED;
+		struct dnsbl_entry *entry = &job->entries[i];
+
+		if (!entry->question)
+			continue;
+		resolver_cancel(entry->question);
+		entry->question = NULL;
+		fail(job, entry);
+		list_failed(entry, "no answer in time");
 	}
 	job->is_late = true;
 	over(job);
 }
 
+/* ---- questions ------------------------------------------------------------------------ */
+
 static bool
-is_asked(const struct job *job, const struct entry *entry)
+is_asked(const struct dnsbl_job *job, const struct dnsbl_entry *entry)
 {
-	for (const struct entry *other = job->entries; other < entry; other++)
-		if (is_same_zone(other, entry))
+	for (const struct dnsbl_entry *other = job->entries; other < entry; other++)
+		if (dnsbl_same_list(other, entry))
 			return true;
 	return false;
 }
 
+/* What was answered before holds, also when the list is left alone. */
 static void
-ask(struct job *job)
+ask_list(struct dnsbl_job *job, struct dnsbl_entry *entry)
 {
 	const struct check_run *run = job->run;
+	enum backoff_turn turn = BACKOFF_ASK;
 	char name[DNSBL_NAME_SIZE];
 
-	for (size_t i = 0; i < job->count; i++) {
-		struct entry *entry = &job->entries[i];
-
-		if (is_asked(job, entry))
-			continue;
-		dnsbl_name(&entry->zone, run->evidence->client, name);
-		entry->question = resolver_ask(run->resolver, RESOLVER_A, name,
-		                               (unsigned)run->cfg->timeout_lookup,
-		                               on_answer, entry);
+	dnsbl_name(&entry->zone, run->evidence->client, name);
+	entry->is_known = resolver_knows(run->resolver, RESOLVER_A, name);
+	if (!entry->is_known)
+		turn = dnsbl_lists_turn(state_of(job)->lists, entry->zone.name);
+	if (turn == BACKOFF_LEAVE) {
+		stats_add(STAT_dnsbl_unasked, 1);
+		fail(job, entry);
+		job->is_alone = true;
+		return;
 	}
+	entry->is_trial = turn == BACKOFF_TRY;
+	entry->question = resolver_ask(run->resolver, RESOLVER_A, name,
+	                               (unsigned)run->cfg->timeout_lookup, on_answer,
+	                               entry);
+}
+
+static void
+ask(struct dnsbl_job *job)
+{
+	for (size_t i = 0; i < job->count; i++)
+		if (!is_asked(job, &job->entries[i]))
+			ask_list(job, &job->entries[i]);
+	go_on(job);
 }
 
 /* ---- a run ------------------------------------------------------------------------------ */
 
 static void
-add_entries(struct job *job, const struct string_list *list, bool is_white)
+add_entries(struct dnsbl_job *job, const struct string_list *list, bool is_white)
 {
 	for (size_t i = 0; i < list->count; i++) {
-		struct entry *entry = &job->entries[job->count++];
+		struct dnsbl_entry *entry = &job->entries[job->count++];
 
 		assert(i <
 		       DNSBL_ZONES_MAX); /* config.c has seen to it, and to these: */
@@ -373,11 +330,15 @@ add_entries(struct job *job, const struct string_list *list, bool is_white)
 
 /* The session has timeout_lookup for all its checks here: we are through before. */
 static void
-set_time(struct job *job, struct event_base *base)
+set_time(struct dnsbl_job *job, struct event_base *base)
 {
 	int64_t ms = job->run->cfg->timeout_lookup * 900;
-	struct timeval limit = { ms / 1000, ms % 1000 * 1000 };
+	struct timeval limit;
 
+	if (ms > DNSBL_WAIT_MS)
+		ms = DNSBL_WAIT_MS;
+	limit = (struct timeval){ ms / 1000, ms % 1000 * 1000 };
+	evtimer_assign(&job->turn, base, on_turn, job);
 	evtimer_assign(&job->late, base, on_late, job);
 	evtimer_add(&job->late, &limit);
 }
@@ -389,7 +350,7 @@ start(struct check_run *run)
 	const struct config *cfg = run->cfg;
 	bool is_at_mail = run->stage == STAGE_MAIL;
 	struct state *state = run->state;
-	struct job *job;
+	struct dnsbl_job *job;
 
 	if (is_at_mail != !!(cfg->auth_skip & AUTH_SKIP_DNSBL) ||
 	    !dnsbl_can_know(run->evidence->client)) {
@@ -399,6 +360,7 @@ start(struct check_run *run)
 	job = xcalloc(1, sizeof(*job));
 	job->run = run;
 	run->job = job;
+	TAILQ_INSERT_TAIL(&state->jobs, job, link);
 	add_entries(job, &cfg->dnswl, true);
 	add_entries(job, &cfg->dnsbl, false);
 	set_time(job, state->base);
@@ -415,10 +377,23 @@ cancel(struct check_run *run)
 static void *
 load(const struct config *cfg, char *why, size_t why_size)
 {
+	struct state *state = xcalloc(1, sizeof(*state));
+
 	(void)cfg;
 	(void)why;
 	(void)why_size;
-	return xcalloc(1, sizeof(struct state));
+	TAILQ_INIT(&state->jobs);
+	state->lists = dnsbl_lists_new();
+	return state;
+}
+
+static void
+unload(void *arg)
+{
+	struct state *state = arg;
+
+	dnsbl_lists_free(state->lists);
+	free(state);
 }
 
 static bool
@@ -426,6 +401,12 @@ begin(void *state, struct event_base *base)
 {
 	((struct state *)state)->base = base;
 	return true;
+}
+
+static void
+reconfigure(void *state, const struct config *cfg)
+{
+	dnsbl_lists_keep(((struct state *)state)->lists, cfg);
 }
 
 const struct check_rule check_dnsbl = {
@@ -436,7 +417,8 @@ const struct check_rule check_dnsbl = {
 	.wanted = is_wanted,
 	.load = load,
 	.begin = begin,
-	.unload = free,
+	.reconfigure = reconfigure,
+	.unload = unload,
 	.start = start,
 	.cancel = cancel,
 };

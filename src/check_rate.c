@@ -234,6 +234,14 @@ rate_take_over(void *state)
 }
 
 static void
+rate_share(void *state, struct statestore *store)
+{
+	const struct check_rate *rate = state;
+
+	statestore_share_counts(store, rate->store);
+}
+
+static void
 rate_reconfigure(void *state, const struct config *cfg)
 {
 	const struct check_rate *rate = state;
@@ -264,6 +272,7 @@ const struct check_rule check_rate = {
 	.unload = rate_unload,
 	.hand_over = rate_hand_over,
 	.take_over = rate_take_over,
+	.share = rate_share,
 	.start = rate_start,
 	.note = rate_note,
 };

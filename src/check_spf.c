@@ -1,6 +1,7 @@
 #include "check_internal.h"
 
 #include "clock.h"
+#include "mailbox.h"
 #include "spf.h"
 #include "stats.h"
 
@@ -77,7 +78,8 @@ log_result(const struct job *job, const struct spf_result *result)
 	          log_text("domain", result->domain[0] ? result->domain : NULL),
 	          log_text("term", result->term), log_addr("of", &job->address),
 	          log_text("problem", result->problem[0] ? result->problem : NULL),
-	          log_text("from", evidence->sender), log_text("helo", evidence->helo));
+	          mailbox_from(job->run->cfg, evidence->sender),
+	          log_text("helo", evidence->helo));
 }
 
 /* Whose words an explanation is has to be clear (RFC 7208 6.2, 11.3).  Of a long domain,

@@ -16,11 +16,6 @@ static const struct old_option old_options[] = {
 
 	{ "dspam_storage", GONE, "", "DSPAM is no longer supported" },
 
-	{ "log_helo", LATER, "no", NULL },
-	{ "log_mail_from", LATER, "off", NULL },
-	{ "log_rcpt_to", LATER, "off", NULL },
-	{ "email_length", LATER, "", NULL },
-
 	{ "ratelimit_expiration", RENAMED, "", "ratelimit_period" },
 
 	{ "msg_unknown_virus", OBSOLETE, "", "a virus always has a name" },
@@ -92,7 +87,6 @@ legacy_fate_words(const struct old_option *old, char *words, size_t size)
 {
 	static const char *const fates[] = {
 		[OBSOLETE] = "has no effect any more",
-		[LATER] = "has no effect in this version",
 		[GONE] = "cannot be used any more",
 		[RENAMED] = "is called something else by now",
 	};

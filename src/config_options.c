@@ -372,6 +372,8 @@ check_string(const struct option *opt, const char *text, char *why, size_t why_s
 		fault = icap_fault(text);
 	else if (opt->flags & OPT_ZONE)
 		fault = dnsbl_zone_read(&zone, text);
+	else if (opt->flags & OPT_STATE)
+		fault = config_state_fault(text);
 	if (fault)
 		snprintf(why, why_size, "%s%s%s %s", *text ? "\"" : "", text,
 		         *text ? "\"" : "it", fault);

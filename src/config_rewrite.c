@@ -269,7 +269,7 @@ is_commented(const struct option *opt, const char *value)
 	bool has_blanks = opt->kind == OPTION_TEXT || opt->kind == OPTION_REGEX ||
 	                  (opt->kind == OPTION_STR &&
 	                   !(opt->flags &
-	                     (OPT_ADDRESS | OPT_TOKEN | OPT_URL | OPT_HEADER)));
+	                     (OPT_ADDRESS | OPT_TOKEN | OPT_URL | OPT_STATE | OPT_HEADER)));
 
 	while (!has_blanks && (value = strpbrk(value, " \t"))) {
 		value += strspn(value, " \t");

@@ -61,6 +61,23 @@ static const struct word antispam_words[] = {
 	{ 0 },
 };
 
+static const struct word log_from_words[] = {
+	{ "off", 0 },
+	{ "accepted", LOG_ADDRESSES_ACCEPTED },
+	{ "rejected", LOG_ADDRESSES_REJECTED },
+	{ "base64", LOG_ADDRESSES_BASE64 },
+	{ 0 },
+};
+
+static const struct word log_to_words[] = {
+	{ "off", 0 },
+	{ "first", LOG_ADDRESSES_FIRST },
+	{ "accepted", LOG_ADDRESSES_ACCEPTED },
+	{ "rejected", LOG_ADDRESSES_REJECTED },
+	{ "base64", LOG_ADDRESSES_BASE64 },
+	{ 0 },
+};
+
 static const struct word reload_words[] = {
 	{ "concurrent", SIGNATURE_RELOAD_CONCURRENT },
 	{ "in_place", SIGNATURE_RELOAD_IN_PLACE },

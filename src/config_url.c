@@ -1,5 +1,7 @@
 #include "config_internal.h"
 
+#include "stateurl.h"
+
 #include <string.h>
 
 /*
@@ -61,4 +63,14 @@ config_url_fault(const char *text)
 	if (!is_host(host, size))
 		return "has no host, or a wrong port, behind the \"//\"";
 	return NULL;
+}
+
+const char *
+config_state_fault(const char *text)
+{
+	struct stateurl url;
+	const char *fault = stateurl_read(&url, text);
+
+	stateurl_clear(&url);
+	return fault;
 }

@@ -127,15 +127,25 @@ begin(struct text *text, const struct header_facts *facts, char at[static HEADER
 	append(text, ":", 1);
 }
 
+/* What differs from mail to mail, or as many zeros. */
+static const char *
+differing(char *value, const struct header_facts *facts)
+{
+	if (facts->blank)
+		memset(value, '0', strlen(value));
+	return value;
+}
+
 static void
 put_client(struct text *text, const struct header_facts *facts)
 {
 	bool six = addr_family(&facts->client) == AF_INET6;
-	char address[INET6_ADDRSTRLEN], value[VALUE_SIZE];
+	char address[INET6_ADDRSTRLEN], value[VALUE_SIZE], port[8];
 
+	snprintf(port, sizeof(port), "%u", (unsigned)addr_port(&facts->client));
 	put(text, "from");
-	put(text, "[%s%s]:%u", six ? "IPv6:" : "", host(&facts->client, address),
-	    (unsigned)addr_port(&facts->client));
+	put(text, "[%s%s]:%s", six ? "IPv6:" : "", host(&facts->client, address),
+	    differing(port, facts));
 	if (facts->ident[0])
 		put(text, "[ident %s]", clean(facts->ident, " []", value));
 	else
@@ -174,7 +184,8 @@ header_generic(const struct header_facts *facts, char at[static HEADER_MAX])
 	put(&text, "with");
 	put(&text, "TPROXY");
 	put(&text, "id");
-	put(&text, "%s", clean(facts->id, " ", value));
+	clean(facts->id, " ", value);
+	put(&text, "%s", differing(value, facts));
 	put_abuse(&text, facts->abuse);
 	end_line(&text);
 	return text.size;
@@ -237,6 +248,7 @@ put_at(struct header_place *place, const char *header, struct evbuffer *message,
 	if (blank)
 		insert(message, at, "\r\n");
 	insert(message, at, header);
+	place->at = at;
 	place->state = HEADER_PLACED;
 	return true;
 }

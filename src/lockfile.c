@@ -17,21 +17,6 @@ enum {
 	SWEEP_IN_A_TURN = 256, /* files; about half a millisecond */
 };
 
-struct lockfiles {
-	char *path;
-	struct lockfile_rules rules;
-	int directory; /* O_PATH; -1: it is not there, or was not */
-	dev_t device;
-	ino_t inode;
-	bool troubled; /* that has been said */
-	size_t count;  /* of files: at the last sweep, and made since */
-	struct event *sweep;
-	DIR *sweeping; /* NULL: no sweep is under way */
-	size_t swept;  /* files that it has found, and left */
-	size_t spared; /* of these, those of other users */
-	bool spared_said;
-};
-
 /* ---- the rules -------------------------------------------------------------- */
 
 static void
@@ -81,10 +66,8 @@ forget_directory(struct lockfiles *locks)
 	locks->directory = -1;
 }
 
-/* Makes the descriptor that of the directory which has the name now.  It is kept so that
- * looking takes no new one: there may be none left.  False: errno. */
-static bool
-find_directory(struct lockfiles *locks)
+bool
+lockfile_find_directory(struct lockfiles *locks)
 {
 	struct stat info;
 
@@ -105,11 +88,11 @@ find_directory(struct lockfiles *locks)
 static bool
 make_directory(struct lockfiles *locks)
 {
-	if (find_directory(locks))
+	if (lockfile_find_directory(locks))
 		return true;
 	if (errno != ENOENT)
 		return false;
-	return mkdir(locks->path, 0750) == 0 && find_directory(locks);
+	return mkdir(locks->path, 0750) == 0 && lockfile_find_directory(locks);
 }
 
 /* Whoever can write to it can lock clients, and make others never be locked. */
@@ -248,7 +231,7 @@ lockfile_look(struct lockfiles *locks, const struct addr *client, const char *id
 	struct candidates all = { 0 };
 
 	name[0] = '\0';
-	if (!find_directory(locks)) {
+	if (!lockfile_find_directory(locks)) {
 		if (errno != ENOENT) /* without a directory there are no locks */
 			trouble(locks, errno);
 		return LOCKFILE_FREE;
@@ -308,9 +291,8 @@ inscribe(int fd, const char *words)
 	(void)!write(fd, line, size);
 }
 
-/* False: errno. */
-static bool
-lock(struct lockfiles *locks, const char *name, const char *words)
+bool
+lockfile_write(struct lockfiles *locks, const char *name, const char *words)
 {
 	int fd = -1;
 
@@ -324,7 +306,6 @@ lock(struct lockfiles *locks, const char *name, const char *words)
 	(void)!fchmod(fd, locks->rules.mode);
 	close(fd);
 	locks->count++;
-	stats_add(STAT_locks_made, 1);
 	return true;
 }
 
@@ -361,8 +342,10 @@ lockfile_make(struct lockfiles *locks, const struct addr *client, const char *id
 		break;
 	}
 	errno = ENAMETOOLONG;
-	if (lockfile_name(name, &net, ident) && lock(locks, name, words))
+	if (lockfile_name(name, &net, ident) && lockfile_write(locks, name, words)) {
+		stats_add(STAT_locks_made, 1);
 		return LOCKFILE_MADE;
+	}
 	error = errno;
 	note_failure(locks, client, ident, error);
 	name[0] = '\0';
@@ -377,7 +360,7 @@ sweep_begin(struct lockfiles *locks)
 {
 	int fd;
 
-	if (locks->rules.longest == 0 || !find_directory(locks))
+	if (locks->rules.longest == 0 || !lockfile_find_directory(locks))
 		return false;
 	fd = openat(locks->directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	locks->sweeping = fd < 0 ? NULL : fdopendir(fd);
@@ -475,7 +458,8 @@ lockfile_start(struct lockfiles *locks, struct event_base *base)
 	struct timeval at_once = { 0 };
 
 	if (locks->rules.longest != 0)
-		(void)!find_directory(locks); /* now, and not with the first session */
+		(void)!lockfile_find_directory(
+			locks); /* now, and not with the first session */
 	locks->sweep = event_new(base, -1, 0, on_sweep, locks);
 	event_add(locks->sweep, &at_once);
 }

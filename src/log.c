@@ -44,7 +44,7 @@ log_bytes(const char *key, const char *text, size_t size)
 {
 	return (struct log_field){ .key = key,
 		                   .kind = LOG_FIELD_TEXT,
-		                   .text = { text, size } };
+		                   .text = { .at = text, .size = size } };
 }
 
 struct log_field
@@ -151,6 +151,7 @@ value_print(char value[static VALUE_MAX], const struct log_field *field)
 	switch (field->kind) {
 	case LOG_FIELD_TEXT:
 	case LOG_FIELD_SYSTEM:
+	case LOG_FIELD_MAILBOX: /* no such thing behind log_shown() */
 		quote(value, VALUE_MAX, field->text.at, field->text.size,
 		      field->kind == LOG_FIELD_SYSTEM);
 		break;
@@ -234,11 +235,18 @@ field_put(struct line *line, const char *field, const char *value)
 	       value);
 }
 
+static bool
+is_absent(const struct log_field *field)
+{
+	return (field->kind == LOG_FIELD_TEXT || field->kind == LOG_FIELD_MAILBOX) &&
+	       !field->text.at;
+}
+
 static void
 line_make(struct line *line, const struct log_ctx *ctx, enum log_event event,
           const struct log_field *fields)
 {
-	char value[VALUE_MAX], plain[VALUE_MAX];
+	char value[VALUE_MAX], plain[VALUE_MAX], box[LOG_SHOWN_SIZE];
 
 	line->text_used = line->fields_used = 0;
 	append(line->text, sizeof(line->text), &line->text_used, "%s",
@@ -253,11 +261,14 @@ line_make(struct line *line, const struct log_ctx *ctx, enum log_event event,
 		field_put(line, "mail", value);
 	}
 	for (; fields->key; fields++) {
-		if (fields->kind == LOG_FIELD_TEXT && !fields->text.at)
+		struct log_field field;
+
+		if (is_absent(fields))
 			continue;
-		value_print(value, fields);
-		line_put(line, fields->key, value);
-		field_put(line, fields->key, value_field(plain, fields, value));
+		field = log_shown(ctx, fields, box);
+		value_print(value, &field);
+		line_put(line, field.key, value);
+		field_put(line, field.key, value_field(plain, &field, value));
 	}
 }
 

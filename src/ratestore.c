@@ -68,8 +68,8 @@ bucket_of(const struct ratestore *store, const char *key, size_t size)
 	return (size_t)siphash(&store->secret, key, size) & store->mask;
 }
 
-static struct rate_entry *
-find(const struct ratestore *store, const struct rate_key *key)
+struct rate_entry *
+ratestore_find(const struct ratestore *store, const struct rate_key *key)
 {
 	struct rate_entry *entry = store->buckets[bucket_of(store, key->at, key->size)];
 
@@ -118,6 +118,7 @@ discard(struct ratestore *store, struct rate_entry *entry)
 		at = &(*at)->next;
 	*at = entry->next;
 	ratestore_settle(store, entry);
+	ratestore_unshare(store, entry);
 	TAILQ_REMOVE(&store->by_time, entry, link);
 	if (entry->item)
 		entry->item->owner = NULL;
@@ -137,8 +138,8 @@ forget(struct ratestore *store, struct rate_entry *entry)
 /* ---- time ------------------------------------------------------------------------------- */
 
 /* All that can be known of a client is over by then. */
-static int64_t
-lifetime(const struct ratestore *store)
+int64_t
+ratestore_lifetime(const struct ratestore *store)
 {
 	int64_t period = store->setup.period_ms;
 	int64_t counts = period + rate_part_ms(period);
@@ -163,7 +164,7 @@ plan_sweep(struct ratestore *store, int64_t now)
 
 	if (!last || !store->sweep || event_pending(store->sweep, EV_TIMEOUT, NULL))
 		return;
-	left = last->all.touched + lifetime(store) - now;
+	left = last->all.touched + ratestore_lifetime(store) - now;
 	if (left < SWEEP_AGAIN_MS)
 		left = SWEEP_AGAIN_MS;
 	plan(store->sweep, left < SWEEP_LATEST_MS ? left : SWEEP_LATEST_MS);
@@ -176,7 +177,7 @@ sweep(struct ratestore *store, int64_t now)
 
 	for (int i = 0; i < SWEEP && (last = TAILQ_LAST(&store->by_time, rate_entries));
 	     i++) {
-		if (last->all.touched + lifetime(store) >= now)
+		if (last->all.touched + ratestore_lifetime(store) >= now)
 			break;
 		forget(store, last);
 	}
@@ -197,7 +198,7 @@ ratestore_forget_old(struct ratestore *store, int64_t now)
 	struct rate_entry *last;
 
 	while ((last = TAILQ_LAST(&store->by_time, rate_entries)) &&
-	       (last->all.touched + lifetime(store) < now ||
+	       (last->all.touched + ratestore_lifetime(store) < now ||
 	        store->count > store->setup.most))
 		forget(store, last);
 }
@@ -226,7 +227,7 @@ make_room(struct ratestore *store, int64_t now)
 static struct rate_entry *
 look_up(struct ratestore *store, const struct rate_key *key, int64_t now)
 {
-	struct rate_entry *entry = find(store, key);
+	struct rate_entry *entry = ratestore_find(store, key);
 
 	if (entry)
 		rate_record_advance(&entry->all, store->setup.period_ms, now);
@@ -237,7 +238,7 @@ look_up(struct ratestore *store, const struct rate_key *key, int64_t now)
 static struct rate_entry *
 touch(struct ratestore *store, const struct rate_key *key, int64_t now)
 {
-	struct rate_entry *entry = find(store, key);
+	struct rate_entry *entry = ratestore_find(store, key);
 
 	if (entry) {
 		TAILQ_REMOVE(&store->by_time, entry, link);
@@ -258,6 +259,7 @@ touch(struct ratestore *store, const struct rate_key *key, int64_t now)
 		entry->more->touched = now;
 	}
 	plan_sweep(store, now);
+	ratestore_share_entry(store, entry, now);
 	return entry;
 }
 
@@ -279,6 +281,9 @@ ratestore_has_room(struct ratestore *store, const struct rate_key *key, enum rat
 	struct rate_entry *entry = limit > 0 ? look_up(store, key, now) : NULL;
 	uint64_t sum = entry ? rate_record_sum(&entry->all, rate) : 0;
 
+	if (entry && entry->others)
+		sum = ratestore_others_sum(store, entry, rate, now, sum);
+
 	return limit == 0 || (amount <= limit && sum <= limit - amount);
 }
 
@@ -290,6 +295,18 @@ ratestore_take(struct ratestore *store, const struct rate_key *key, enum rate ra
 		return false;
 	ratestore_note(store, key, rate, amount, now);
 	return true;
+}
+
+static bool
+calls_enough(const struct ratestore *store, struct rate_entry *entry, uint64_t limit,
+             int64_t now)
+{
+	if (entry->all.server_count >= limit)
+		return true;
+	if (!entry->others)
+		return false;
+	rate_record_forget(entry->others, now - store->setup.servers_ms);
+	return entry->all.server_count + ratestore_others_servers(entry) >= limit;
 }
 
 bool
@@ -304,8 +321,9 @@ ratestore_call(struct ratestore *store, const struct rate_key *key,
 	host_of(server, host);
 	if (entry) {
 		rate_record_forget(&entry->all, now - store->setup.servers_ms);
-		if (limit > 0 && entry->all.server_count >= limit &&
-		    !rate_record_server(&entry->all, host))
+		if (limit > 0 && calls_enough(store, entry, limit, now) &&
+		    !rate_record_server(&entry->all, host) &&
+		    !ratestore_others_call(entry, host))
 			return false;
 	}
 	entry = touch(store, key, now);
@@ -347,6 +365,8 @@ ratestore_new(const struct ratestore_setup *setup)
 	store->mask = buckets - 1;
 	TAILQ_INIT(&store->by_time);
 	TAILQ_INIT(&store->dirty);
+	TAILQ_INIT(&store->share_later);
+	TAILQ_INIT(&store->share_now);
 	STAILQ_INIT(&store->forgotten);
 	return store;
 }

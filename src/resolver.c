@@ -3,6 +3,7 @@
 
 #include "resolver_internal.h"
 
+#include "clock.h"
 #include "stats.h"
 
 #include <ares.h>
@@ -11,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/queue.h>
 
 enum {
@@ -20,6 +22,7 @@ enum {
 
 	CLASS_IN = 1, /* RFC 1035 3.2.4 and 3.2.2 */
 	TYPE_A = 1,
+	TYPE_NS = 2,
 	TYPE_PTR = 12,
 	TYPE_MX = 15,
 	TYPE_TXT = 16,
@@ -40,7 +43,11 @@ struct resolver {
 	struct event *timer;     /* when c-ares wants to look again */
 	TAILQ_HEAD(, resolver_socket) sockets;
 	struct resolver_cache *cache;
+	struct resolver_rest *rest; /* NULL until resolver_start() */
+	int64_t probed_us; /* when they were last asked whether they are there */
+	unsigned servers;
 	uint32_t ttl_min, ttl_max;
+	TAILQ_HEAD(, resolver_question) waiting;
 	unsigned questions; /* that c-ares works on, the cancelled included */
 	unsigned owned;     /* that somebody waits for */
 };
@@ -51,12 +58,14 @@ struct resolver {
  */
 struct resolver_question {
 	struct resolver *resolver;
+	TAILQ_ENTRY(resolver_question) link; /* while somebody waits for it */
 	enum resolver_type type;
 	resolver_answer_cb *answered; /* NULL: nobody waits for it any more */
 	void *arg;
 	struct event event; /* time is up, or made active: the answer is there */
 	bool asked;         /* c-ares works on it */
-	char *name;         /* NULL: c-ares was not asked */
+	int64_t asked_us;
+	char *name; /* NULL: c-ares was not asked */
 	struct resolver_answer answer;
 };
 
@@ -84,11 +93,23 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 	timer_set(resolver);
 }
 
+/* What the system says of a server is no word of its own.  (To read would take from
+ * c-ares what the system has to say.) */
+static bool
+has_packet(int fd)
+{
+	int size = 0;
+
+	return ioctl(fd, FIONREAD, &size) == 0 && size > 0;
+}
+
 static void
 on_socket(evutil_socket_t fd, short what, void *arg)
 {
 	struct resolver *resolver = ((struct resolver_socket *)arg)->resolver;
 
+	if ((what & EV_READ) && has_packet(fd))
+		resolver_rest_heard(resolver->rest);
 	ares_process_fd(resolver->channel, what & EV_READ ? fd : ARES_SOCKET_BAD,
 	                what & EV_WRITE ? fd : ARES_SOCKET_BAD);
 	timer_set(resolver);
@@ -167,6 +188,14 @@ remember(const struct resolver_question *question, const unsigned char *packet,
 	                   &question->answer, ttl);
 }
 
+/* c-ares says this also of servers that have answered, with a failure. */
+static bool
+is_nobody(const struct resolver *resolver, int status, int64_t asked_us)
+{
+	return status == ARES_ECONNREFUSED &&
+	       resolver_rest_silent(resolver->rest, asked_us);
+}
+
 /* Called by c-ares: from the loop, from within ares_query(), or from ares_destroy(). */
 static void
 on_packet(void *arg, int status, int timeouts, unsigned char *packet, int size)
@@ -176,6 +205,10 @@ on_packet(void *arg, int status, int timeouts, unsigned char *packet, int size)
 	(void)timeouts;
 	question->asked = false;
 	question->resolver->questions--;
+	question->answer.is_unasked = is_nobody(question->resolver, status,
+	                                        question->asked_us);
+	if (question->answer.is_unasked)
+		resolver_rest_refused(question->resolver->rest);
 	resolver_answer_read(&question->answer, question->type, status, packet,
 	                     (size_t)size);
 	remember(question, packet, size);
@@ -190,6 +223,7 @@ let_go(struct resolver_question *question)
 {
 	evtimer_del(&question->event);
 	question->resolver->owned--;
+	TAILQ_REMOVE(&question->resolver->waiting, question, link);
 	question->answered = NULL;
 	if (!question->asked)
 		question_free(question);
@@ -256,6 +290,7 @@ question_new(struct resolver *resolver, enum resolver_type type,
 	question->answer.result = RESOLVER_FAILED;
 	evtimer_assign(&question->event, resolver->base, on_due, question);
 	resolver->owned++;
+	TAILQ_INSERT_TAIL(&resolver->waiting, question, link);
 	return question;
 }
 
@@ -274,14 +309,18 @@ question_send(struct resolver_question *question, const char *name, unsigned sec
 		event_active(&question->event, EV_TIMEOUT, 0);
 		return;
 	}
-	if (resolver->questions >= RESOLVER_QUESTIONS_MAX) {
+	if (resolver->questions >= RESOLVER_QUESTIONS_MAX ||
+	    resolver_rest_lasts(resolver->rest)) {
+		question->answer.is_unasked = true;
 		event_active(&question->event, EV_TIMEOUT, 0);
 		return;
 	}
 	evtimer_add(&question->event, &limit);
 	question->name = xstrdup(name);
 	question->asked = true;
+	question->asked_us = clock_us();
 	resolver->questions++;
+	resolver_rest_asked(resolver->rest);
 	ares_query(resolver->channel, escaped, CLASS_IN, dns_type(question->type),
 	           on_packet, question);
 	timer_set(resolver);
@@ -304,11 +343,68 @@ resolver_ask(struct resolver *resolver, enum resolver_type type, const char *nam
 	return question;
 }
 
+bool
+resolver_knows(const struct resolver *resolver, enum resolver_type type,
+               const char *name)
+{
+	return resolver_cache_has(resolver->cache, type, name);
+}
+
 void
 resolver_cancel(struct resolver_question *question)
 {
 	if (question)
 		let_go(question);
+}
+
+/* ---- name servers that are gone ------------------------------------------------------- */
+
+static bool
+is_busy(void *arg)
+{
+	const struct resolver *resolver = arg;
+
+	return resolver->questions > 0;
+}
+
+static void
+on_probed(void *arg, int status, int timeouts, unsigned char *packet, int size)
+{
+	struct resolver *resolver = arg;
+
+	(void)timeouts;
+	(void)packet;
+	(void)size;
+	if (is_nobody(resolver, status, resolver->probed_us))
+		resolver_rest_refused(resolver->rest);
+}
+
+/* The servers of the root: whoever does not know them says so.  c-ares asks all its
+ * servers, one after another. */
+static unsigned
+probe(void *arg)
+{
+	struct resolver *resolver = arg;
+
+	resolver->probed_us = clock_us();
+	ares_query(resolver->channel, ".", CLASS_IN, TYPE_NS, on_probed, resolver);
+	timer_set(resolver);
+	return resolver->servers * TRY_MS + TRY_MS / 4;
+}
+
+static void
+on_gone(void *arg)
+{
+	struct resolver *resolver = arg;
+	struct resolver_question *question;
+
+	TAILQ_FOREACH(question, &resolver->waiting, link)
+	{
+		if (!question->asked)
+			continue;
+		question->answer.is_unasked = true;
+		event_active(&question->event, EV_TIMEOUT, 0);
+	}
 }
 
 /* ---- birth and death ----------------------------------------------------------------- */
@@ -341,6 +437,19 @@ use_servers(struct resolver *resolver, const struct config *cfg)
 	return status;
 }
 
+static int
+count_servers(struct resolver *resolver)
+{
+	struct ares_addr_port_node *list = NULL;
+	int status = ares_get_servers_ports(resolver->channel, &list);
+
+	for (struct ares_addr_port_node *at = list; at; at = at->next)
+		resolver->servers++;
+	if (list)
+		ares_free_data(list);
+	return status;
+}
+
 struct resolver *
 resolver_new(const struct config *cfg, char *why, size_t why_size)
 {
@@ -361,6 +470,7 @@ resolver_new(const struct config *cfg, char *why, size_t why_size)
 	options.udp_max_queries = PORT_QUESTIONS;
 #endif
 	TAILQ_INIT(&resolver->sockets);
+	TAILQ_INIT(&resolver->waiting);
 	resolver->cache = resolver_cache_new((size_t)cfg->resolver_cache);
 	resolver->ttl_min = (uint32_t)cfg->resolver_ttl_min;
 	resolver->ttl_max = (uint32_t)cfg->resolver_ttl_max;
@@ -368,6 +478,8 @@ resolver_new(const struct config *cfg, char *why, size_t why_size)
 		status = ares_init_options(&resolver->channel, &options, mask);
 	if (status == ARES_SUCCESS)
 		status = use_servers(resolver, cfg);
+	if (status == ARES_SUCCESS)
+		status = count_servers(resolver);
 	if (status == ARES_SUCCESS)
 		return resolver;
 	snprintf(why, why_size, "DNS (option resolver, /etc/resolv.conf): %s",
@@ -379,8 +491,11 @@ resolver_new(const struct config *cfg, char *why, size_t why_size)
 void
 resolver_start(struct resolver *resolver, struct event_base *base)
 {
+	static const struct resolver_rest_calls calls = { is_busy, probe, on_gone };
+
 	assert(!resolver->base);
 	resolver->base = base;
+	resolver->rest = resolver_rest_new(base, &calls, resolver);
 	resolver->timer = evtimer_new(base, on_timer, resolver);
 	if (!resolver->timer)
 		abort(); /* there is no memory: see xalloc.h */
@@ -397,6 +512,7 @@ resolver_free(struct resolver *resolver)
 	assert(resolver->questions == 0 && TAILQ_EMPTY(&resolver->sockets));
 	if (resolver->timer)
 		event_free(resolver->timer);
+	resolver_rest_free(resolver->rest);
 	resolver_cache_free(resolver->cache);
 	free(resolver);
 	ares_library_cleanup();

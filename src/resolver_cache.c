@@ -90,7 +90,7 @@ row_of(const struct resolver_cache *cache, enum resolver_type type, const char *
 }
 
 static struct entry *
-find(struct resolver_cache *cache, enum resolver_type type, const char *name)
+find(const struct resolver_cache *cache, enum resolver_type type, const char *name)
 {
 	struct entry *entry;
 
@@ -118,6 +118,15 @@ resolver_cache_get(struct resolver_cache *cache, enum resolver_type type,
 	TAILQ_INSERT_HEAD(&cache->entries, entry, older);
 	resolver_answer_copy(answer, &entry->answer);
 	return true;
+}
+
+bool
+resolver_cache_has(const struct resolver_cache *cache, enum resolver_type type,
+                   const char *name)
+{
+	const struct entry *entry = find(cache, type, name);
+
+	return entry && entry->over_ms > clock_ms();
 }
 
 static size_t

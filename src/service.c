@@ -142,6 +142,15 @@ spool_limits(const struct config *cfg)
 	};
 }
 
+static void
+reconfigure_shared(struct service *service, const struct config *fresh)
+{
+	struct lockfile_rules rules = lockfile_rules(fresh);
+
+	if (service->shared)
+		statestore_set_locks(service->shared, &rules);
+}
+
 /* From now on sessions are born with FRESH; those under way keep what they have. */
 static void
 put_in_force(struct service *service, struct config *fresh)
@@ -156,6 +165,7 @@ put_in_force(struct service *service, struct config *fresh)
 	sessions_reconfigure(service->sessions, fresh);
 	checks_reconfigure(service->checks, fresh);
 	reactions_reconfigure(service->reactions, fresh);
+	reconfigure_shared(service, fresh);
 	spool_budget_set(service->budget, &limits);
 	service_note_scripts(fresh);
 	log_set_level(fresh->log_level);
@@ -360,11 +370,13 @@ wind_down(struct service *service)
 	sessions_free(service->sessions);
 	service->sessions = NULL;
 	reactions_finish(service->reactions);
+	statestore_finish(service->shared);
 }
 
 static void
 tear_down(struct service *service)
 {
+	statestore_free(service->shared);
 	checks_free(service->checks);
 	reactions_free(service->reactions);
 	resolver_free(service->resolver);
@@ -404,6 +416,8 @@ take_over(struct service *service, struct background *background)
 	}
 	if (succeeds)
 		checks_take_over(service->checks);
+	if (service->shared)
+		statestore_start(service->shared, service->base, service->resolver);
 	if (succeeds && service->pidfile && !pidfile_write(service->pidfile))
 		log_event(NULL, LOG_TROUBLE_EVENT,
 		          log_text("text", "the pidfile still names our predecessor"),

@@ -303,6 +303,32 @@ drop_privileges(const struct config *cfg)
 	       service_fail("%s", why);
 }
 
+/* With other gateways. */
+static bool
+share(struct service *service)
+{
+	const struct config *cfg = service->cfg;
+	struct lockfile_rules rules = lockfile_rules(cfg);
+	struct statestore_setup setup = {
+		.server = cfg->state_server,
+		.password_file = cfg->state_password_file,
+		.prefix = cfg->state_prefix,
+		.ca_file = cfg->state_ca_file,
+		.seconds = (unsigned)cfg->timeout_state,
+		.identity_path = cfg->ratelimit_period > 0 ? cfg->ratelimit_path : "",
+	};
+	char why[512];
+
+	if (!cfg->state_server[0])
+		return true;
+	service->shared = statestore_new(&setup, why, sizeof(why));
+	if (!service->shared)
+		return service_fail("%s", why);
+	checks_share(service->checks, service->shared);
+	statestore_share_locks(service->shared, cfg->lock_path, &rules);
+	return true;
+}
+
 bool
 service_prepare(struct service *service)
 {
@@ -328,7 +354,7 @@ service_prepare(struct service *service)
 	service->resolver = resolver_new(cfg, why, sizeof(why));
 	if (!service->resolver)
 		return service_fail("%s", why);
-	return drop_privileges(cfg) && check_directories(service);
+	return share(service) && drop_privileges(cfg) && check_directories(service);
 }
 
 /* ---- background --------------------------------------------------------------------- */

@@ -214,8 +214,10 @@ on_heard(evutil_socket_t fd, short what, void *arg)
 	ready = take_words(upgrade);
 	if (!ready && got > 0 && upgrade->size < sizeof(upgrade->words) - 1)
 		return;
-	if (ready)
+	if (ready) {
+		statestore_leave(service->shared);
 		checks_hand_over(service->checks);
+	}
 	upgrade_cancel(service);
 	if (ready)
 		service_give_way(service, ready);

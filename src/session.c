@@ -157,6 +157,7 @@ session_new(struct sessions *all, struct config *cfg, int fd, const struct addr 
 	s->cfg = config_hold(cfg);
 	s->peer = s->client_addr = *client;
 	make_id(all->next_id++, s->log.session);
+	s->log.hides_mailboxes = mailbox_is_private(cfg);
 	pipeline_init(&s->owed);
 	s->client = conn_accepted(all->world.base, fd, &client_events, s);
 	TAILQ_INSERT_TAIL(&all->alive, s, link);

@@ -42,9 +42,9 @@ spool_begin(struct session *s)
 }
 
 /* The header of ours that the mail shall have; NULL: none.  Its id has the time, and what
- * the log calls session and mail. */
+ * the log calls session and mail.  BLANK: without what no other mail has. */
 static char *
-make_header(const struct session *s)
+make_header(const struct session *s, bool blank)
 {
 	const struct log_ctx *log = &s->mail->log;
 	char text[HEADER_MAX], id[64];
@@ -55,6 +55,7 @@ make_header(const struct session *s)
 		.by = s->cfg->proxy_name,
 		.id = id,
 		.abuse = s->cfg->abuse,
+		.blank = blank,
 	};
 
 	switch ((enum nat_header_type)s->cfg->nat_header_type) {
@@ -102,11 +103,13 @@ session_body_begin(struct session *s, const struct delivery *way)
 		s->mail = transaction_new(&s->log, ++s->mails, NULL);
 	s->mail->way = way;
 	s->mail->message = evbuffer_new();
-	s->mail->header = make_header(s);
+	s->mail->header = make_header(s, false);
 	if (s->cfg->bare_newline == NEWLINE_PASS)
 		s->mail->decoder.newlines = BODY_PASS;
-	if (session_body_is_kept(s))
+	if (session_body_is_kept(s)) {
 		s->mail->spool = spool_begin(s);
+		s->mail->header_blank = make_header(s, true);
+	}
 	session_body_resume(s);
 }
 
@@ -132,12 +135,14 @@ log_verdict(const struct session *s)
 	          log_text("action", verdict_word(mail->verdict.act)),
 	          log_text("delivery", mail->way->holds ? "hold" : NULL),
 	          log_addr("client", &s->client_addr),
-	          log_addr("server", &s->server_addr), log_text("from", mail->sender),
-	          log_text("to", transaction_recipient(mail)),
+	          log_addr("server", &s->server_addr),
+	          mailbox_from(s->cfg, mail->sender),
+	          mailbox_to(s->cfg, transaction_recipient(mail)),
 	          log_number("rcpts", mail->recipients),
 	          log_number("size", (int64_t)mail->size),
 	          log_text("by", found ? because->check : NULL),
 	          log_real("scan_ms", (double)because->scan_us / 1000),
+	          log_text("cached", because->cached ? "yes" : NULL),
 	          log_real("wait_ms", (double)(clock_us() - mail->judged_at) / 1000));
 }
 
@@ -230,6 +235,8 @@ judge(struct session *s)
 	struct findings found;
 
 	evidence.message = mail->spool;
+	evidence.header_blank = mail->header_blank;
+	evidence.header_at = mail->header_at;
 	if (mail->spool)
 		spool_seal(mail->spool);
 	session_enter(s, SESSION_JUDGING);
@@ -411,13 +418,26 @@ session_body_complete(struct session *s)
 	case DOOM_BY_REPLY:
 		log_event(&mail->log, LOG_DELIVERED_EVENT, log_text("accepted", "no"),
 		          log_number("code", mail->verdict.code),
-		          log_text("from", mail->sender));
+		          mailbox_from(s->cfg, mail->sender));
 		refuse(s);
 		break;
 	case DOOM_BY_LOSS:
 		session_end(s, END_SERVER_LOST);
 		break;
 	}
+}
+
+/* Our header, into what is not stored yet.  False: that may not be passed on yet. */
+static bool
+put_header(struct transaction *mail)
+{
+	bool is_new = mail->place.state != HEADER_PLACED;
+	bool ready = header_put(&mail->place, mail->header, mail->message,
+	                        mail->complete);
+
+	if (is_new && mail->place.state == HEADER_PLACED && mail->spool)
+		mail->header_at = spool_message_size(mail->spool) + mail->place.at;
+	return ready;
 }
 
 /* Takes what has come.  False: of that nothing may be passed on yet.
@@ -434,8 +454,7 @@ take_content(struct session *s)
 	mail->complete = body_decode(&mail->decoder, conn_input(s->client),
 	                             mail->message) == BODY_END;
 	mail->size += evbuffer_get_length(mail->message) - before;
-	return !mail->header || mail->doom ||
-	       header_put(&mail->place, mail->header, mail->message, mail->complete);
+	return !mail->header || mail->doom || put_header(mail);
 }
 
 void

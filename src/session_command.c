@@ -243,6 +243,16 @@ note_name(struct session *s, const struct command *command)
 	s->helo = xstrdup(command->argument);
 }
 
+/* What is no address to us, as a name alone, may be one to the server. */
+static bool
+is_hidden(const struct session *s, enum verb verb)
+{
+	if (verb == VERB_AUTH)
+		return true;
+	return s->log.hides_mailboxes && (verb == VERB_MAIL || verb == VERB_RCPT ||
+	                                  verb == VERB_VRFY || verb == VERB_EXPN);
+}
+
 static void
 on_command(struct session *s, const struct command *command)
 {
@@ -255,7 +265,7 @@ on_command(struct session *s, const struct command *command)
 	if (log_wanted(LOG_COMMAND_EVENT) && command->verb != VERB_UNKNOWN)
 		log_event(&s->log, LOG_COMMAND_EVENT,
 		          log_text("verb", verb_name(command->verb)),
-		          log_text("argument", command->verb == VERB_AUTH
+		          log_text("argument", is_hidden(s, command->verb)
 		                                       ? NULL
 		                                       : command->argument));
 	note_name(s, command);

@@ -93,7 +93,7 @@ mail_accepted(struct session *s, const char *sender, uint64_t declared)
 	session_forget_mail(s);
 	s->mail = transaction_new(&s->log, ++s->mails, sender);
 	s->mail->declared = declared;
-	log_event(&s->mail->log, LOG_MAIL_EVENT, log_text("from", sender));
+	log_event(&s->mail->log, LOG_MAIL_EVENT, mailbox_from(s->cfg, sender));
 	session_note(s, HAPPENED_MAIL_ACCEPTED, sender);
 }
 
@@ -102,13 +102,40 @@ recipient_accepted(struct session *s, const char *recipient)
 {
 	if (s->mail)
 		transaction_add_recipient(s->mail, recipient);
+	if (s->cfg->log_rcpt_to & LOG_ADDRESSES_ACCEPTED)
+		log_event(s->mail ? &s->mail->log : &s->log, LOG_RCPT_EVENT,
+		          mailbox_to(s->cfg, recipient));
 	session_note(s, HAPPENED_RCPT_ACCEPTED, recipient);
+}
+
+/* A client that guesses names must not fill the log. */
+void
+session_log_rejected(struct session *s, enum verb verb, const char *path, int code,
+                     const char *words)
+{
+	enum { LOGGED_MOST = 100 };
+	unsigned which = verb == VERB_MAIL ? s->cfg->log_mail_from
+	                                   : s->cfg->log_rcpt_to;
+
+	if (!(which & LOG_ADDRESSES_REJECTED) || s->rejections_logged == LOGGED_MOST)
+		return;
+	s->rejections_logged++;
+	log_event(s->mail ? &s->mail->log : &s->log, LOG_REJECTED_EVENT,
+	          log_text("verb", verb_name(verb)),
+	          log_text("by", words ? "server" : "us"), log_number("code", code),
+	          log_text("reply", words),
+	          mailbox_from(s->cfg, verb == VERB_MAIL ? path : NULL),
+	          mailbox_to(s->cfg, verb == VERB_RCPT ? path : NULL),
+	          log_addr("client", &s->client_addr));
 }
 
 /* For good: who is told to come again (greylisted) has done nothing wrong. */
 static void
-note_rejected(struct session *s, enum verb verb, const char *path, int code)
+note_rejected(struct session *s, enum verb verb, const char *path, int code,
+              const char *words)
 {
+	if (verb == VERB_MAIL || verb == VERB_RCPT)
+		session_log_rejected(s, verb, path, code, words);
 	if (code < 500)
 		return;
 	if (verb == VERB_MAIL)
@@ -125,8 +152,8 @@ session_content_answered(struct session *s, int code, const char *words)
 	log_event(&s->mail->log, LOG_DELIVERED_EVENT,
 	          log_text("accepted", accepted ? "yes" : "no"),
 	          log_number("code", code), log_text("reply", words),
-	          log_text("from", s->mail->sender),
-	          log_text("to", transaction_recipient(s->mail)),
+	          mailbox_from(s->cfg, s->mail->sender),
+	          mailbox_to(s->cfg, transaction_recipient(s->mail)),
 	          log_number("rcpts", s->mail->recipients),
 	          log_number("size", (int64_t)s->mail->size));
 	s->delivered += accepted;
@@ -165,12 +192,18 @@ auth_answered(struct session *s, int code)
 }
 
 static void
-command_answered(struct session *s, const struct expected *was, int code)
+command_answered(struct session *s, const struct expected *was, int code,
+                 const char *words)
 {
 	enum verb verb = (enum verb)was->verb;
 	const char *about = was->text;
 	bool accepted = code >= 200 && code <= 299;
+	bool is_hello = verb == VERB_HELO || verb == VERB_EHLO;
 
+	if (is_hello && s->cfg->log_helo)
+		log_event(&s->log, LOG_HELO_EVENT, log_text("verb", verb_name(verb)),
+		          log_text("helo", about), log_number("code", code),
+		          log_addr("client", &s->client_addr));
 	if (verb == VERB_QUIT)
 		session_end(s, END_CLIENT_QUIT);
 	else if (verb == VERB_STARTTLS)
@@ -180,14 +213,14 @@ command_answered(struct session *s, const struct expected *was, int code)
 	else if (verb == VERB_DATA && code == 354)
 		session_body_begin(s, &session_stream);
 	else if (!accepted)
-		note_rejected(s, verb, about, code);
+		note_rejected(s, verb, about, code, words);
 	else if (verb == VERB_MAIL)
 		mail_accepted(s, about, was->size);
 	else if (verb == VERB_RCPT)
 		recipient_accepted(s, about);
-	else if (verb == VERB_RSET || verb == VERB_HELO || verb == VERB_EHLO)
+	else if (verb == VERB_RSET || is_hello)
 		session_forget_mail(s);
-	if (accepted && (verb == VERB_HELO || verb == VERB_EHLO))
+	if (accepted && is_hello)
 		session_note_hello(s, verb, about);
 }
 
@@ -275,7 +308,7 @@ on_due_reply(struct session *s, struct expected *due, const struct reply *reply)
 		return;
 	note_ehlo(s, due, reply);
 	forward(s, due, reply);
-	if (due->subject == SUBJECT_CONTENT)
+	if (due->subject == SUBJECT_CONTENT || code >= 400)
 		reply_first_words(reply, words, sizeof(words));
 	evbuffer_drain(conn_input(s->server), reply->size);
 	due->text = NULL; /* ours now */
@@ -285,7 +318,7 @@ on_due_reply(struct session *s, struct expected *due, const struct reply *reply)
 	case SUBJECT_GREETING:
 		break;
 	case SUBJECT_COMMAND:
-		command_answered(s, &was, code);
+		command_answered(s, &was, code, words);
 		break;
 	case SUBJECT_CHALLENGED:
 		if (was.plan == PLAN_FORWARD)

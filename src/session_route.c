@@ -63,6 +63,7 @@ apply_policy(struct session *s)
 
 	s->cfg = config_hold(config_policy(born, &s->client_addr, &s->server_addr));
 	config_drop(born);
+	s->log.hides_mailboxes = mailbox_is_private(s->cfg);
 }
 
 static void

@@ -84,8 +84,8 @@ log_found(const struct session *s, enum stage stage, const struct evidence *evid
 	          log_addr("client", &s->client_addr),
 	          log_addr("server", &s->server_addr),
 	          log_text("ident", s->ident[0] ? s->ident : NULL),
-	          log_text("helo", s->helo), log_text("from", evidence->sender),
-	          log_text("to", evidence->recipient));
+	          log_text("helo", s->helo), mailbox_from(s->cfg, evidence->sender),
+	          mailbox_to(s->cfg, evidence->recipient));
 }
 
 static void
@@ -260,6 +260,11 @@ command_judged(struct session *s, const struct command *command,
 	if (verdict.act == VERDICT_DELIVER)
 		return true;
 	session_answer_finding(s, &verdict);
+	if (command->verb == VERB_MAIL || command->verb == VERB_RCPT)
+		session_log_rejected(s, command->verb,
+		                     command->verb == VERB_MAIL ? evidence->sender
+		                                                : evidence->recipient,
+		                     verdict.code, NULL);
 	return false;
 }
 

@@ -54,6 +54,7 @@ transaction_free(struct transaction *mail)
 	if (mail->message)
 		evbuffer_free(mail->message);
 	free(mail->header);
+	free(mail->header_blank);
 	free(mail->sender);
 	for (unsigned i = 0; i < mail->path_count; i++)
 		free(mail->paths[i]);

@@ -79,7 +79,7 @@ def old_options():
     table = source[source.index(" old_options[] = {"):]
     table = table[:table.index("\n};")]
     legacy = page[page.index("\n.Sh FILES OF 1.4\n"):page.index("\n.Sh EXAMPLES\n")]
-    fates = {"OBSOLETE": "Without effect any more", "LATER": "Without effect in this version",
+    fates = {"OBSOLETE": "Without effect any more",
              "GONE": "Refused", "RENAMED": "Called something else"}
     known = set(re.findall(r"(?m)^;?([a-z]\w*)",
                            (root / "test/data/all-1.4.conf").read_text()))

@@ -12,7 +12,7 @@ set -eu
 
 build='cmake gcc libc6-dev make pkg-config
 	libc-ares-dev libcap-dev libclamav-dev libconfuse-dev libcurl4-openssl-dev libevent-dev
-	libjansson-dev liblmdb-dev libnetfilter-conntrack-dev libnftables-dev libpcre2-dev
+	libhiredis-dev libjansson-dev liblmdb-dev libnetfilter-conntrack-dev libnftables-dev libpcre2-dev
 	libssl-dev'
 show="$build
 	python3 swaks"
@@ -26,7 +26,7 @@ test="$show $package
 	adduser apparmor bash-completion clang clang-format clang-tidy conntrack cpio git
 	haproxy iproute2 libclang-rt-14-dev libcmocka-dev libnet-ssleay-perl
 	libsasl2-modules libyaml-dev lintian locales mandoc nftables openssl postfix procps
-	rpm2cpio sasl2-bin shellcheck systemd-container unbound util-linux zip"
+	redis-server rpm2cpio sasl2-bin shellcheck systemd-container unbound util-linux zip"
 
 case ${1-} in
 build) wanted=$build ;;

@@ -97,7 +97,7 @@ set(CPACK_DEBIAN_COMPRESSION_TYPE xz)
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
 set(CPACK_DEBIAN_PACKAGE_DEPENDS adduser)
 set(CPACK_DEBIAN_PACKAGE_RECOMMENDS "clamav-freshclam, nftables")
-set(CPACK_DEBIAN_PACKAGE_SUGGESTS "apparmor, systemd")
+set(CPACK_DEBIAN_PACKAGE_SUGGESTS "apparmor, redis-server | valkey-server, systemd")
 set(CPACK_DEBIAN_PACKAGE_CONTROL_EXTRA ${scripts}/debian/postinst
 	${scripts}/debian/prerm ${scripts}/debian/postrm ${scripts}/debian/conffiles)
 set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)

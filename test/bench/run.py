@@ -87,6 +87,7 @@ antivirus_type = "{antivirus}"
 signature_path = "{work}/signatures"
 scan_path = "{work}/scan"
 nat_header_type = none
+scan_cache = 0
 """
 
 

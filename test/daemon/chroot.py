@@ -41,6 +41,9 @@ class Chroot(Case):
         self.assertEqual((state["mails"], state["mails_failed"]), ("2", "0"))
         for name in ("spool", "run"):
             self.assertEqual((self.names / name).stat().st_uid, USER.pw_uid)
+        room, = (self.jail / "scan").iterdir()
+        self.assertEqual((room.stat().st_uid, room.stat().st_mode & 0o777),
+                         (USER.pw_uid, 0o700))
         self.assertFalse(os.path.lexists(f"/{self.name}"), "a directory was made outside")
         self.gated.reload(msg_virus_found='"Look:"')
         self.assertIn("Look:", self.serves())

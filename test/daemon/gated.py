@@ -1,6 +1,7 @@
 """The daemon as an administrator has it: files, users, signals; and who talks to it."""
 import contextlib
 import ctypes
+import fcntl
 import os
 import pathlib
 import re
@@ -100,6 +101,20 @@ def status_of(task):
     """The lines of /proc/PID/status or /proc/PID/task/TID/status."""
     text = pathlib.Path(task, "status").read_text(encoding="ascii")
     return dict(re.findall(r"(?m)^(\w+):[ \t]*(.*?)[ \t]*$", text))
+
+
+def is_locked(path):
+    """A directory of temporary files that a process has, so that it is not left behind."""
+    if not path.is_dir():
+        return False
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
 
 
 def is_gone(pid):
@@ -313,8 +328,8 @@ class Gated:
         if self.process is not None and \
            not re.search(r"(?m)^stop .*sessions=\d+ mails=\d+.*\n\Z", self.log()):
             raise AssertionError(f"the last line is not stop:\n{self.log()[-2000:]}")
-        left = [name for folder in ("spool", "scan")
-                for name in os.listdir(self.directory / folder)]
+        left = [path.name for folder in ("spool", "scan")
+                for path in (self.directory / folder).iterdir() if not is_locked(path)]
         if left or self.pidfile.exists():
             raise AssertionError(f"files are left behind: {left}, {self.pidfile}")
         self.process = self.pid = None

@@ -40,7 +40,8 @@ def check_control():
         return run("dpkg-deb", "-f", deb, name).stdout.strip()
 
     for library in ("libc6", "libclamav", "libevent-core", "libconfuse", "libnetfilter-conntrack",
-                    "libcap2", "libjansson4", "libcurl4", "adduser"):
+                    "libcap2", "libjansson4", "libcurl4", "libhiredis",
+                    "adduser"):
         faults.expect(re.search(rf"(^|, ){library}", field("Depends")),
                       f"Depends does not name {library}: {field('Depends')}")
     faults.expect("clamav-freshclam" in field("Recommends"), "Recommends lacks clamav-freshclam")

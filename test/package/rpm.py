@@ -64,7 +64,7 @@ with tempfile.TemporaryDirectory() as directory:
 check_listed()
 needs = "\n".join(query(r"[%{REQUIRENAME}\n]"))
 for library in ("libclamav.so", "libevent_core", "libconfuse.so", "libnetfilter_conntrack.so", "libcap.so",
-                "libjansson.so", "libcurl.so"):
+                "libjansson.so", "libcurl.so", "libhiredis.so"):
     faults.expect(library in needs, f"the .rpm does not require {library}")
 faults.expect(query(r"%{BUILDHOST}\n") == ["reproducible"], "the .rpm names the machine that made it")
 faults.end(rpm.name + " is as it should be")

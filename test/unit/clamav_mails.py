@@ -96,7 +96,9 @@ put("eicar+many-files", mail(EICAR, zipped(*[b"file %d" % n for n in range(500)]
 put("encrypted", mail(encrypted()))
 put("encrypted+eicar", mail(encrypted(), EICAR))
 put("encrypted+phishing", mail(encrypted(), text=phishing, kind=b"text/html"))
-put("broken-xz", mail(lzma.compress(words(20000))[:5000] + b"broken" * 50))
+broken = lzma.compress(words(20000))[:5000] + b"broken" * 50
+put("broken-xz", mail(broken))
+put("broken-xz+eicar", mail(broken, EICAR))
 slow = words(5_000_000) * 3
 put("slow+eicar+slow", HEADER + MIXED + slow + attached(EICAR) + b"\r\n--b1\r\n" +
     MIXED.replace(b"b1", b"b2") + slow + b"\r\n--b2\r\n\r\nHello.\r\n--b2--\r\n--b1--\r\n")

@@ -174,7 +174,9 @@ static const struct config_row refused[] = {
 	{ "wizardry = 1\n",
 	  "1: no such option: \"wizardry\"; \"smtp-gated -t\" prints all that "
 	  "there are\n" },
-	{ "log_helo = x\n", "1: log_helo: has no effect in this version; delete it\n" },
+	{ "msg_nomem = x\n",
+	  "1: msg_nomem: has no effect any more: this cannot happen any "
+	  "more; delete it\n" },
 	{ "antispam_type = x\n", "1: antispam_type: no such word: \"x\"; allowed: off, "
 	                         "spamassassin, rspamd\n" },
 	{ "spam_threshold = 1.2345\n",

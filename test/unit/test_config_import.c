@@ -227,9 +227,12 @@ static const struct config_row rows[] = {
 	{ "msg_hello \xC5\xBC\xF1\n", "msg_hello = \"\xC5\xBC\xF1\"\n" },
 	{ "msg_hello a\rb\n", "!:1: there is a control character in a string" },
 	/* without effect */
-	{ "email_length\n", "# email_length   # has no effect in this version\n" },
-	{ "\temail_length a , b # c\n",
-	  "# email_length a , b # c   # has no effect in this version\n" },
+	{ "msg_nomem\n",
+	  "# msg_nomem   # has no effect any more: this cannot happen any "
+	  "more\n" },
+	{ "\tpid_hash_size a , b # c\n", "# pid_hash_size a , b # c   # has no effect "
+	                                 "any more: there is no such table "
+	                                 "any more\n" },
 	{ "msg_nomem \"${x}\" */ \\\n",
 	  "# msg_nomem \"${x}\" */ \\   # has no effect any "
 	  "more: this cannot happen any more\n" },
@@ -307,7 +310,7 @@ test_long_lines(void **state)
 		{ "msg_hello ", '$', 401, "!:1: msg_hello: is longer than 400 bytes" },
 		{ "pidfile /", '\\', 999, NULL },
 		{ "pidfile /", 'x', 200000, "!:1: pidfile: is longer than 1000 bytes" },
-		{ "email_length ", 'x', 200000, NULL },
+		{ "msg_nomem ", 'x', 200000, NULL },
 	};
 
 	(void)state;

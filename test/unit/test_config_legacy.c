@@ -188,11 +188,16 @@ static const struct config_row lines[] = {
 	{ "pid_hash_size 4096\n",
 	  "note 1: pid_hash_size: has no effect any more: there is no "
 	  "such table any more\n" },
-	{ "email_length 9\n", "note 1: email_length: has no effect in this version\n" },
+	/* what is logged */
+	{ "email_length 9\nlog_helo yes\nlog_mail_from accepted,rejected\n"
+	  "log_rcpt_to base64\n",
+	  "log_helo = true\nlog_mail_from = {accepted, rejected}\n"
+	  "log_rcpt_to = {base64}\nemail_length = 9\n" },
+	{ "log_rcpt_to off\n", "log_rcpt_to = {}\n" },
 	/* lists in DNS */
 	{ "dnsbl zen.example , b.example.\n",
 	  "dnsbl = {\"zen.example\", \"b.example.\"}\n" },
-	{ "chroot_path\nemail_length \nspf none\nspam_max_load 0\nauth_require "
+	{ "chroot_path\nmsg_nomem \nspf none\nspam_max_load 0\nauth_require "
 	  "no\nsize_limit "
 	  "0\n"
 	  "limit_virt_size -1\nantispam_type off\n",

@@ -192,8 +192,9 @@ static const struct config_row refused[] = {
 	/* options */
 	{ "listen a {\nprt = 1\n}\n",
 	  "2: no such option: \"prt\"; did you mean \"port\"?\n" },
-	{ "listen a {\nlog_helo = x\n}\n",
-	  "2: log_helo: has no effect in this version; delete it\n" },
+	{ "listen a {\nmsg_nomem = x\n}\n",
+	  "2: msg_nomem: has no effect any more: this cannot happen any more; delete "
+	  "it\n" },
 	{ "\nlisten a {\nport = 1\npidfile = /run/x\n}\n", "4: pidfile: " PROCESS },
 	{ "policy a {\nlog_level = debug\n}\n", "2: log_level: " PROCESS },
 	{ "policy a {\nbind_address = ::1\n}\n", "2: bind_address: " PROCESS },

@@ -186,6 +186,44 @@ random_value(char *value, size_t most)
 	return value;
 }
 
+/* TEXT, with zeros in place of some characters and else the same; of two mails that differ
+ * in port and id alone, the same. */
+static void
+is_blanked(const struct header_facts *facts, const char *text)
+{
+	struct header_facts of = *facts;
+	char blank[HEADER_MAX], other[HEADER_MAX], id[128];
+
+	of.blank = true;
+	assert_int_equal(header_generic(&of, blank), strlen(text));
+	for (size_t i = 0; text[i]; i++)
+		assert_true(blank[i] == text[i] || (blank[i] == '0' && text[i] > ' '));
+	memset(id, 'x', sizeof(id));
+	id[strlen(facts->id)] = '\0';
+	of.id = id;
+	of.client = addr("192.0.2.7", 9999);
+	header_generic(&of, other);
+	assert_string_equal(blank, other);
+}
+
+static void
+test_blank(void **state)
+{
+	struct header_facts of = facts();
+	char text[HEADER_MAX];
+
+	(void)state;
+	header_generic(&of, text);
+	is_blanked(&of, text);
+	of.blank = true;
+	says(&of, "X-Nat-Received: from [192.0.2.7]:0000 [ident-empty]\r\n"
+	          "\tby gate.example with TPROXY id 000000000000000000000\r\n");
+	of.client = addr("2001:db8::1", 40711);
+	of.ident = "4711";
+	says(&of, "X-Nat-Received: from [IPv6:2001:db8::1]:00000 [ident 4711]\r\n"
+	          "\tby gate.example with TPROXY id 000000000000000000000\r\n");
+}
+
 static void
 test_any_values(void **state)
 {
@@ -202,6 +240,7 @@ test_any_values(void **state)
 		of.id = random_value(id, 60);
 		of.abuse = random_value(abuse, most);
 		is_sound(text, header_generic(&of, text), of.name);
+		is_blanked(&of, text);
 	}
 }
 
@@ -219,6 +258,8 @@ place(const char *wire, size_t size, size_t way, enum body_newlines newlines,
 	struct evbuffer *passed = evbuffer_new();
 	struct body_decoder dec = { .newlines = newlines };
 	struct header_place place = { 0 };
+	size_t header_at = 0;
+	int was;
 	bool all = false;
 	char *text;
 
@@ -226,16 +267,21 @@ place(const char *wire, size_t size, size_t way, enum body_newlines newlines,
 		next = feed_next(way, at, size);
 		evbuffer_add(input, wire + at, next);
 		all = body_decode(&dec, input, message) == BODY_END;
-		if (header_put(&place, H, message, all))
-			evbuffer_add_buffer(passed, message);
-		else
+		was = place.state;
+		if (!header_put(&place, H, message, all)) {
 			assert_false(all);
+			continue;
+		}
+		if (was != HEADER_PLACED && place.state == HEADER_PLACED)
+			header_at = evbuffer_get_length(passed) + place.at;
+		evbuffer_add_buffer(passed, message);
 	}
 	assert_true(all);
 	assert_int_equal(place.state, HEADER_PLACED);
 	*placed = evbuffer_get_length(passed);
 	text = calloc(1, *placed + 1);
 	evbuffer_copyout(passed, text, *placed);
+	assert_memory_equal(text + header_at, H, strlen(H));
 	evbuffer_free(input);
 	evbuffer_free(message);
 	evbuffer_free(passed);
@@ -408,6 +454,7 @@ main(void)
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_foreign_values),
 		cmocka_unit_test(test_folded),
+		cmocka_unit_test(test_blank),
 		cmocka_unit_test(test_any_values),
 		cmocka_unit_test(test_beginnings),
 		cmocka_unit_test(test_bare_newlines),

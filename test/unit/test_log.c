@@ -17,6 +17,9 @@
 
 /* ---- quoting ---------------------------------------------------------------------- */
 
+/* echo -n ann@example.net | openssl md5 -binary | base64 */
+#define ANN_HASHED "MKioNUizazpO98377Rr+Og=="
+
 #define ROW(in, out) \
 	{ \
 		in, sizeof(in) - 1, out \
@@ -156,6 +159,93 @@ the_longest_bare_value_fits_exactly(void **unused)
 	                    "0123456789012345678901234567890");
 	assert_string_equal(log_quote(out, 32, "01234567890123456789012345678901", 32),
 	                    "\"01234567890123456789012...\"");
+}
+
+/* ---- addresses of mail ---------------------------------------------------------------- */
+
+static const char *
+shown(struct log_field field, bool hides)
+{
+	static char box[LOG_SHOWN_SIZE], text[LOG_SHOWN_SIZE];
+	struct log_ctx ctx = { .hides_mailboxes = hides };
+	struct log_field is = log_shown(&ctx, &field, box);
+
+	assert_int_equal(is.kind, LOG_FIELD_TEXT);
+	assert_true(is.text.size < sizeof(text));
+	memcpy(text, is.text.at, is.text.size);
+	text[is.text.size] = '\0';
+	return text;
+}
+
+static void
+an_address_is_whole_or_cut_or_hashed(void **unused)
+{
+	(void)unused;
+	assert_string_equal(shown(log_mailbox("k", "ann@example.net", false, 0), true),
+	                    "ann@example.net");
+	assert_string_equal(
+		shown(log_mailbox("k", "ann@example.net", false, 15), false),
+		"ann@example.net");
+	assert_string_equal(
+		shown(log_mailbox("k", "ann@example.net", false, 14), false),
+		"ann@example.ne...");
+	assert_string_equal(shown(log_mailbox("k", "ann@example.net", true, 4), false),
+	                    ANN_HASHED);
+	assert_string_equal(shown(log_mailbox("k", "", true, 4), false), "");
+}
+
+static const struct {
+	const char *text, *shown;
+} sentences[] = {
+	{ "no address", "no address" },
+	{ "ann@x.test", "(hidden)" },
+	{ "550 <ann@x.test>: who", "550 <(hidden)>: who" },
+	{ "ann@x.test,bob@y.test", "(hidden),(hidden)" },
+	{ "to:ann+a.b=c@x.test;", "to:(hidden);" },
+	{ "<@relay.test:ann@x.test>", "<(hidden):(hidden)>" },
+	{ "\"ann b\"@x.test went", "(hidden) went" },
+	{ "a \"@x.test", "(hidden)" },
+	{ "ann@[192.0.2.1] went", "(hidden) went" },
+	{ "ann@[192.0.2.1 went", "(hidden) went" },
+	{ "ann@x@y@", "(hidden)" },
+	{ "@", "(hidden)" },
+	{ "j\xc3\xb6rg@x.test", "(hidden)" },
+};
+
+static void
+addresses_in_texts_are_hidden(void **unused)
+{
+	(void)unused;
+	for (size_t i = 0; i < sizeof(sentences) / sizeof(sentences[0]); i++) {
+		assert_string_equal(shown(log_text("k", sentences[i].text), true),
+		                    sentences[i].shown);
+		assert_string_equal(shown(log_text("k", sentences[i].text), false),
+		                    sentences[i].text);
+	}
+}
+
+/* Whatever it is that somebody has to say. */
+static void
+no_text_keeps_an_address(void **unused)
+{
+	static const char alphabet[] = "@@ab<>[]\"\" ,:\0\xc3";
+
+	(void)unused;
+	srand(2);
+	for (int round = 0; round < 20000; round++) {
+		size_t size = (size_t)rand() % (round % 100 ? 30 : LOG_SHOWN_SIZE - 1);
+		char *text = malloc(size + 1); /* ASan guards its end */
+		struct log_ctx ctx = { .hides_mailboxes = true };
+		struct log_field field = log_bytes("k", text, size), is;
+		char box[LOG_SHOWN_SIZE];
+
+		for (size_t i = 0; i < size; i++)
+			text[i] = alphabet[(size_t)rand() % (sizeof(alphabet) - 1)];
+		is = log_shown(&ctx, &field, box);
+		assert_true(is.text.size < LOG_SHOWN_SIZE);
+		assert_null(memchr(is.text.at, '@', is.text.size));
+		free(text);
+	}
 }
 
 /* ---- lines to stderr ---------------------------------------------------------------- */
@@ -509,6 +599,9 @@ main(void)
 		cmocka_unit_test(every_byte_can_be_read_back),
 		cmocka_unit_test(an_overlong_value_is_cut_and_says_so),
 		cmocka_unit_test(the_longest_bare_value_fits_exactly),
+		cmocka_unit_test(an_address_is_whole_or_cut_or_hashed),
+		cmocka_unit_test(addresses_in_texts_are_hidden),
+		cmocka_unit_test(no_text_keeps_an_address),
 		cmocka_unit_test(a_line_is_event_session_mail_and_fields),
 		cmocka_unit_test(only_wanted_levels_are_written),
 		cmocka_unit_test(an_overlong_line_stays_whole),

@@ -649,12 +649,145 @@ test_cost(void **state)
 	ratestore_free(store);
 }
 
+/* ---- with other gateways ---------------------------------------------------------------- */
+
+static unsigned woken;
+
+static void
+on_wake(void *arg)
+{
+	(void)arg;
+	woken++;
+}
+
+/* What one of the others is, as far as we know: so many messages, and a server. */
+static void
+others_have(struct ratestore *store, const struct rate_key *key, uint64_t messages,
+            const char *called)
+{
+	struct rate_record others = { 0 };
+	uint8_t host[RATE_HOST_SIZE] = { [10] = 0xff, [11] = 0xff };
+	struct addr addr;
+
+	rate_record_advance(&others, HOUR, now);
+	rate_record_add(&others, RATE_MESSAGES, messages);
+	if (called) {
+		assert_true(addr_parse(&addr, called, 0));
+		memcpy(host + 12, &addr.v4.sin_addr, 4);
+		rate_record_call(&others, host, now);
+	}
+	ratestore_take_others(store, key, &others);
+	assert_null(others.servers);
+}
+
+/* It counts, passes with its time, and is neither in the file nor told as our own. */
+static void
+test_others_count(void **state)
+{
+	struct ratestore *store = open_store();
+	struct rate_key joe = client(1), jim = client(2), key;
+	struct rate_record own;
+
+	(void)state;
+	ratestore_share(store, on_wake, NULL);
+	assert_true(take(store, &joe, 10));
+	others_have(store, &joe, 8, NULL);
+	others_have(store, &jim, 8, NULL); /* who is not here */
+	assert_true(take(store, &joe, 10));
+	assert_false(take(store, &joe, 10));
+	assert_true(take(store, &jim, 1));
+	assert_true(ratestore_share_next(store, true, now, &key, &own));
+	assert_memory_equal(&key, &joe, sizeof(key));
+	assert_int_equal(rate_record_sum(&own, RATE_MESSAGES), 2);
+	rate_record_clear(&own);
+	assert_true(ratestore_flush(store, now));
+	assert_false(take(store, &joe, 10));
+	others_have(store, &joe, 0,
+	            NULL); /* it is what there is now, not what is more */
+	assert_true(take(store, &joe, 3));
+	others_have(store, &joe, UINT64_MAX, NULL);
+	assert_false(take(store, &joe, 10));
+	now += 2 * HOUR;
+	assert_true(take(store, &joe, 1));
+	assert_true(ratestore_flush(store, now));
+	ratestore_free(store);
+	store = open_store();
+	assert_int_equal(counted(store, &joe, RATE_MESSAGES), 1);
+	ratestore_free(store);
+}
+
+static void
+test_others_call(void **state)
+{
+	struct ratestore_setup setup = { .servers_ms = HOUR };
+	struct ratestore *store = open_with(setup);
+	struct rate_key joe = client(1);
+	struct addr server[3];
+
+	(void)state;
+	for (int i = 0; i < 3; i++)
+		assert_true(addr_parse(
+			&server[i],
+			(const char *[]){ "192.0.2.1", "192.0.2.2", "192.0.2.3" }[i],
+			25));
+	ratestore_share(store, on_wake, NULL);
+	assert_true(ratestore_call(store, &joe, &server[0], 2, now));
+	others_have(store, &joe, 0, "192.0.2.1");
+	assert_true(ratestore_call(store, &joe, &server[1], 3, now));
+	others_have(store, &joe, 0, "192.0.2.3");
+	assert_true(ratestore_call(store, &joe, &server[2], 3, now));
+	assert_false(ratestore_call(store, &joe,
+	                            &(struct addr){ .v4 = { .sin_family = AF_INET } },
+	                            3, now));
+	ratestore_free(store);
+}
+
+/* At once who comes, unless that was within the last second; then once a second. */
+static void
+test_who_is_told(void **state)
+{
+	struct ratestore *store = open_store();
+	struct rate_key joe = client(1), key;
+	struct rate_record own;
+
+	(void)state;
+	assert_true(take(store, &joe, 0));
+	ratestore_share(store, on_wake, NULL);
+	assert_false(ratestore_has_news(store));
+	ratestore_share_all(store);
+	assert_false(ratestore_share_next(store, true, now, &key, &own));
+	assert_true(ratestore_share_next(store, false, now, &key, &own));
+	woken = 0;
+	now += RATESTORE_SHARE_MS - 1;
+	assert_true(take(store, &joe, 0));
+	assert_int_equal(woken, 0);
+	assert_false(ratestore_share_next(store, true, now, &key, &own));
+	assert_true(ratestore_has_news(store));
+	now += 1;
+	assert_true(take(store, &joe, 0));
+	assert_true(take(store, &joe, 0));
+	assert_int_equal(woken, 1);
+	assert_true(ratestore_share_next(store, true, now, &key, &own));
+	assert_int_equal(rate_record_sum(&own, RATE_MESSAGES), 4);
+	assert_false(ratestore_has_news(store));
+	ratestore_share_again(store, &joe);
+	joe = client(2);
+	ratestore_share_again(store, &joe);
+	assert_true(ratestore_share_next(store, false, now, &key, &own));
+	assert_false(ratestore_share_next(store, false, now, &key, &own));
+	ratestore_share_all(store);
+	ratestore_free(store);
+}
+
 int
 main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_path, remove_path)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_keys),
+		TEST(test_others_count),
+		TEST(test_others_call),
+		TEST(test_who_is_told),
 		TEST(test_limit),
 		TEST(test_servers),
 		TEST(test_restart),

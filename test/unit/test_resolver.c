@@ -19,6 +19,7 @@
  */
 enum {
 	TYPE_A = 1,
+	TYPE_NS = 2,
 	TYPE_CNAME = 5,
 	TYPE_SOA = 6,
 	TYPE_PTR = 12,
@@ -100,6 +101,8 @@ static const struct zone_row zone[] = {
 	       "13\0") },
 	{ "1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa",
 	  TYPE_PTR, TELLS, 1, WIRE("\4aaaa\4test\0") },
+	/* are you there? */
+	{ "", TYPE_NS, HAS_NONE, 0, NULL, 0 },
 };
 
 /* A minute, and no SOA, unless it is said here. */
@@ -245,8 +248,8 @@ on_question(evutil_socket_t fd, short what, void *arg)
 	size = recvfrom(fd, packet, sizeof(packet), 0, (struct sockaddr *)&from,
 	                &from_size);
 	assert_true(size > 12);
-	server->asked++;
 	at = read_name(packet, (size_t)size, name);
+	server->asked += name[0] != '\0';
 	row = row_of(name, packet[at] << 8 | packet[at + 1]);
 	if (!row)
 		fail_msg("nobody should ask for %s", name);
@@ -294,7 +297,7 @@ end(struct answerer *all)
 
 /* ---- questions ---------------------------------------------------------------------- */
 
-/* What came back, as text: "FOUND a b", "NOTHING", "FAILED". */
+/* What came back, as text: "FOUND a b", "NOTHING", "FAILED", "FAILED unasked". */
 struct told {
 	char text[2048];
 	unsigned times;
@@ -314,7 +317,8 @@ on_answer(const struct resolver_answer *answer, void *arg)
 	size_t at;
 
 	told->times++;
-	at = (size_t)sprintf(told->text, "%s", results[answer->result]);
+	at = (size_t)sprintf(told->text, "%s%s", results[answer->result],
+	                     answer->is_unasked ? " unasked" : "");
 	for (size_t i = 0; i < answer->count && answer->addrs; i++)
 		at += (size_t)sprintf(told->text + at, " %s",
 		                      addr_text(&answer->addrs[i], text));
@@ -469,7 +473,10 @@ test_kept_is_bounded(void **state)
 	struct resolver_cache *cache = resolver_cache_new(ROOM);
 	char first[] = "v=spf1 -all", second[] = "something else";
 	char *texts[] = { first, second };
-	struct resolver_answer answer = { RESOLVER_FOUND, 2, NULL, texts, false }, got;
+	struct resolver_answer answer = { .result = RESOLVER_FOUND,
+		                          .count = 2,
+		                          .texts = texts };
+	struct resolver_answer got;
 	unsigned kept = 0;
 	char name[32];
 
@@ -577,7 +584,60 @@ test_no_server(void **state)
 	resolver_start(all.resolver, all.base);
 	resolver_ask(all.resolver, RESOLVER_A, "a.test", 5, on_answer, &told);
 	LOOP_UNTIL(all.base, told.times > 0);
-	assert_string_equal(told.text, "FAILED");
+	assert_string_equal(told.text, "FAILED unasked");
+	end(&all);
+}
+
+/* One name that nobody answers for says nothing of the others. */
+static void
+test_silent_name(void **state)
+{
+	struct told silent = { .times = 0 }, told = { .times = 0 };
+	struct answerer all;
+
+	(void)state;
+	begin(&all);
+	resolver_ask(all.resolver, RESOLVER_A, "silent.test", 5, on_answer, &silent);
+	loop_turn(all.base, 4500);
+	assert_int_equal(silent.times, 0);
+	assert_int_equal(stats_get(STAT_dns_gone), 0);
+	resolver_ask(all.resolver, RESOLVER_A, "a.test", 5, on_answer, &told);
+	LOOP_UNTIL(all.base, told.times > 0);
+	assert_string_equal(told.text, "FOUND 192.0.2.1");
+	LOOP_UNTIL(all.base, silent.times > 0);
+	assert_string_equal(silent.text, "FAILED");
+	end(&all);
+}
+
+/* Servers that are there and say nothing: nobody waits for them for long. */
+static void
+test_silent_server(void **state)
+{
+	struct told first = { .times = 0 }, second = { .times = 0 };
+	struct answerer all;
+	double start = loop_clock();
+
+	(void)state;
+	begin(&all);
+	event_del(all.server.event);
+	resolver_ask(all.resolver, RESOLVER_A, "a.test", 60, on_answer, &first);
+	LOOP_UNTIL(all.base, first.times > 0);
+	assert_string_equal(first.text, "FAILED unasked");
+	assert_true(loop_clock() - start < 4.8);
+	assert_int_equal(stats_get(STAT_dns_gone), 1);
+	start = loop_clock();
+	resolver_ask(all.resolver, RESOLVER_A, "a.test", 60, on_answer, &second);
+	LOOP_UNTIL(all.base, second.times > 0);
+	assert_string_equal(second.text, "FAILED unasked");
+	assert_true(loop_clock() - start < 0.5);
+
+	event_add(all.server.event, NULL); /* what was asked before is answered now */
+	LOOP_UNTIL(all.base, stats_get(STAT_dns_gone) == 0);
+	assert_int_equal(stats_get(STAT_dns_gone), 0);
+	second.times = 0;
+	resolver_ask(all.resolver, RESOLVER_TXT, "text.test", 5, on_answer, &second);
+	LOOP_UNTIL(all.base, second.times > 0);
+	assert_string_equal(second.text, "FOUND {v=spf1 -all}");
 	end(&all);
 }
 
@@ -625,13 +685,13 @@ test_bounded(void **state)
 	resolver_ask(all.resolver, RESOLVER_A, "a.test", 60, on_answer, &late);
 	assert_int_equal(late.times, 0);
 	LOOP_UNTIL(all.base, late.times > 0);
-	assert_string_equal(late.text, "FAILED");
+	assert_string_equal(late.text, "FAILED unasked");
 	for (size_t i = 0; i < RESOLVER_QUESTIONS_MAX; i++)
 		resolver_cancel(asked[i]);
 	late.times = 0; /* those that are cancelled still count */
 	resolver_ask(all.resolver, RESOLVER_A, "a.test", 60, on_answer, &late);
 	LOOP_UNTIL(all.base, late.times > 0);
-	assert_string_equal(late.text, "FAILED");
+	assert_string_equal(late.text, "FAILED unasked");
 	assert_int_equal(told.times, 0);
 	end(&all);
 }
@@ -774,6 +834,8 @@ main(void)
 		cmocka_unit_test(test_many_records),
 		cmocka_unit_test(test_time_is_up),
 		cmocka_unit_test(test_no_server),
+		cmocka_unit_test(test_silent_name),
+		cmocka_unit_test(test_silent_server),
 		cmocka_unit_test(test_cancel),
 		cmocka_unit_test(test_bounded),
 		cmocka_unit_test(test_ask_from_answer),
