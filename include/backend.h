@@ -11,10 +11,11 @@
  * Scanners that are other processes: which of their servers is asked, and one conversation
  * with it about one message.
  *
- * The servers of an engine are tried in turn, in the order of its option.  One that fails
- * is left alone for a while, longer each time; that is logged once, and once when it is
- * back.  If none is left a call ends at once, but for one now and then that tries: what is
- * down costs neither time nor connections.
+ * The servers of an engine are tried in turn, in the order of its option.  One that cannot
+ * be reached, or fails three times in a row (the message may be to blame), is left alone for
+ * a while, longer each time; that is logged once, and once when it is back.  If none is left
+ * a call ends at once, but for one now and then that tries: what is down costs neither time
+ * nor connections.
  *
  * A call connects, sends what its owner makes, with no more in memory than a few pieces,
  * and gives what comes back to the owner's parser; a server may answer before it has got
@@ -31,14 +32,17 @@ enum backend_word {		/* what a parser says of the answer so far */
 	BACKEND_MORE,		/* it is not whole */
 	BACKEND_DONE,		/* it is; what follows is thrown away */
 	BACKEND_BABBLE,		/* that is no answer: the server has failed */
+	BACKEND_UNABLE,		/* it says that it cannot: the next one is asked */
+	BACKEND_AGAIN,		/* it wants another connection: it is asked once more */
 };
 
 /* How to talk to an engine; constant. */
 struct backend_engine {
 	const char *name;	/* for the log: "clamd" */
 	const char *option;	/* that has its servers, for the log: "antivirus_path" */
+	uint16_t port;		/* of a server that has none; 0: each has one */
 
-	/* Connected: puts what comes first into OUT. */
+	/* Connected, perhaps not for the first time: puts what comes first into OUT. */
 	void (*begin)(struct evbuffer *out, void *owner);
 	/* Puts SIZE bytes of the message, at AT, into OUT as the protocol wants them. */
 	void (*piece)(struct evbuffer *out, const char *at, size_t size, void *owner);
@@ -46,11 +50,14 @@ struct backend_engine {
 	void (*end)(struct evbuffer *out, void *owner);
 	/* IN has grown, or (EOF) ends here.  May take from it. */
 	enum backend_word (*answer)(struct evbuffer *in, bool eof, void *owner);
+	/* What was wrong with the answer, for the log.  NULL, or it returns NULL: no idea. */
+	const char *(*fault)(void *owner);
 };
 
 struct backend_question {
 	const struct backend_engine *engine;
-	const struct string_list *servers; /* paths of sockets, ADDRESS:PORT; lives as long */
+	/* Paths of sockets, ADDRESS:PORT, or SCHEME://ADDRESS:PORT/WHATEVER; lives as long. */
+	const struct string_list *servers;
 	struct spool *message;	/* sealed; held by the call */
 	bool with_head;		/* the spool's head is sent, too */
 	int64_t timeout_s;	/* for all of it */
@@ -73,5 +80,26 @@ struct backend_call *backend_ask(struct backends *backends,
 
 /* DONE will not be called.  NULL is fine. */
 void backend_cancel(struct backend_call *call);
+
+/*
+ * For protocols in which the server has a say before all is sent; within begin() and
+ * answer() alone.
+ *
+ * No more of the message than BYTES goes out, until another call says otherwise: all of it,
+ * unless begin() has said less.  What answer() puts into the output is sent.
+ */
+void backend_limit(struct backend_call *call, uint64_t bytes);
+struct evbuffer *backend_output(struct backend_call *call);
+
+/* The server it talks to wants no more than MOST connections at the same time; 0: as many as
+ * there are.  Who comes when all are full waits. */
+void backend_most(struct backend_call *call, unsigned most);
+
+/* What has come so far is not of the answer to the message: if that does not come, another
+ * server may be asked. */
+void backend_dismiss(struct backend_call *call);
+
+/* The server that it talks to, as the list has it; "" if none. */
+const char *backend_server(const struct backend_call *call);
 
 #endif

@@ -4,16 +4,18 @@
 #include "check_internal.h"
 #include "scancache.h"
 #include "tempdir.h"
+#include "episode.h"
 #include "workers.h"
 
 #include <clamav.h>
 #include <stdatomic.h>
 
 /*
- * libclamav, for check_clamav*.c alone:
+ * libclamav, for check_clam*.c alone:
  *
  *   check_clamav.c         the check in the loop: scans that wait, run, have ended
  *   check_clamav_scan.c    what happens to one message in a thread
+ *   check_clamav_codes.c   what its names and codes mean; those of clamd, too
  *   check_clamav_known.c   what is not scanned again
  *   check_clamav_words.c   what libclamav says, and how much of it is logged
  *   check_clamav_files.c   what lies at signature_path, and whether it has changed
@@ -21,6 +23,19 @@
  *   check_clamav_watch.c   inotify: something may have changed
  *   check_clamav_reload.c  when another engine is built, and what becomes of the old one
  */
+
+/* -- what was found (any thread) ------------------------------------------------------ */
+
+/* Keeps in FOUND the gravest; of two like it, the first. */
+void clamav_note(struct finding *found, enum finding_kind kind, const char *name);
+
+/* What a "virus" is: one, or the name of a limit.  NULL: the message is too big. */
+void clamav_note_virus(struct finding *found, const char *virus);
+
+/* What a code is, or the words for it that clamd says: nothing, if it is about what was
+ * found. */
+void clamav_note_code(struct finding *found, cl_error_t code);
+void clamav_note_words(struct finding *found, const char *words);
 
 /* -- what lies at signature_path (any thread) -------------------------------------- */
 
@@ -158,6 +173,7 @@ struct clamav {
 	TAILQ_HEAD(, clamav_scan) scans; /* all, in the order in which they came */
 	struct clamav_reload *reload;	/* NULL until begun */
 	atomic_uint disk_full;		/* how often a scan has seen that */
+	struct episode no_room;		/* for temporary files; the loop's */
 };
 
 /* One message, looked at by a thread. */
@@ -179,6 +195,7 @@ struct clamav_scan {
 	bool has_digest;	/* it was looked for among what is known, by */
 	unsigned char digest[SCANCACHE_DIGEST];
 	unsigned shortages;	/* disk_full at the beginning */
+	int no_room;		/* for temporary files: an errno */
 	struct finding found;
 };
 

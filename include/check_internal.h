@@ -66,6 +66,12 @@ struct check_rule {
 /* Says that RUN->found stands.  In the loop's thread. */
 void check_answer(struct check_run *run);
 
+/* The load average over a minute, not more than a second old. */
+double check_load(void);
+
+/* For virus scanners: true if the message is beyond scan_max_size, and this is answered. */
+bool check_is_too_big(struct check_run *run) MUST_CHECK;
+
 extern const struct check_rule check_limit_host, check_limit_ident, check_limit_load,
 	check_limit_size;
 extern const struct check_rule check_early;
@@ -75,6 +81,9 @@ extern const struct check_rule check_dnsbl;
 extern const struct check_rule check_spf;
 extern const struct check_rule check_rate;
 extern const struct check_rule check_clamav;
+extern const struct check_rule check_clamd;
+extern const struct check_rule check_icap;
+extern const struct check_rule check_spamd, check_rspamd;
 extern const struct check_rule check_lock;
 
 #endif

@@ -30,6 +30,7 @@
 	E(STOP,      "stop",      LOG_NOTICE,  "the daemon ends") \
 	E(CONFIG,    "config",    LOG_NOTICE,  "about the configuration file") \
 	E(TROUBLE,   "trouble",   LOG_WARNING, "something that we need is failing") \
+	E(RECOVERED, "recovered", LOG_NOTICE,  "what was failing works again") \
 	E(FATAL,     "fatal",     LOG_ERR,     "the daemon cannot go on") \
 	E(SIGNATURES, "signatures", LOG_NOTICE, "virus signatures are loaded") \
 	E(NO_SIGNATURES, "no-signatures", LOG_ERR, "nothing can be scanned: no signatures") \

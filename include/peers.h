@@ -29,6 +29,10 @@ unsigned peers_sessions(const struct peers *peers, const struct addr_net *net);
 /* How many hold it, the caller included; NULL: none. */
 unsigned peer_count(const struct peer *peer);
 
+/* Where the caller may keep something of its own for a count: NULL at first, and NULL again
+ * when the last one leaves. */
+void **peer_place(struct peer *peer);
+
 /* How many counts there are. */
 size_t peers_known(const struct peers *peers);
 

@@ -42,6 +42,7 @@ bool reaction_lock(struct lockfiles *locks, const struct occurrence *what,
 enum fact_kind {
 	FACT_TEXT,		/* from anywhere: to be cleaned; "": there is none */
 	FACT_NUMBER,
+	FACT_REAL,
 	FACT_YES_NO,		/* NUMBER is 1 or 0 */
 };
 
@@ -50,7 +51,8 @@ struct fact {
 	enum fact_kind kind;
 	const char *text;
 	int64_t number;
-	bool is_unknown;	/* of a number: there is none */
+	double real;
+	bool is_unknown;	/* of a number, be it real: there is none */
 };
 
 enum {

@@ -129,6 +129,7 @@ struct session {
 					 * us; 0: never */
 	uint64_t window_from;		/* BODY: received when the window began, till DUE */
 	int64_t born;			/* ms, monotonic */
+	size_t holds;			/* bytes that wait in all its buffers */
 	uint64_t chunk_left;		/* of a refused BDAT, to be thrown away */
 	uint64_t server_received;	/* bytes, from a server that was dropped */
 	struct addr peer;		/* the far end of CLIENT: itself, or a proxy */
@@ -244,7 +245,7 @@ void session_forget_mail(struct session *s);
 /* True when the server will send no more than what is in its input. */
 bool session_server_gone(const struct session *s);
 
-/* Most bytes that wait for a peer before the other is made to wait. */
+/* Most bytes that wait for a peer before the other is made to wait: as memory is now. */
 size_t session_backlog_max(const struct session *s);
 
 /* True while no peer has more waiting for it than that. */

@@ -1,6 +1,7 @@
 #ifndef SPOOL_H
 #define SPOOL_H
 
+#include "addr.h"
 #include "xalloc.h"
 
 #include <event2/buffer.h>
@@ -25,6 +26,9 @@ struct spool;
  * earlier; when files are used up, messages wait (SPOOL_WAIT).  There is always one that
  * can go on: if none is sealed, and so about to go, the oldest may exceed the limit.  So
  * the files never hold more than the limit and one message.
+ *
+ * The messages of one client take no more of either than they leave to others.  Of those
+ * that wait, the client that has least in files goes first, and of its messages the oldest.
  */
 struct spool_budget;
 
@@ -33,6 +37,7 @@ struct spool_limits {
 	size_t memory_each;	/* bytes of one message in memory */
 	size_t memory_all;	/* bytes of all messages in memory */
 	uint64_t disk_all;	/* bytes of all messages in files; 0: no limit of ours */
+	unsigned prefix6;	/* bits that the addresses of one client share, with IPv6 */
 };
 
 enum spool_result {
@@ -59,6 +64,12 @@ void spool_budget_free(struct spool_budget *budget);
 /* A new spool with HEAD (SIZE bytes, copied) in front. */
 struct spool *spool_new(struct spool_budget *budget, const char *head, size_t size,
 			spool_space_cb *space, void *arg);
+
+/* It is CLIENT's, while it is empty.  Until then it is nobody's, like others of that kind. */
+void spool_set_client(struct spool *spool, const struct addr *client);
+
+/* Whose it is: equal for spools of one client, as long as they live.  Never NULL. */
+const void *spool_client(const struct spool *spool);
 
 struct spool *spool_hold(struct spool *spool);
 void spool_drop(struct spool *spool);

@@ -48,6 +48,8 @@ struct verdict {		/* what we do about it */
 	const char *enhanced;	/* enhanced status code of it (RFC 3463), static */
 	char text[512];		/* of our reply: printable ASCII, one line */
 	struct finding because;	/* the finding that decided, or FOUND_NOTHING */
+	bool has_score;		/* a spam scanner gave points, whatever decided */
+	double score;		/* of the one that decided, else the most that any gave */
 };
 
 /* Decides.  The gravest finding wins, the later row of findings.def; but one that the

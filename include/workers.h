@@ -5,6 +5,7 @@
 
 #include <event2/event.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/queue.h>
 
 /*
@@ -13,11 +14,19 @@
  * A job owns what it uses.  run() is called in a thread and may touch nothing but the
  * job; done() is called once in the loop, by way of an event pipe (an eventfd), in the
  * order in which jobs ended.  Threads do not log; they bring words home.
+ *
+ * Jobs of one client are begun in order.  Between clients it is fair: each is given as much
+ * of the threads as any other, by the cost of its jobs, so that somebody's one small job
+ * does not wait behind another's hundred large ones.  (It is what packet schedulers do:
+ * weighted fair queueing.)
  */
 struct work {
 	void (*run)(struct work *work);		/* in a thread: no session, no log */
 	void (*done)(struct work *work);	/* in the loop, exactly once */
+	const void *client;			/* whose it is; compared, no more; or NULL */
+	uint64_t cost;				/* about how long it takes, in any unit */
 	TAILQ_ENTRY(work) link;			/* the pool's */
+	double finish;				/* the pool's: its place in the queue */
 	enum work_state {			/* the pool's */
 		WORK_IDLE,
 		WORK_QUEUED,

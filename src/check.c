@@ -12,6 +12,7 @@ static const struct check_rule *const rules[] = {
 	&check_limit_host, &check_limit_ident, &check_limit_load, &check_limit_size,
 	&check_lock,       &check_early,       &check_regex,      &check_auth,
 	&check_rate,       &check_dnsbl,       &check_spf,        &check_clamav,
+	&check_clamd,      &check_icap,        &check_spamd,      &check_rspamd,
 };
 
 enum {
@@ -293,6 +294,19 @@ check_answer(struct check_run *run)
 		round->certain = true;
 	if ((round->unanswered == 0 || round->certain) && round->over)
 		event_active(round->over, EV_TIMEOUT, 0);
+}
+
+bool
+check_is_too_big(struct check_run *run)
+{
+	uint64_t size = spool_message_size(run->evidence->message);
+
+	if (size <= (uint64_t)run->cfg->scan_max_size)
+		return false;
+	run->found->kind = FOUND_UNSCANNABLE;
+	strcpy(run->found->name, "too big");
+	check_answer(run);
+	return true;
 }
 
 static enum finding_kind

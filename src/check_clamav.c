@@ -12,6 +12,8 @@ enum {
 	/* Measured: 100 zips in each other take 1.9 MB, and nothing that was tried takes
 	 * more.  Room for what was not tried; untouched pages cost nothing. */
 	STACK_SIZE = 16 << 20,
+	/* What a scan costs, however small the message is, in bytes of one. */
+	SCAN_COST = 16384,
 };
 
 /* -- scans -------------------------------------------------------------------------- */
@@ -51,6 +53,29 @@ count_known(const struct clamav_scan *scan)
 	          engine ? clamav_known_count(engine->known) : 0);
 }
 
+/* Each message that it happens to is told of as well; this is for whoever can mend it. */
+static void
+note_room(struct clamav_scan *scan)
+{
+	struct episode *no_room = &scan->clamav->no_room;
+	const char *directory = scan->clamav->recipe.directory;
+	uint64_t times;
+
+	if (scan->no_room != 0 && episode_meets(no_room, scan->no_room))
+		log_event(NULL, LOG_TROUBLE_EVENT,
+		          log_text("text",
+		                   "scans fail: libclamav cannot have temporary files; "
+		                   "see the free space and the permissions of "
+		                   "scan_path"),
+		          log_text("scan_path", directory), log_error(scan->no_room));
+	if (scan->no_room == 0 && scan->found.kind != FOUND_FAILED &&
+	    episode_ends(no_room, &times))
+		log_event(NULL, LOG_RECOVERED_EVENT,
+		          log_text("text", "temporary files can be had again"),
+		          log_text("scan_path", directory),
+		          log_number("failed", (int64_t)times));
+}
+
 static void
 scan_done(struct work *work)
 {
@@ -58,6 +83,7 @@ scan_done(struct work *work)
 
 	count_known(scan);
 	clamav_log_words(&scan->words, &scan->log);
+	note_room(scan);
 	if (scan->run) {
 		*scan->run->found = scan->found;
 		check_answer(scan->run);
@@ -131,6 +157,8 @@ scan_new(struct check_run *run)
 	if (run->evidence->header_blank)
 		scan->header_blank = xstrdup(run->evidence->header_blank);
 	scan->header_at = run->evidence->header_at;
+	scan->work.client = spool_client(scan->message);
+	scan->work.cost = spool_size(scan->message) + SCAN_COST;
 	/* In case that it never runs. */
 	scan->found = (struct finding){ .kind = FOUND_FAILED,
 		                        .check = run->rule->name,
@@ -143,15 +171,10 @@ scan_new(struct check_run *run)
 static void
 clamav_start(struct check_run *run)
 {
-	struct spool *message = run->evidence->message;
 	struct clamav_scan *scan;
 
-	if (spool_message_size(message) > (uint64_t)run->cfg->scan_max_size) {
-		run->found->kind = FOUND_UNSCANNABLE;
-		strcpy(run->found->name, "too big");
-		check_answer(run);
+	if (check_is_too_big(run))
 		return;
-	}
 	scan = scan_new(run);
 	run->job = scan;
 	begin_or_fail(scan);

@@ -19,7 +19,7 @@
  *
  *  - Whether a file is mail at all it decides by the first bytes: check_head() of check.c.
  *  - Limits and encryption are "clean", unless asked to be told as a kind of virus:
- *    the options, and limit_reason().
+ *    the options, and clamav_note_virus().
  *  - Of two things that only look like a virus it names the last, so that an encrypted
  *    attachment hides a phishing: look_twice().
  *  - It needs temporary files.  When they fail the mail is "clean": clamav_has_room()
@@ -36,18 +36,37 @@ enum {
 
 /* -- what is found ---------------------------------------------------------------- */
 
-/* Keeps the gravest; of two like it, the first. */
 static void
 note(struct clamav_scan *scan, enum finding_kind kind, const char *name)
 {
-	struct finding *found = &scan->found;
-
 	scan->doubtful |= kind != FOUND_VIRUS;
-	if (finding_gravity(kind) <= finding_gravity(found->kind))
-		return;
-	found->kind = kind;
-	snprintf(found->name, sizeof found->name, "%s", name);
-	found->name[strcspn(found->name, "\r\n")] = '\0';
+	clamav_note(&scan->found, kind, name);
+}
+
+/* What else counts as found, if anything does. */
+static void
+note_seen(struct clamav_scan *scan, const struct finding *seen)
+{
+	if (seen->kind != FOUND_NOTHING)
+		note(scan, seen->kind, seen->name);
+}
+
+static void
+note_virus(struct clamav_scan *scan, const char *virus)
+{
+	struct finding seen = { .kind = FOUND_NOTHING };
+
+	clamav_note_virus(&seen, virus);
+	note_seen(scan, &seen);
+}
+
+static void
+note_code(struct clamav_scan *scan, cl_error_t code)
+{
+	struct finding seen = { .kind = FOUND_NOTHING };
+
+	clamav_note_code(&seen, code);
+	note_seen(scan, &seen);
 }
 
 static void
@@ -57,42 +76,6 @@ note_error(struct clamav_scan *scan, const char *what, int error)
 
 	snprintf(words, sizeof words, "%.80s: %.44s", what, strerror(error));
 	note(scan, FOUND_FAILED, words);
-}
-
-/* Why a part was not looked at, by the name of the virus that is none; else NULL. */
-static const char *
-limit_reason(const char *virus)
-{
-	static const struct {
-		const char *begin, *reason;
-	} limits[] = {
-		{ "Heuristics.Limits.Exceeded.MaxRecursion", "too deep" },
-		{ "Heuristics.Limits.Exceeded.MaxScanSize", "too big unpacked" },
-		{ "Heuristics.Limits.Exceeded.MaxFileSize", "too big unpacked" },
-		{ "Heuristics.Limits.Exceeded.MaxFiles", "too many files" },
-		{ "Heuristics.Limits.Exceeded.MaxScanTime", "timed out" },
-		{ "Heuristics.Limits.Exceeded.EmailMIMEParts", "too many parts" },
-		{ "Heuristics.Limits.Exceeded.Email", "header too big" },
-		{ "Heuristics.Limits.Exceeded", "beyond a limit" },
-		{ "Heuristics.XZ.DicSizeLimit", "too big unpacked" },
-		{ "Heuristics.Encrypted.", "encrypted" },
-	};
-
-	for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++)
-		if (strncmp(virus, limits[i].begin, strlen(limits[i].begin)) == 0)
-			return limits[i].reason;
-	return NULL;
-}
-
-static void
-note_virus(struct clamav_scan *scan, const char *virus)
-{
-	const char *reason = virus ? limit_reason(virus) : "too big unpacked";
-
-	if (reason)
-		note(scan, FOUND_UNSCANNABLE, reason);
-	else
-		note(scan, FOUND_VIRUS, virus);
 }
 
 /* Before each file in the mail.  No other answer ends the whole scan. */
@@ -182,64 +165,6 @@ void
 clamav_set_callbacks(struct cl_engine *engine)
 {
 	cl_engine_set_clcb_pre_scan(engine, may_go_on);
-}
-
-/* What is neither found nor clean. */
-static void
-note_code(struct clamav_scan *scan, cl_error_t code)
-{
-	switch (code) {
-	case CL_CLEAN:
-	case CL_VIRUS:
-		return;
-	case CL_ETIMEOUT:
-		note(scan, FOUND_UNSCANNABLE, "timed out");
-		return;
-	case CL_EMAXREC:
-		note(scan, FOUND_UNSCANNABLE, "too deep");
-		return;
-	case CL_EMAXSIZE:
-		note(scan, FOUND_UNSCANNABLE, "too big unpacked");
-		return;
-	case CL_EMAXFILES:
-		note(scan, FOUND_UNSCANNABLE, "too many files");
-		return;
-	case CL_EFORMAT: /* the same again, however often it is tried */
-	case CL_EPARSE:
-	case CL_EUNPACK:
-	case CL_BREAK:
-		note(scan, FOUND_UNSCANNABLE, cl_strerror(code));
-		return;
-	case CL_EWRITE:
-	case CL_ECREAT:
-	case CL_ETMPFILE:
-	case CL_ETMPDIR:
-	case CL_EOPEN:
-	case CL_EUNLINK:
-	case CL_ESTAT:
-	case CL_EREAD:
-	case CL_ESEEK:
-	case CL_EDUP:
-	case CL_EACCES:
-	case CL_EMAP:
-	case CL_EMEM:
-	case CL_ENULLARG: /* from here on: never of a scan, by its documentation */
-	case CL_EARG:
-	case CL_EMALFDB:
-	case CL_ECVD:
-	case CL_EVERIFY:
-	case CL_EBYTECODE:
-	case CL_EBYTECODE_TESTFAIL:
-	case CL_ELOCK:
-	case CL_EBUSY:
-	case CL_ESTATE:
-	case CL_VERIFIED: /* of a file in the mail, never of the mail */
-	case CL_ERROR:
-	case CL_ELAST_ERROR:
-		break;
-	}
-	/* A code that later versions add, too: not clean. */
-	note(scan, FOUND_FAILED, cl_strerror(code));
 }
 
 /* -- in the thread ---------------------------------------------------------------- */
@@ -354,9 +279,10 @@ find_room(struct clamav_scan *scan, uint64_t size)
 
 	if (tempdir_ready(room) && clamav_has_room(path, size))
 		return true;
+	scan->no_room = errno;
 	snprintf(what, sizeof what, "no temporary files in %.80s",
 	         scan->engine->recipe.directory);
-	note_error(scan, what, errno);
+	note_error(scan, what, scan->no_room);
 	if (!clamav_has_room(path, CLAMAV_ROOM_LEAST))
 		atomic_fetch_add(&scan->clamav->disk_full, 1);
 	return false;
@@ -376,10 +302,14 @@ scan_with_room(struct clamav_scan *scan)
 	look_twice(scan);
 	if (!find_room(scan, CLAMAV_ROOM_LEAST))
 		return;
-	if (atomic_load(&scan->clamav->disk_full) != disk_full)
+	if (atomic_load(&scan->clamav->disk_full) != disk_full) {
+		scan->no_room = ENOSPC;
 		note(scan, FOUND_FAILED, "temporary files were short meanwhile");
-	if (tempdir_losses(room) != losses)
+	}
+	if (tempdir_losses(room) != losses) {
+		scan->no_room = ENOENT;
 		note(scan, FOUND_FAILED, "temporary files were removed meanwhile");
+	}
 }
 
 void

@@ -127,7 +127,8 @@ dnsbl_lists_keep(struct dnsbl_lists *lists, const struct config *cfg)
 
 	TAILQ_FOREACH(record, &lists->records, link)
 	record->is_wanted = false;
-	config_each(cfg->root, want_those_of, lists);
+	if (cfg->root)
+		config_each(cfg->root, want_those_of, lists);
 	for (record = TAILQ_FIRST(&lists->records); record; record = next) {
 		next = TAILQ_NEXT(record, link);
 		if (!record->is_wanted)

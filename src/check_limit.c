@@ -70,8 +70,8 @@ const struct check_rule check_limit_ident = {
 
 /* The kernel reckons it anew every five seconds: to ask once in one is enough.  (Of /proc,
  * where getloadavg(3) looks, there may be nothing in our root.) */
-static double
-load_now(void)
+double
+check_load(void)
 {
 	static int64_t asked;
 	static double load;
@@ -95,7 +95,7 @@ wants_load(const struct config *cfg)
 static void
 look_at_load(struct check_run *run)
 {
-	double load = load_now();
+	double load = check_load();
 
 	if (load > (double)run->cfg->max_load) {
 		run->found->kind = FOUND_LOAD;

@@ -4,6 +4,7 @@
 
 #include <assert.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -245,6 +246,34 @@ note_rates(struct reading *reading, const struct config *cfg)
 	}
 }
 
+/* Only where somebody has set a limit: without one all that is larger is in the gap. */
+static void
+note_gap(struct reading *reading, const struct config *cfg)
+{
+	char words[256];
+
+	if (cfg->antivirus_type == 0 || cfg->size_limit <= cfg->scan_max_size)
+		return;
+	snprintf(words, sizeof(words),
+	         "scan_max_size: is less than size_limit; messages of more than "
+	         "%" PRId64 " and up to %" PRId64 " bytes are unscannable, see "
+	         "on_unscannable (%s)",
+	         cfg->scan_max_size, cfg->size_limit,
+	         config_word(cfg, "on_unscannable"));
+	remark(reading, cfg, place_of_either(cfg, "scan_max_size", "size_limit"),
+	       words);
+}
+
+static void
+note_memory(struct reading *reading, const struct config *cfg)
+{
+	if (cfg->memory_budget > 0 && cfg->spool_memory_all > cfg->memory_budget)
+		remark(reading, cfg,
+		       place_of_either(cfg, "spool_memory_all", "memory_budget"),
+		       "spool_memory_all: is part of memory_budget, and more than it; "
+		       "messages have memory_budget at most");
+}
+
 /* What is allowed, but may not do what was meant. */
 static void
 note_doubtful(struct reading *reading, const struct config *cfg)
@@ -267,11 +296,43 @@ note_doubtful(struct reading *reading, const struct config *cfg)
 		       place_of_either(cfg, "scan_max_size", "scan_max_unpacked"),
 		       "scan_max_size: a message larger than scan_max_unpacked is "
 		       "never scanned in full");
+	note_gap(reading, cfg);
+	note_memory(reading, cfg);
 	if (cfg->timeout_judging < cfg->timeout_scanner)
 		remark(reading, cfg,
 		       place_of_either(cfg, "timeout_judging", "timeout_scanner"),
 		       "timeout_judging: is over before timeout_scanner; a scan that "
 		       "takes longer counts as failed, not as unscannable");
+}
+
+/* A scanner elsewhere, and nobody to ask: each message would fail. */
+static void
+check_scanners(struct reading *reading, const struct config *cfg)
+{
+	const struct {
+		bool is_wanted;
+		const char *type, *word, *name;
+		const struct string_list *servers;
+	} rows[] = {
+		{ cfg->antivirus_type & ANTIVIRUS_CLAMD, "antivirus_type", "clamd",
+		  "antivirus_path", &cfg->antivirus_path },
+		{ cfg->antivirus_type & ANTIVIRUS_ICAP, "antivirus_type", "icap",
+		  "icap_url", &cfg->icap_url },
+		{ cfg->antispam_type & ANTISPAM_SPAMASSASSIN, "antispam_type",
+		  "spamassassin", "antispam_path", &cfg->antispam_path },
+		{ cfg->antispam_type & ANTISPAM_RSPAMD, "antispam_type", "rspamd",
+		  "rspamd_url", &cfg->rspamd_url },
+	};
+	char words[128];
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		if (!rows[i].is_wanted || rows[i].servers->count > 0)
+			continue;
+		snprintf(words, sizeof(words), "%s: %s needs %s, whom to ask",
+		         rows[i].type, rows[i].word, rows[i].name);
+		complain(reading, place_of_either(cfg, rows[i].type, rows[i].name),
+		         words);
+	}
 }
 
 /* What each option alone does not tell; CFG is what a listener or a policy comes to. */
@@ -284,6 +345,7 @@ check_snapshot(struct reading *reading, const struct config *cfg)
 
 	check_list(reading, cfg, "dnsbl", &cfg->dnsbl);
 	check_list(reading, cfg, "dnswl", &cfg->dnswl);
+	check_scanners(reading, cfg);
 	if (cfg->spf == SPF_FIXED && !cfg->spf_fixed_ip[0])
 		complain(reading, place_of_either(cfg, "spf", "spf_fixed_ip"),
 		         "spf: fixed needs spf_fixed_ip, an address");

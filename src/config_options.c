@@ -362,7 +362,9 @@ check_string(const struct option *opt, const char *text, char *why, size_t why_s
 	else if (opt->flags & OPT_PORT && !is_port(text))
 		fault = "is no port: a number from 1 to 65535";
 	else if (opt->flags & OPT_URL)
-		fault = config_url_fault(text);
+		fault = opt->flags & OPT_SERVER && *text == '/'
+		                ? NULL /* the path of a socket */
+		                : config_url_fault(text);
 	else if (opt->flags & OPT_HEADER && !is_header(text))
 		fault = "is no name of a header: up to 64 characters of plain ASCII, "
 			"no blank, no colon";

@@ -1,11 +1,18 @@
 #include "conn.h"
 
+#include "memory.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <event2/event_struct.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <unistd.h>
+
+enum {
+	READ_LEAST = 4096, /* in one go, however short memory is */
+	CHAIN_HEAD = 64, /* of evbuffer's, at most; it takes powers of two, with that */
+};
 
 struct conn {
 	const struct conn_events *events;
@@ -67,8 +74,12 @@ conn_lose(struct conn *conn, int error)
 static ssize_t
 receive(struct conn *conn)
 {
-	ssize_t got = recv(conn->fd, scratch, scratch_size, 0);
+	size_t most = memory_share(scratch_size, READ_LEAST);
+	ssize_t got;
 
+	if (most >= READ_LEAST)
+		most -= CHAIN_HEAD;
+	got = recv(conn->fd, scratch, most, 0);
 	if (got <= 0)
 		return got;
 	conn->received += (uint64_t)got;

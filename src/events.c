@@ -1,6 +1,7 @@
-#include "events_internal.h"
+#include "events.h"
 
 #include "clock.h"
+#include "http.h"
 #include "stats.h"
 
 #include <assert.h>
@@ -334,7 +335,7 @@ is_final(int status)
 }
 
 static void
-on_done(int status, const char *error, void *arg)
+on_done(const struct http_answer *answer, void *arg)
 {
 	struct post *post = arg;
 	struct receiver *receiver = post->receiver;
@@ -342,10 +343,10 @@ on_done(int status, const char *error, void *arg)
 	post->call = NULL;
 	TAILQ_REMOVE(&receiver->running, post, link);
 	receiver->running_count--;
-	if (is_final(status))
-		on_answer(post, status);
+	if (is_final(answer->status))
+		on_answer(post, answer->status);
 	else
-		on_failure(post, status, error);
+		on_failure(post, answer->status, answer->error);
 	try_next(receiver);
 }
 
@@ -354,11 +355,13 @@ try(struct post *post)
 {
 	struct receiver *receiver = post->receiver;
 	struct events *events = receiver->events;
+	static const char *const headers[] = { "Content-Type: application/json", NULL };
 	struct http_request request = {
 		.url = receiver->url,
-		.body = post->body,
 		.ca_file = events->ca_file,
-		.seconds = events->limits.seconds,
+		.headers = headers,
+		.body = post->body,
+		.milliseconds = 1000 * events->limits.seconds,
 	};
 
 	if (!events->http)

@@ -23,6 +23,7 @@ struct peer {
 	struct peer *next; /* in its bucket */
 	uint64_t hash;
 	unsigned count;
+	void *kept;    /* of the caller's */
 	size_t size;   /* of the key */
 	uint8_t key[]; /* a network, and the ident if there is one */
 };
@@ -172,6 +173,7 @@ peers_leave(struct peers *peers, struct peer *peer)
 	assert(peer->count > 0);
 	if (--peer->count > 0)
 		return;
+	assert(!peer->kept);
 	link = bucket_of(peers, peer->hash);
 	while (*link != peer)
 		link = &(*link)->next;
@@ -194,6 +196,12 @@ unsigned
 peer_count(const struct peer *peer)
 {
 	return peer ? peer->count : 0;
+}
+
+void **
+peer_place(struct peer *peer)
+{
+	return &peer->kept;
 }
 
 size_t

@@ -11,6 +11,7 @@
 enum {
 	SCHEMA = 1, /* another number: something is gone, or means something else */
 	KEY_SIZE = 32,
+	DIGITS = 10, /* of a real number: 7.3, not 7.2999999999999998 */
 };
 
 /* What a stranger wrote is as clean as for scripts; the rest is UTF-8, then. */
@@ -33,6 +34,8 @@ value_of(const struct fact *fact)
 		return text(fact->text);
 	case FACT_NUMBER:
 		return fact->is_unknown ? json_null() : json_integer(fact->number);
+	case FACT_REAL:
+		return fact->is_unknown ? json_null() : json_real(fact->real);
 	case FACT_YES_NO:
 		return json_boolean(fact->number);
 	}
@@ -70,7 +73,7 @@ reaction_event_body(const struct occurrence *what, const struct reaction_marks *
 	reaction_facts(&facts, what, marks, now);
 	for (size_t i = 0; i < FACT_COUNT; i++)
 		add_fact(json, &facts.at[i]);
-	body = json_dumps(json, JSON_COMPACT);
+	body = json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(DIGITS));
 	json_decref(json);
 	if (!body)
 		abort(); /* there is no memory: see xalloc.h */

@@ -15,6 +15,15 @@ number(const char *name, int64_t number)
 }
 
 static struct fact
+points(const char *name, const struct verdict *verdict)
+{
+	return (struct fact){ .name = name,
+		              .kind = FACT_REAL,
+		              .real = verdict->score,
+		              .is_unknown = !verdict->has_score };
+}
+
+static struct fact
 yes_no(const char *name, bool yes)
 {
 	return (struct fact){ .name = name, .kind = FACT_YES_NO, .number = yes };
@@ -59,7 +68,7 @@ reaction_facts(struct facts *facts, const struct occurrence *what,
 		text("PROXY_NAME", what->cfg->proxy_name),
 		text("FOUND", finding_script_word(because->kind)),
 		text("VIRUS_NAME", because->name),
-		text("SPAM_SCORE", ""), /* nobody scores yet */
+		points("SPAM_SCORE", what->verdict),
 		host("SOURCE_IP", facts->hosts[0], evidence->client),
 		port("SOURCE_PORT", evidence->client),
 		host("TARGET_IP", facts->hosts[1], evidence->server),

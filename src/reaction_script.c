@@ -18,7 +18,10 @@ words_of(const struct fact *fact, char box[static NUMBER_SIZE])
 		return fact->text;
 	if (fact->is_unknown)
 		return "";
-	snprintf(box, NUMBER_SIZE, "%" PRId64, fact->number);
+	if (fact->kind == FACT_REAL)
+		snprintf(box, NUMBER_SIZE, "%.2f", fact->real);
+	else
+		snprintf(box, NUMBER_SIZE, "%" PRId64, fact->number);
 	return box;
 }
 

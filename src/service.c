@@ -2,6 +2,7 @@
 
 #include "conn.h"
 #include "log.h"
+#include "memory.h"
 #include "stats.h"
 #include "status.h"
 
@@ -139,6 +140,7 @@ spool_limits(const struct config *cfg)
 		.memory_each = (size_t)cfg->spool_memory_each,
 		.memory_all = (size_t)cfg->spool_memory_all,
 		.disk_all = (uint64_t)cfg->spool_disk_all,
+		.prefix6 = (unsigned)cfg->host_prefix6,
 	};
 }
 
@@ -165,6 +167,7 @@ put_in_force(struct service *service, struct config *fresh)
 	sessions_reconfigure(service->sessions, fresh);
 	checks_reconfigure(service->checks, fresh);
 	reactions_reconfigure(service->reactions, fresh);
+	memory_limit((uint64_t)fresh->memory_budget);
 	reconfigure_shared(service, fresh);
 	spool_budget_set(service->budget, &limits);
 	service_note_scripts(fresh);
@@ -260,6 +263,7 @@ make_sessions(struct service *service)
 		.resolver = service->resolver,
 	};
 
+	memory_limit((uint64_t)service->cfg->memory_budget);
 	world.budget = service->budget = spool_budget_new(service->base, &limits);
 	service->sessions = sessions_new(&world, on_emptied, service);
 	reactions_on_idle(service->reactions, on_emptied, service);

@@ -37,8 +37,10 @@ spool_begin(struct session *s)
 {
 	char head[CHECK_HEAD_SIZE];
 	size_t size = check_head(s->cfg, head);
+	struct spool *spool = spool_new(s->world->budget, head, size, on_space, s);
 
-	return spool_new(s->world->budget, head, size, on_space, s);
+	spool_set_client(spool, &s->client_addr);
+	return spool;
 }
 
 /* The header of ours that the mail shall have; NULL: none.  Its id has the time, and what
@@ -132,6 +134,8 @@ log_verdict(const struct session *s)
 	log_event(&mail->log, found ? LOG_FOUND_EVENT : LOG_VERDICT_EVENT,
 	          log_text("finding", finding_word(because->kind)),
 	          log_text("name", because->name[0] ? because->name : NULL),
+	          mail->verdict.has_score ? log_real("score", mail->verdict.score)
+	                                  : log_text("score", NULL),
 	          log_text("action", verdict_word(mail->verdict.act)),
 	          log_text("delivery", mail->way->holds ? "hold" : NULL),
 	          log_addr("client", &s->client_addr),
@@ -327,21 +331,17 @@ on_spool_failed(struct session *s, int error)
 	struct finding finding = { .kind = FOUND_FAILED, .check = "spool" };
 
 	snprintf(finding.name, sizeof(finding.name), "spool: %s", strerror(error));
-	log_event(&s->mail->log, LOG_TROUBLE_EVENT,
-	          log_text("text",
-	                   "a message cannot be stored for scanning; see the free "
-	                   "space and the permissions of spool_path"),
-	          log_text("spool_path", s->cfg->spool_path), log_error(error));
 	doom_by(s, &finding);
 	if (!s->mail->doom && s->mail->way->holds)
 		doom_held(s);
-	if (s->mail->doom) {
+	if (s->mail->verdict.act == VERDICT_DEFER) {
 		s->mail->verdict.code = 452;
 		s->mail->verdict.enhanced = "4.3.1";
 		snprintf(s->mail->verdict.text, sizeof(s->mail->verdict.text), "%s",
 		         s->cfg->msg_spool_problem);
-		return;
 	}
+	if (s->mail->doom)
+		return;
 	s->mail->unchecked = true;
 	transaction_drop_spool(s->mail);
 }

@@ -1,5 +1,6 @@
 #include "session_internal.h"
 
+#include "memory.h"
 #include "stats.h"
 
 #include <assert.h>
@@ -319,7 +320,7 @@ session_server_gone(const struct session *s)
 size_t
 session_backlog_max(const struct session *s)
 {
-	return (size_t)s->cfg->relay_buffer;
+	return memory_share((size_t)s->cfg->relay_buffer, MEMORY_LEAST);
 }
 
 bool
@@ -362,6 +363,17 @@ session_end(struct session *s, enum session_end why)
 	session_enter(s, SESSION_CLOSING);
 }
 
+/* So many bytes wait here, for a peer or for us. */
+static void
+hold(struct session *s, size_t bytes)
+{
+	if (bytes == s->holds)
+		return;
+	memory_take((int64_t)bytes - (int64_t)s->holds);
+	stats_add(STAT_buffers, (int64_t)bytes - (int64_t)s->holds);
+	s->holds = bytes;
+}
+
 static void
 log_close_line(const struct session *s)
 {
@@ -391,6 +403,7 @@ session_close(struct session *s, enum session_end why)
 	session_forget_route(s);
 	session_screening_end(s);
 	session_forget_mail(s);
+	hold(s, 0);
 	session_introduction_end(s);
 	free(s->helo);
 	s->helo = NULL;
@@ -471,21 +484,18 @@ turn_closing(struct session *s)
 		session_close(s, s->end);
 }
 
-/* Reading a peer stops above the limit and starts again at half of it.  What was read is
- * at least as much as the longest reply or line may be, or it would never be whole. */
+/* Reading a peer stops above the limit and starts again at half of it.  What was read may
+ * have LONGEST bytes at least, or a line would never be whole. */
 static void
-want_input(struct conn *from, size_t waiting, size_t most)
+want_input(struct conn *from, size_t waiting, size_t most, size_t longest)
 {
-	size_t whole = most > REPLY_MAX ? most : REPLY_MAX + 1;
+	size_t whole = most > longest ? most : longest + 1;
 
 	if (waiting >= most || evbuffer_get_length(conn_input(from)) >= whole)
 		conn_want_input(from, false);
 	else if (waiting <= most / 2)
 		conn_want_input(from, true);
 }
-
-_Static_assert((int)REPLY_MAX >= (int)COMMAND_AUTH_MAX,
-               "input that is longer than any line");
 
 /* What must go out before more is read from the client.  Its commands make replies, so
  * one that does not take these must wait as well; bytes that pass unread make none. */
@@ -510,17 +520,37 @@ session_flush(struct session *s)
 	conn_flush(s->client);
 }
 
+static size_t
+waits_in(struct conn *conn)
+{
+	return evbuffer_get_length(conn_input(conn)) + conn_backlog(conn);
+}
+
+static size_t
+all_that_waits(const struct session *s)
+{
+	size_t all = waits_in(s->client);
+
+	if (s->server)
+		all += waits_in(s->server);
+	if (s->mail && s->mail->message)
+		all += evbuffer_get_length(s->mail->message);
+	return all;
+}
+
 static void
 session_settle(struct session *s)
 {
-	size_t most = session_backlog_max(s);
+	size_t most;
 
+	hold(s, all_that_waits(s));
+	most = session_backlog_max(s);
+	/* The kernel took all at once: no event will tell. */
 	if (s->state == SESSION_REPLAYING && conn_backlog(s->server) == 0)
-		conn_rouse(
-			s->server); /* the kernel took all at once: no event will tell */
-	want_input(s->client, client_waits_for(s), most);
+		conn_rouse(s->server);
+	want_input(s->client, client_waits_for(s), most, COMMAND_AUTH_MAX);
 	if (s->server)
-		want_input(s->server, conn_backlog(s->client), most);
+		want_input(s->server, conn_backlog(s->client), most, REPLY_MAX);
 }
 
 static void

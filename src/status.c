@@ -42,8 +42,8 @@ print_old_lines(const struct status_source *source, FILE *out)
 	print_time(out, "Restart time", source->reloaded);
 	fprintf(out, "Uptime: %lldd %lldh %lldm %llds\n", up / 86400, up / 3600 % 24,
 	        up / 60 % 60, up % 60);
-	fprintf(out, "Found: %" PRId64 "/0 (viruses/spam)\n",
-	        stats_get(STAT_mails_infected));
+	fprintf(out, "Found: %" PRId64 "/%" PRId64 " (viruses/spam)\n",
+	        stats_get(STAT_mails_infected), stats_get(STAT_mails_spam));
 	fprintf(out, "Children: %" PRId64 "/%" PRId64 " (current/max)\n",
 	        stats_get(STAT_sessions_now), stats_get(STAT_sessions_most));
 	fprintf(out,

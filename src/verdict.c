@@ -145,6 +145,25 @@ answer(struct verdict *verdict, const struct config *cfg, enum verdict_act act,
 	fill_text(verdict, cfg);
 }
 
+/* Scanners count in ways of their own: if one decided, its points are meant. */
+static void
+take_score(struct verdict *verdict, const struct finding *found, size_t count)
+{
+	const struct finding *because = &verdict->because;
+	bool decided = because->kind != FOUND_NOTHING && because->has_score;
+
+	for (size_t i = 0; i < count && !decided; i++)
+		if (found[i].has_score &&
+		    (!verdict->has_score || found[i].score > verdict->score)) {
+			verdict->has_score = true;
+			verdict->score = found[i].score;
+		}
+	if (decided) {
+		verdict->has_score = true;
+		verdict->score = because->score;
+	}
+}
+
 void
 verdict_weigh(struct verdict *verdict, const struct config *cfg,
               const struct finding *found, size_t count)
@@ -157,6 +176,7 @@ verdict_weigh(struct verdict *verdict, const struct config *cfg,
 		    weight(cfg, found[i].kind) > weight(cfg, verdict->because.kind))
 			verdict->because = found[i];
 	}
+	take_score(verdict, found, count);
 	rule = &rules[verdict->because.kind];
 	switch (action_for(cfg, verdict->because.kind)) {
 	case ACTION_PASS:

@@ -15,7 +15,9 @@ TAILQ_HEAD(work_queue, work);
 struct workers {
 	pthread_mutex_t lock; /* of everything up to the threads, and of work->state */
 	pthread_cond_t some;  /* there is something in the queue, or closing */
-	struct work_queue queue; /* jobs that no thread has begun */
+	struct work_queue queue; /* jobs that no thread has begun, by FINISH */
+	double served;           /* what each client could have had by now */
+	unsigned waiting;        /* jobs in the queue */
 	struct work_queue ended; /* jobs whose done() is owed, in order */
 	bool closing;
 
@@ -71,6 +73,57 @@ tell_loop(const struct workers *pool)
 	assert(put == sizeof one);
 }
 
+/* ---- the queue; all with the lock ---------------------------------------------------- */
+
+/*
+ * FINISH is when a job would end if all clients were served at once, each a little at a
+ * time; the earliest is begun first.  A client's next job begins, so reckoned, when its
+ * last one ends, and none before now.
+ */
+static void
+queue_put(struct workers *pool, struct work *work)
+{
+	double begin = pool->served;
+	struct work *at;
+
+	TAILQ_FOREACH_REVERSE(at, &pool->queue, work_queue, link)
+	if (at->client == work->client)
+		break;
+	if (at && at->finish > begin)
+		begin = at->finish;
+	work->finish = begin + (double)work->cost + 1;
+	TAILQ_FOREACH_REVERSE(at, &pool->queue, work_queue, link)
+	if (at->finish <= work->finish)
+		break;
+	if (at)
+		TAILQ_INSERT_AFTER(&pool->queue, at, work, link);
+	else
+		TAILQ_INSERT_HEAD(&pool->queue, work, link);
+	pool->waiting++;
+	work->state = WORK_QUEUED;
+}
+
+static void
+queue_remove(struct workers *pool, struct work *work)
+{
+	TAILQ_REMOVE(&pool->queue, work, link);
+	pool->waiting--;
+}
+
+/* Time goes on for all that wait by what one of them gets, shared among them; so whoever
+ * waits will be the first some day, whatever comes later. */
+static struct work *
+queue_take(struct workers *pool)
+{
+	struct work *work = TAILQ_FIRST(&pool->queue);
+
+	pool->served += ((double)work->cost + 1) / pool->waiting;
+	queue_remove(pool, work);
+	return work;
+}
+
+/* ---- threads -------------------------------------------------------------------------- */
+
 /* The next job; NULL when the pool closes.  Called with the lock. */
 static struct work *
 next_job(struct workers *pool)
@@ -81,8 +134,7 @@ next_job(struct workers *pool)
 		pthread_cond_wait(&pool->some, &pool->lock);
 	if (pool->closing)
 		return NULL;
-	work = TAILQ_FIRST(&pool->queue);
-	TAILQ_REMOVE(&pool->queue, work, link);
+	work = queue_take(pool);
 	work->state = WORK_RUNNING;
 	return work;
 }
@@ -170,8 +222,7 @@ workers_start(struct workers *pool, struct work *work)
 	pthread_mutex_lock(&pool->lock);
 	assert(!pool->closing);
 	assert(work->state != WORK_QUEUED && work->state != WORK_RUNNING);
-	work->state = WORK_QUEUED;
-	TAILQ_INSERT_TAIL(&pool->queue, work, link);
+	queue_put(pool, work);
 	pthread_cond_signal(&pool->some);
 	pthread_mutex_unlock(&pool->lock);
 }
@@ -184,7 +235,7 @@ workers_cancel(struct workers *pool, struct work *work)
 	pthread_mutex_lock(&pool->lock);
 	mine = work->state == WORK_QUEUED;
 	if (mine) {
-		TAILQ_REMOVE(&pool->queue, work, link);
+		queue_remove(pool, work);
 		work->state = WORK_IDLE;
 	}
 	pthread_mutex_unlock(&pool->lock);

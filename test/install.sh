@@ -22,11 +22,13 @@ package="$build
 # libnet-ssleay-perl: TLS for swaks.  locales: the system's errors in another language.
 # sasl2-bin, libsasl2-modules: AUTH for Postfix.
 # systemd-container: a systemd to try the units under.
+# clamav-daemon, c-icap, libc-icap-mod-virus-scan: scanners to ask.
 test="$show $package
-	adduser apparmor bash-completion clang clang-format clang-tidy conntrack cpio git
-	haproxy iproute2 libclang-rt-14-dev libcmocka-dev libnet-ssleay-perl
+	adduser apparmor bash-completion c-icap clamav-daemon clang clang-format clang-tidy
+	conntrack cpio git haproxy iproute2 libc-icap-mod-virus-scan libclang-rt-14-dev libcmocka-dev libnet-ssleay-perl
 	libsasl2-modules libyaml-dev lintian locales mandoc nftables openssl postfix procps
-	redis-server rpm2cpio sasl2-bin shellcheck systemd-container unbound util-linux zip"
+	redis-server rpm2cpio rspamd sasl2-bin shellcheck spamassassin spamd
+	systemd-container unbound util-linux zip"
 
 case ${1-} in
 build) wanted=$build ;;
@@ -77,7 +79,7 @@ trap finish EXIT
 trap 'exit 130' INT
 trap 'exit 143' HUP TERM
 
-# Postfix and haproxy come with services: this file keeps them from being started.
+# Postfix, haproxy and clamd come with services: this file keeps them from being started.
 if [ ! -e /usr/sbin/policy-rc.d ]; then
 	policy=/usr/sbin/policy-rc.d
 	printf '#!/bin/sh\nexit 101\n' | $sudo tee "$policy" >/dev/null

@@ -197,7 +197,7 @@ class Questions(Case):
         samples = sorted(SAMPLES.glob("*.conf"))
         self.assertEqual([file.name for file in samples],
                          ["fixed-xclient.conf", "fixed.conf", "nat-advanced.conf", "nat.conf",
-                          "remote.conf", "tproxy.conf"])
+                          "remote.conf", "spam.conf", "tproxy.conf"])
         for file in samples:
             with self.subTest(file.name):
                 self.check(self.run_program("-t", file), 0, r"(?m)^port = ")

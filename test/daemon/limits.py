@@ -146,6 +146,23 @@ class Limits(Case):
         self.assertRegex(self.honest(), "^250 taken")
         self.gated.stop()
 
+    def test_a_high_load_spares_the_search_for_spam(self):
+        limit = int(os.getloadavg()[0]) + 2
+        self.gated.configure(antispam_type="spamassassin", antispam_path='{"/nowhere"}',
+                             spam_max_load=limit)
+        self.gated.start()
+        self.assertRegex(self.honest(), "^451 Local error")
+        with load_average():
+            if not wait_until(lambda: os.getloadavg()[0] > limit, 20, 0.2):
+                self.skipTest("the load average does not rise here")
+            time.sleep(1.1)                 # it is asked for once a second
+            reply = self.honest()
+        self.assertRegex(reply, "^250 taken")
+        self.assertEqual(int(self.gated.write_state()["spam_overload"]), 1)
+        self.gated.reload(spam_max_load=1000)
+        self.assertRegex(self.honest(), "^451 Local error")
+        self.gated.stop()
+
     def from_address(self, address):
         client = Client(self.gated, source=address)
         self.addCleanup(client.__exit__)

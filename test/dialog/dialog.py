@@ -18,6 +18,7 @@ import time
 import gateway as gateways
 import helper as helpers
 import names as name_servers
+import spam as spam_scanners
 import story as stories
 from peers import PATIENCE, Peers
 
@@ -114,7 +115,9 @@ def hold(program, story, way, args):
     address = free_address(story, way, listener.getsockname()[1])
     helper = story.helper and helpers.Helper(story.helper, listener.getsockname(), address)
     names = story.dns and name_servers.Names(story.dns)
-    gateway = gateways.Gateway(story, address, listener.getsockname(), helper, names)
+    scanners = [spam_scanners.Scanner(kind, getattr(story, kind))
+                for kind in ("spamd", "rspamd") if getattr(story, kind)]
+    gateway = gateways.Gateway(story, address, listener.getsockname(), helper, names, scanners)
     peers = Peers(listener, address, "1" if way == "bytes" else way, story.window)
     complaint = ""
     try:
@@ -126,7 +129,7 @@ def hold(program, story, way, args):
         complaint += f"the gateway's log:\n{gateway.log()}"
     peers.fini()
     gateway.fini(args.keep)
-    for one in filter(None, (helper, names)):
+    for one in filter(None, (helper, names, *scanners)):
         one.fini()
     for sock in hoard:
         sock.close()

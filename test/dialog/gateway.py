@@ -47,7 +47,7 @@ max_connections = 1000
 class Gateway:
     """Made with its files; start() runs it, stop() ends it, fini() clears up."""
 
-    def __init__(self, story, address, server, helper=None, names=None):
+    def __init__(self, story, address, server, helper=None, names=None, scanners=()):
         self.tmp = pathlib.Path(tempfile.mkdtemp(prefix="dialog-"))
         self.log_file = self.tmp / "log"
         self.process = None
@@ -66,6 +66,9 @@ class Gateway:
             text += f"remote_port = {helper.port}\n"
         if names:
             text += f"resolver = {{127.0.0.1}}\nresolver_port = {names.port}\n"
+        if scanners:
+            text += f"antispam_type = {{{', '.join(one.type for one in scanners)}}}\n"
+            text += "".join(one.config for one in scanners)
         for line in story.config:           # the dialog's own line replaces the default
             name = line.split()[0]
             text = re.sub(rf"(?m)^{name}\b.*\n", "", text) + line + "\n"

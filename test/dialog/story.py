@@ -15,6 +15,7 @@ ACTIONS = {":": ("eof", "reset"),
            "<": ("eof", "reset", "gone", "rest", "nothing", "absent", "like")}
 GATEWAY_STEPS = ("wait", "log", "shell", "signal")
 HEADERS = ("config", "nolog", "client", "server", "window", "memory", "ends", "helper", "dns",
+           "spamd", "rspamd",
            "not whole", "not bytes", "not glued")
 
 
@@ -51,6 +52,8 @@ class Story:
     memory: int = 0                 # most MB that the gateway may grow by; 0: not looked at
     helper: str = ""                # who answers where a client meant to go, and how
     dns: list = dataclasses.field(default_factory=list)     # what the name server knows
+    spamd: str = ""                 # what a scripted scanner says of messages
+    rspamd: str = ""
     ends: bool = False              # the gateway ends in the course of the story
 
 

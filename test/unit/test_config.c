@@ -161,6 +161,17 @@ static const struct config_row accepted[] = {
 	{ "scan_max_size = 500M\n", "note 1: scan_max_size: a message larger than "
 	                            "scan_max_unpacked is never scanned "
 	                            "in full\nscan_max_size = 524288000\n" },
+	{ "scan_max_size = 50M\nsize_limit = 60M\n",
+	  "note 1: scan_max_size: is less than size_limit; messages of more than "
+	  "52428800 and up to 62914560 bytes are unscannable, see on_unscannable "
+	  "(pass)\nscan_max_size = 52428800\nsize_limit = 62914560\n" },
+	{ "antivirus_type = off\nscan_max_size = 50M\nsize_limit = 60M\n",
+	  "antivirus_type = {}\nscan_max_size = 52428800\nsize_limit = 62914560\n" },
+	{ "\nspool_memory_all = 300M\n",
+	  "note 2: spool_memory_all: is part of memory_budget, and more than it; "
+	  "messages have memory_budget at most\nspool_memory_all = 314572800\n" },
+	{ "memory_budget = 0\nspool_memory_all = 300M\n",
+	  "spool_memory_all = 314572800\nmemory_budget = 0\n" },
 	{ "\ntimeout_judging = 10\ntimeout_scanner = 30\n",
 	  "note 2: timeout_judging: is over before timeout_scanner; a scan that takes "
 	  "longer counts as failed, not as unscannable\ntimeout_judging = 10\n" },
@@ -348,6 +359,13 @@ static const struct config_row refused[] = {
 	{ "mode = fixed\n",
 	  "1: mode: fixed needs fixed_server, an address or a host name\n" },
 	{ "spf = fixed\n", "1: spf: fixed needs spf_fixed_ip, an address\n" },
+	{ "antivirus_type = {clamd, icap}\nantivirus_path = {}\n",
+	  "1: antivirus_type: clamd needs antivirus_path, whom to ask\n"
+	  "1: antivirus_type: icap needs icap_url, whom to ask\n" },
+	{ "antispam_type = {spamassassin, rspamd}\nantispam_path = {}\nrspamd_url = "
+	  "{}\n",
+	  "1: antispam_type: spamassassin needs antispam_path, whom to ask\n"
+	  "1: antispam_type: rspamd needs rspamd_url, whom to ask\n" },
 	{ "spf_fixed_ip = mx.example.test\n",
 	  "1: spf_fixed_ip: \"mx.example.test\" is no IPv4 or IPv6 address\n" },
 	/* syntax: one option in a line, and all of its value */

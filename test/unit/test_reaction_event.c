@@ -43,8 +43,9 @@ all_that_can_be_known(void **state)
 		.authenticated = true,
 	};
 	struct verdict verdict = { .act = VERDICT_HANG_UP,
-		                   .because = { .kind = FOUND_VIRUS,
-		                                .name = "Eicar" } };
+		                   .because = { .kind = FOUND_VIRUS, .name = "Eicar" },
+		                   .has_score = true,
+		                   .score = 7.3 };
 	struct occurrence what = { .cfg = &cfg,
 		                   .evidence = &evidence,
 		                   .verdict = &verdict };
@@ -59,7 +60,7 @@ all_that_can_be_known(void **state)
 		"{\"schema\":1,\"finding\":\"virus\",\"action\":\"hang-up\","
 		"\"session\":\"unit\",\"mail\":3,"
 		"\"proxy_name\":\"gate.example\",\"found\":\"VIRUS\","
-		"\"virus_name\":\"Eicar\",\"spam_score\":null,"
+		"\"virus_name\":\"Eicar\",\"spam_score\":7.3,"
 		"\"source_ip\":\"192.0.2.7\",\"source_port\":40000,"
 		"\"target_ip\":\"2001:db8::25\",\"target_port\":25,"
 		"\"local_ip\":\"198.51.100.1\",\"local_port\":9199,"

@@ -42,8 +42,9 @@ set_up(void **state)
 		.of_ident = 2,
 		.authenticated = true,
 	};
-	verdict = (struct verdict){ .because = { .kind = FOUND_VIRUS,
-		                                 .name = "Eicar" } };
+	verdict = (struct verdict){ .because = { .kind = FOUND_VIRUS, .name = "Eicar" },
+		                    .has_score = true,
+		                    .score = 7.3 };
 	what = (struct occurrence){ .cfg = &cfg,
 		                    .evidence = &evidence,
 		                    .verdict = &verdict };
@@ -78,7 +79,7 @@ a_virus_with_all_that_can_be_known(void **state)
 	            (const char *[]){ "PROXY_NAME=gate.example",
 	                              "FOUND=VIRUS",
 	                              "VIRUS_NAME=Eicar",
-	                              "SPAM_SCORE=",
+	                              "SPAM_SCORE=7.30",
 	                              "SOURCE_IP=192.0.2.7",
 	                              "SOURCE_PORT=40000",
 	                              "TARGET_IP=2001:db8::25",
@@ -115,6 +116,7 @@ an_early_end_with_all_that_cannot_be_known(void **state)
 		.log = &log_of, .client = &client, .server = &nowhere, .ident = ""
 	};
 	verdict.because = (struct finding){ .kind = FOUND_MAX_HOST };
+	verdict.has_score = false;
 	what.local = nowhere;
 	marks = (struct reaction_marks){ 0 };
 	call = reaction_script_call(&what, &marks, 0);

@@ -113,7 +113,7 @@ people_see_what_they_saw_in_1_4(void **unused)
 	static const char words[] = "Start time: Thu Mar  3 17:06:21 2005\n"
 				    "Restart time: Tue Mar 15 14:34:41 2005\n"
 				    "Uptime: 11d 21h 28m 22s\n"
-				    "Found: 43/0 (viruses/spam)\n"
+				    "Found: 43/7 (viruses/spam)\n"
 				    "Children: 1/18 (current/max)\n"
 				    "Requests: 25238/113/7506 (total/direct/empty)\n"
 				    "Rejects: 20/15/10/12 (host/ident/lock/other)\n"
@@ -126,6 +126,7 @@ people_see_what_they_saw_in_1_4(void **unused)
 
 	(void)unused;
 	stats_set(STAT_mails_infected, 43);
+	stats_set(STAT_mails_spam, 7);
 	stats_set(STAT_sessions_now, 1);
 	stats_set(STAT_sessions_most, 18);
 	stats_set(STAT_connections, 25238);

@@ -288,10 +288,54 @@ words_are_those_of_the_log(void **unused)
 	assert_string_equal(verdict_word(VERDICT_HANG_UP), "hang-up");
 }
 
+static struct finding
+scored(enum finding_kind kind, double score)
+{
+	struct finding found = finding(kind, "");
+
+	found.has_score = true;
+	found.score = score;
+	return found;
+}
+
+/* Of what decided; else the most, for scanners count in ways of their own. */
+static void
+points_are_those_of_what_decided(void **unused)
+{
+	struct config cfg = config_with(ACTION_PASS, ACTION_PASS, false);
+	static char spam[] = "Spam";
+	struct verdict verdict;
+
+	(void)unused;
+	cfg.on_spam = ACTION_REFUSE;
+	cfg.msg_spam_found = spam;
+	verdict_weigh(&verdict, &cfg,
+	              (struct finding[]){ finding(FOUND_NOTHING, ""),
+	                                  scored(FOUND_NOTHING, -2),
+	                                  scored(FOUND_NOTHING, -1) },
+	              3);
+	assert_true(verdict.has_score && verdict.score == -1);
+	verdict_weigh(
+		&verdict, &cfg,
+		(struct finding[]){ scored(FOUND_NOTHING, 20), scored(FOUND_SPAM, 16) },
+		2);
+	assert_true(verdict.has_score && verdict.score == 16);
+	assert_string_equal(verdict.text, "Spam");
+	verdict_weigh(&verdict, &cfg,
+	              (struct finding[]){ scored(FOUND_NOTHING, 3),
+	                                  finding(FOUND_VIRUS, "x") },
+	              2);
+	assert_true(verdict.has_score && verdict.score == 3);
+	verdict_weigh(&verdict, &cfg, (struct finding[]){ finding(FOUND_VIRUS, "x") },
+	              1);
+	assert_false(verdict.has_score);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(points_are_those_of_what_decided),
 		cmocka_unit_test(a_finding_leads_to_what_the_configuration_says),
 		cmocka_unit_test(every_finding_obeys_its_option),
 		cmocka_unit_test(words_of_scripts_and_masks),

@@ -127,6 +127,112 @@ one_thread_keeps_the_order(void **state)
 	event_base_free(base);
 }
 
+/* One has a hundred large jobs waiting, another comes with small ones, a third with a
+ * large one. */
+static void
+clients_take_turns_by_what_their_jobs_cost(void **state)
+{
+	enum { MANY = 100, LARGE = 30000000, SMALL = 10000 };
+	struct event_base *base = event_base_new();
+	struct workers *pool = workers_new(base, "scan", 1, STACK);
+	struct job first, many[MANY], small[2], large;
+	atomic_bool gate = false;
+
+	(void)state;
+	done_count = 0;
+	job_init(&first, &gate);
+	workers_start(pool, &first.work);
+	wait_begun(&first);
+	for (int i = 0; i < MANY; i++) {
+		job_init(&many[i], NULL);
+		many[i].work.client = many;
+		many[i].work.cost = LARGE;
+		workers_start(pool, &many[i].work);
+	}
+	job_init(&large, NULL);
+	large.work.client = &large;
+	large.work.cost = LARGE;
+	workers_start(pool, &large.work);
+	for (int i = 0; i < 2; i++) {
+		job_init(&small[i], NULL);
+		small[i].work.client = small;
+		small[i].work.cost = SMALL;
+		workers_start(pool, &small[i].work);
+	}
+	atomic_store(&gate, true);
+	loop_until_done(base, 1 + MANY + 1 + 2);
+	assert_int_equal(first.order, 0);
+	assert_int_equal(small[0].order, 1);
+	assert_int_equal(small[1].order, 2);
+	assert_in_range(large.order, 3, 5);
+	for (int i = 1; i < MANY; i++)
+		assert_true(many[i].order > many[i - 1].order);
+	workers_free(pool);
+	event_base_free(base);
+}
+
+/* Each new one is another client's, and small; the large one gets its turn nevertheless. */
+struct endless {
+	struct job job;
+	struct workers *pool;
+	unsigned *left;
+	atomic_bool *large_begun;
+	bool *too_late;
+};
+
+static void
+endless_done(struct work *work)
+{
+	struct endless *small = (struct endless *)work;
+
+	done_count++;
+	if (atomic_load(small->large_begun))
+		return;
+	if (--*small->left == 0) {
+		*small->too_late = true;
+		return;
+	}
+	workers_start(small->pool, work);
+}
+
+static void
+small_jobs_without_end_do_not_keep_a_large_one_waiting(void **state)
+{
+	enum { SMALL = 5, COST = 10000, LARGE = COST * 100 };
+	struct event_base *base = event_base_new();
+	struct workers *pool = workers_new(base, "scan", 1, STACK);
+	struct endless small[SMALL];
+	unsigned left = 3000;
+	bool too_late = false;
+	struct job large;
+
+	(void)state;
+	done_count = 0;
+	job_init(&large, NULL);
+	for (int i = 0; i < SMALL; i++) {
+		job_init(&small[i].job, NULL);
+		small[i].job.work.done = endless_done;
+		small[i].job.work.client = &small[i];
+		small[i].job.work.cost = COST;
+		small[i].pool = pool;
+		small[i].left = &left;
+		small[i].large_begun = &large.begun;
+		small[i].too_late = &too_late;
+		workers_start(pool, &small[i].job.work);
+	}
+	large.work.client = &large;
+	large.work.cost = LARGE;
+	workers_start(pool, &large.work);
+	for (int i = 0; large.done == 0 && !too_late && i < 1000; i++) {
+		event_base_loopexit(base, &(struct timeval){ 0, 10000 });
+		event_base_dispatch(base);
+	}
+	assert_int_equal(large.done, 1);
+	assert_false(too_late);
+	workers_free(pool);
+	event_base_free(base);
+}
+
 static void
 only_a_job_that_waits_can_be_cancelled(void **state)
 {
@@ -353,6 +459,9 @@ main(void)
 		cmocka_unit_test(
 			each_job_runs_once_in_a_thread_and_is_done_in_the_loop),
 		cmocka_unit_test(one_thread_keeps_the_order),
+		cmocka_unit_test(clients_take_turns_by_what_their_jobs_cost),
+		cmocka_unit_test(
+			small_jobs_without_end_do_not_keep_a_large_one_waiting),
 		cmocka_unit_test(only_a_job_that_waits_can_be_cancelled),
 		cmocka_unit_test(freeing_calls_done_for_all_and_runs_none),
 		cmocka_unit_test(a_done_while_freeing_finds_no_job_to_cancel),

@@ -1,0 +1,289 @@
+#!/usr/bin/python3
+"""SpamAssassin's spamd and rspamd themselves, and spamd's and rspamd's that misbehave.
+
+    spam_test.py PROGRAM [unittest arguments, as: Rspamd.test_actions]
+"""
+import pathlib
+import signal
+import socket
+import struct
+import sys
+import threading
+import time
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+import lab                              # noqa: E402
+import scanners                         # noqa: E402
+import spam                             # noqa: E402
+
+PROGRAM = lab.program()
+SPAM = "550 5.7.1 Message looks like spam"
+LATER = "451 4.7.1 Please try again later"
+FAILED = "451 4.3.0 Local error, please try again later"
+TAKEN = "250 2.0.0 Taken"
+CLEAN = lab.mail(b"..dots", b".", b"hello", subject="clean")
+GTUBE = lab.mail(spam.GTUBE, subject="gtube")
+
+
+def points(number):
+    return lab.mail(b"hello", subject=f"points {number}")
+
+
+class Case(scanners.Case):
+    kind = ""
+
+    def by(self, *servers, **options):
+        """A gateway that asks these."""
+        listed = "{" + ", ".join(f'"{server}"' for server in servers) + "}"
+        option = "rspamd_url" if self.kind == "rspamd" else "antispam_path"
+        return self.gateway(PROGRAM, **{"antivirus_type": "off", "antispam_type": self.kind,
+                                        option: listed, **options})
+
+    def found(self, gateway, words):
+        self.assertTrue(gateway.wait_for_log(rf"^found .*{words}"), gateway.log()[-3000:])
+
+    def check_two(self, first, second, address):
+        """The first dies, the second answers; nothing is lost, and it is said once."""
+        gateway = self.by(address(first), address(second))
+        self.assert_delivered(gateway, CLEAN)
+        first.kill()
+        for _ in range(5):
+            self.assert_delivered(gateway, CLEAN)
+            self.assert_refused(gateway, GTUBE, SPAM)
+        self.assertEqual(len(gateway.logged("text=\"this scanner fails")), 1)
+        second.kill()
+        self.assert_refused(gateway, CLEAN, FAILED)
+        mild = self.by(address(first), on_spam_failed="pass")
+        self.assert_delivered(mild, CLEAN)
+        ignorant = self.by(address(first), ignore_errors="yes")
+        self.assert_delivered(ignorant, CLEAN)
+        first.start()
+        self.assertTrue(lab.wait_until(lambda: self.submit(gateway, CLEAN) == TAKEN, 30, 0.3))
+        self.assertEqual(len(gateway.logged("text=\"this scanner answers again\"")), 1)
+
+    def check_sizes(self, daemon, address):
+        """What is too big is not examined; what is spooled to a file is, all of it."""
+        gateway = self.by(address(daemon), spam_max_size=400000, spool_memory_each=65536)
+        filler = lab.base64_lines(lab.random_bytes(200_000))
+        whole, big = (lab.mail(spam.GTUBE, *filler * times, subject="points 15")
+                      for times in (1, 2))
+        self.assert_refused(gateway, whole, SPAM)
+        lab.wait_until(daemon.sizes, 5)         # it may say so after it has answered
+        self.assertEqual(daemon.sizes(), [len(whole)])
+        self.assert_delivered(gateway, lab.mail(*filler))
+        self.assert_delivered(gateway, big)
+        lab.wait_until(lambda: len(daemon.sizes()) > 1, 5)
+        self.assertEqual(len(daemon.sizes()), 2)
+
+    def check_load(self, daemon, address):
+        gateway = self.by(address(daemon), spam_max_load=100000)
+        self.assert_refused(gateway, GTUBE, SPAM)
+
+    def check_beside_libclamav(self, daemon, address):
+        """Both look; a virus weighs more, and whichever comes first refuses the message."""
+        gateway = self.by(address(daemon), antivirus_type="libclamav")
+        self.assert_delivered(gateway, CLEAN)
+        self.assert_refused(gateway, GTUBE, SPAM)
+        self.assertIn("Virus found: Eicar", self.submit(gateway, lab.infected_mail()))
+        self.assertRegex(self.submit(gateway, lab.mail(spam.GTUBE, lab.EICAR)),
+                         "Virus found: Eicar|looks like spam")
+        self.found(gateway, "finding=spam .*by=" + self.kind)
+        daemon.signal(signal.SIGSTOP)
+        reply, seconds = self.timed(gateway, lab.infected_mail())
+        self.assertIn("Virus found: Eicar", reply)
+        self.assertLess(seconds, 5)             # nobody waits for the other one
+
+    def check_hangs(self, daemon, address):
+        """Who waits for it waits for timeout_spam, a few times; then nobody does."""
+        gateway = self.by(address(daemon), timeout_spam=1)
+        daemon.signal(signal.SIGSTOP)
+        for _ in range(3):
+            reply, seconds = self.timed(gateway, CLEAN)
+            self.assertEqual(reply, FAILED)
+            self.assertGreater(seconds, 0.9)
+        reply, seconds = self.timed(gateway, CLEAN)
+        self.assertEqual(reply, FAILED)
+        self.assertLess(seconds, 0.5)
+        self.found(gateway, r"finding=spam-failed .*\(timeout_spam\)")
+
+    def check_cancel(self, daemon, address):
+        """Clients that go while it looks leave nothing behind."""
+        gateway = self.by(address(daemon), timeout_spam=60)
+        self.assert_delivered(gateway, CLEAN)
+        before = lab.descriptors(gateway.process.pid)
+        daemon.signal(signal.SIGSTOP)
+        for number in range(1, 11):
+            with lab.Client(("127.0.0.1", gateway.port), 30) as client:
+                client.hello()
+                for command in ("MAIL FROM:<a@b.c>", "RCPT TO:<d@e.f>", "DATA"):
+                    client.ask(command)
+                client.send(lab.dotted(CLEAN))
+                lab.wait_until(lambda: len(gateway.logged("state .*judging")) > number, 5)
+                client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
+                                         struct.pack("ii", 1, 0))
+        self.assertTrue(lab.wait_until(
+            lambda: lab.descriptors(gateway.process.pid) <= before, 10))
+        daemon.signal(signal.SIGCONT)
+        self.assertTrue(lab.wait_until(lambda: self.submit(gateway, GTUBE) == SPAM, 20))
+
+    def check_killed(self, daemon, address):
+        """Of messages that it was looking at, none passes unseen."""
+        gateway = self.by(address(daemon))
+        daemon.signal(signal.SIGSTOP)
+        replies = []
+        threads = [threading.Thread(target=lambda: replies.append(self.submit(gateway, CLEAN)))
+                   for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        self.assertTrue(lab.wait_until(lambda: len(gateway.logged("state .*judging")) == 4, 20))
+        time.sleep(0.3)
+        daemon.kill()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(replies, [FAILED] * 4)
+
+
+class Spamassassin(Case, unittest.TestCase):
+    kind = "spamassassin"
+
+    def setUp(self):
+        self.spamd = spam.Spamd()
+        self.addCleanup(self.spamd.stop)
+
+    def test_scores(self):
+        """Ours is the threshold; what is delivered has its score in the log, too."""
+        for server in (self.spamd.socket, f"127.0.0.1:{self.spamd.port}"):
+            gateway = self.by(server)
+            self.assert_delivered(gateway, CLEAN)
+            self.assert_delivered(gateway, lab.mail(b"FOUR-POINTS"))
+            self.assertRegex(gateway.logged("^verdict ")[-1],
+                             r"finding=clean score=[45]\.\d{3} action=deliver")
+            self.assert_refused(gateway, lab.mail(b"FOUR-POINTS, THREE-POINTS"), SPAM)
+            self.found(gateway, r"finding=spam name=\S*POINTS_ONE,POINTS_TWO\S* score=7\.\d{3} "
+                                r"action=refuse .*by=spamassassin")
+            self.assert_refused(gateway, GTUBE, SPAM)
+            strict = self.by(server, spam_threshold=4, on_spam="defer",
+                             msg_spam_found='"Too much of it"')
+            self.assert_refused(strict, lab.mail(b"FOUR-POINTS"), "451 4.7.1 Too much of it")
+            mild = self.by(server, spam_threshold=8.25)
+            self.assert_delivered(mild, lab.mail(b"FOUR-POINTS, THREE-POINTS"))
+            let = self.by(server, on_spam="pass")
+            self.assert_delivered(let, GTUBE)
+            self.found(let, "finding=spam .*score=1[0-9]{3}.* action=deliver")
+
+    def test_two(self):
+        second = spam.Spamd()
+        self.addCleanup(second.stop)
+        self.check_two(self.spamd, second, lambda daemon: daemon.socket)
+
+    def test_sizes(self):
+        self.check_sizes(self.spamd, lambda daemon: daemon.socket)
+
+    def test_beside_libclamav(self):
+        self.check_beside_libclamav(self.spamd, lambda daemon: daemon.socket)
+
+    def test_hangs(self):
+        self.check_hangs(self.spamd, lambda daemon: daemon.socket)
+
+    def test_cancel(self):
+        self.check_cancel(self.spamd, lambda daemon: f"127.0.0.1:{daemon.port}")
+
+    def test_killed(self):
+        self.check_killed(self.spamd, lambda daemon: daemon.socket)
+
+
+class Rspamd(Case, unittest.TestCase):
+    kind = "rspamd"
+
+    def setUp(self):
+        self.rspamd = spam.Rspamd()
+        self.addCleanup(self.rspamd.stop)
+
+    def test_actions(self):
+        for server in (self.rspamd.url, self.rspamd.socket, self.rspamd.url + "/checkv2"):
+            gateway = self.by(server)
+            self.assert_delivered(gateway, CLEAN)
+            self.assert_refused(gateway, GTUBE, SPAM)
+            self.found(gateway, r'finding=spam name="reject: GTUBE" score=15\.000 action=refuse'
+                                r".*by=rspamd")
+            self.assert_refused(gateway, points(5), LATER)
+            self.found(gateway, r'finding=greylist name="greylist: POINTS" score=5\.000')
+            self.assert_refused(gateway, lab.mail(b"x", subject="soft"), LATER)
+            self.found(gateway, 'finding=greylist name="soft reject')
+            self.assert_delivered(gateway, points(6))
+            self.found(gateway, r'finding=spam-suspect name="add header: POINTS" score=6\.000 '
+                                "action=deliver")
+            self.assert_delivered(gateway, points(9))
+            self.found(gateway, 'finding=spam-suspect name="rewrite subject')
+            self.assert_delivered(gateway, points(3))
+            self.assertRegex(gateway.logged("^verdict ")[-1], r"finding=clean score=3\.000")
+        other = self.by(self.rspamd.url, on_spam_suspect="refuse", on_greylist="pass",
+                        on_spam="hangup", msg_spam_found="No")
+        self.assert_refused(other, points(6), "550 5.7.1 No")
+        self.assert_delivered(other, points(5))
+        self.assert_refused(other, GTUBE, "550 5.7.1 No")
+
+    def test_what_it_is_told(self):
+        """What a peer says can end no line: rspamd's own parser is the judge."""
+        gateway = self.by(self.rspamd.url)
+        with lab.Client(("127.0.0.1", gateway.port), 30) as client:
+            client.hello()
+            client.ask("EHLO caf\xe9.example")
+            client.submit(CLEAN)
+            client.ask("MAIL FROM:<>")
+            for number in range(150):
+                client.ask(f"RCPT TO:<r{number}@example.test>")
+            client.ask("DATA")
+            client.send(lab.dotted(CLEAN))
+            self.assertEqual(client.reply(), TAKEN + "\r\n")
+        session = gateway.logged("^verdict ")[0].split(" s=")[1].split()[0]
+        first, second = self.rspamd.told()
+        self.assertEqual(first, ["127.0.0.1", "caf?.example", "ann@example.test",
+                                 "bob@example.test", "nil", session + ".1", "gate.example",
+                                 str(len(CLEAN))])
+        self.assertEqual(second[2:4], ["", ",".join(f"r{n}@example.test" for n in range(100))])
+
+    def test_two(self):
+        second = spam.Rspamd()
+        self.addCleanup(second.stop)
+        self.check_two(self.rspamd, second, lambda daemon: daemon.url)
+
+    def test_sizes(self):
+        self.check_sizes(self.rspamd, lambda daemon: daemon.url)
+
+    def test_beside_libclamav(self):
+        self.check_beside_libclamav(self.rspamd, lambda daemon: daemon.url)
+
+    def test_hangs(self):
+        self.check_hangs(self.rspamd, lambda daemon: daemon.url)
+
+    def test_cancel(self):
+        self.check_cancel(self.rspamd, lambda daemon: daemon.url)
+
+    def test_killed(self):
+        self.check_killed(self.rspamd, lambda daemon: daemon.url)
+
+
+class Both(scanners.Case, unittest.TestCase):
+    def test_both(self):
+        """Each finds what it knows; one that fails is not made up for by the other."""
+        spamd, rspamd = spam.Spamd(), spam.Rspamd()
+        self.addCleanup(spamd.stop)
+        self.addCleanup(rspamd.stop)
+        gateway = self.gateway(
+            PROGRAM, antivirus_type="off", antispam_type="{spamassassin, rspamd}",
+            antispam_path=f'{{"{spamd.socket}"}}', rspamd_url=f'{{"{rspamd.url}"}}')
+        self.assert_delivered(gateway, CLEAN)
+        self.assert_refused(gateway, lab.mail(b"FOUR-POINTS, THREE-POINTS"), SPAM)
+        self.assert_refused(gateway, points(15), SPAM)
+        self.assert_refused(gateway, GTUBE, SPAM)
+        rspamd.kill()
+        self.assert_refused(gateway, CLEAN, FAILED)
+        self.assert_refused(gateway, GTUBE, SPAM)
+
+
+if __name__ == "__main__":
+    lab.need_root()
+    lab.need_programs("spamd", "rspamd")
+    lab.main()
