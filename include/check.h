@@ -15,8 +15,9 @@
  * What is known at a stage, in; findings, out.
  *
  * A virus scanner, a block list, a regex, a rate limit, a lock differ in when they look
- * and how long they take.  Each is a check: one row in check.c.  The checks of one stage
- * run side by side; a round is over when all of them have answered.
+ * and how long they take.  Each is a check: one row in check_rules.c.  The checks of one stage
+ * run side by side; a round is over when all of them have answered, or one has found what no
+ * other can undo.
  */
 enum stage {
 	STAGE_CONNECT = 1 << 0,		/* both ends are known, the server is not called yet */
@@ -73,6 +74,11 @@ struct checks;
  * about it. */
 struct checks *checks_new(const struct config *cfg, char *why,
 			  size_t why_size) MUST_CHECK;
+
+/* The same, to explain what becomes of one message: only what reads messages with this CFG,
+ * a snapshot, is there, nothing is counted or kept, and a round ends when all have answered. */
+struct checks *checks_new_to_explain(const struct config *cfg, char *why,
+				     size_t why_size) MUST_CHECK;
 
 /* To be asked when privileges are gone and the root directory is another: can they work
  * like that?  False: WHY. */

@@ -4,7 +4,7 @@
 #include "check.h"
 
 /*
- * What a check is, for those who write one: a row in the table of check.c.
+ * What a check is, for those who write one: a row in the table of check_rules.c.
  *
  * start() looks, or begins to: it may answer at once (a regex, a list of addresses) or
  * later from the loop (a scanner in a thread, a question to DNS).  Each run is answered
@@ -21,7 +21,8 @@ struct check_run { /* one check in one round */
 	void *job;             /* the check's own, for cancel() */
 	struct finding *found; /* FOUND_NOTHING by this check, until it says more */
 	struct check_round *round;
-	bool answered; /* or need not answer any more */
+	bool answered; /* or need not answer any more: */
+	bool ended;    /* before it could, or asked at all: it has not looked */
 };
 
 /* Checks that do the same in several ways. */
@@ -62,6 +63,10 @@ struct check_rule {
 	void (*note)(void *state, const struct config *cfg, enum happening what,
 		     const struct evidence *evidence);
 };
+
+/* All of them, in the order in which they begin; at most CHECKS_MOST. */
+extern const struct check_rule *const check_rules[];
+extern const size_t check_rule_count;
 
 /* Says that RUN->found stands.  In the loop's thread. */
 void check_answer(struct check_run *run);

@@ -214,6 +214,9 @@ config_is_fixed(const struct config *cfg)
 /* Looks up the names in it (fixed_server).  Blocks; at start and reload only. */
 bool config_resolve(struct config *cfg, char *why, size_t why_size) MUST_CHECK;
 
+/* Puts the name of this host in place of a proxy_name of "*", in all snapshots. */
+void config_name_host(struct config *cfg);
+
 /* The name of the listener that the main part describes.  Nothing listens there if it has
  * no bind_address. */
 #define CONFIG_DEFAULT_LISTENER "default"

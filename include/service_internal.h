@@ -91,9 +91,6 @@ void service_raise_descriptors(const struct config *cfg);
 /* Says of each action script that is not there; so does what comes of a finding. */
 void service_note_scripts(struct config *cfg);
 
-/* Puts the name of this host in place of a proxy_name of "*". */
-void service_name_host(struct config *cfg);
-
 /*
  * News for the service manager, systemd.h; without one these do nothing.  The first three
  * are for the time before the loop turns.  A successor is not heard before its predecessor

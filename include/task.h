@@ -16,6 +16,9 @@ enum {
 	DETAIL_TO,
 	DETAIL_OLDER,
 	DETAIL_DELETE,
+	DETAIL_HELO,
+	DETAIL_FROM,
+	DETAIL_RCPT,
 	DETAILS,
 };
 
@@ -33,6 +36,7 @@ int task_dump(const struct wish *wish);
 int task_dump_all(const struct wish *wish);
 int task_show(const struct wish *wish);
 int task_findings(const struct wish *wish);
+int task_scan(const struct wish *wish);
 int task_check(const struct wish *wish);
 int task_import(const struct wish *wish);
 int task_status(const struct wish *wish);

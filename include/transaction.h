@@ -67,6 +67,14 @@ void transaction_add_recipient(struct transaction *mail, const char *path);
 /* The first of them; NULL: there is none, or it is not known. */
 const char *transaction_recipient(const struct transaction *mail);
 
+/* What can be seen of a message without looking into it: of SIZE bytes so far, with BARE
+ * newlines in it that stand alone.  Returns how many are FOUND. */
+enum {
+	TRANSACTION_FAULTS = 2,
+};
+size_t transaction_faults(const struct config *cfg, uint64_t size, uint64_t bare,
+			  struct finding found[static TRANSACTION_FAULTS]);
+
 /* The mail needs its spool no more; without one is fine.  A check may hold on to it. */
 void transaction_drop_spool(struct transaction *mail);
 

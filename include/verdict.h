@@ -82,6 +82,21 @@ enum counter finding_counter(enum finding_kind kind);
 /* FOUND of the action script; "" for FOUND_NOTHING. */
 const char *finding_script_word(enum finding_kind kind);
 
+/* What a finding leads to with CFG, beside the reply. */
+struct finding_effect {
+	const char *option;	/* that decides, by name; NULL: FOUND_NOTHING */
+	enum finding_action action;	/* its value */
+	bool locks;		/* the client out */
+	bool runs_script;
+	bool tells;		/* event_url */
+	bool keeps;		/* the message */
+};
+void finding_effect(struct finding_effect *effect, const struct config *cfg,
+		    enum finding_kind kind);
+
+/* Its word in the configuration. */
+const char *finding_action_word(enum finding_action action);
+
 /* One line for each finding, for people: what it leads to with CFG. */
 void findings_print(const struct config *cfg, FILE *out);
 

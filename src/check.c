@@ -7,27 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* To add a check: write it (check_internal.h says how), and give it a row here. */
-static const struct check_rule *const rules[] = {
-	&check_limit_host, &check_limit_ident, &check_limit_load, &check_limit_size,
-	&check_lock,       &check_early,       &check_regex,      &check_auth,
-	&check_rate,       &check_dnsbl,       &check_spf,        &check_clamav,
-	&check_clamd,      &check_icap,        &check_spamd,      &check_rspamd,
-};
-
-enum {
-	RULES = sizeof rules / sizeof rules[0],
-};
-
 struct checks {
 	struct event_base *base; /* NULL until checks_start() */
 	struct resolver *resolver;
+	bool explain;    /* one message: readers alone, and each of them answers */
 	unsigned rounds; /* under way */
-	bool loaded[RULES];
-	void *state[RULES];
+	bool loaded[CHECKS_MOST];
+	void *state[CHECKS_MOST];
 };
-
-_Static_assert((int)RULES <= (int)CHECKS_MOST, "room for a finding of each");
 
 struct check_round {
 	struct checks *checks;
@@ -41,7 +28,7 @@ struct check_round {
 	/* One for each run; the caller's while they are started. */
 	struct findings *found;
 	size_t unanswered;
-	struct check_run run[RULES];
+	struct check_run run[CHECKS_MOST];
 };
 
 size_t
@@ -59,18 +46,25 @@ check_head(const struct config *cfg, char to[static CHECK_HEAD_SIZE])
 	return (size_t)size;
 }
 
-struct checks *
-checks_new(const struct config *cfg, char *why, size_t why_size)
+static bool
+needs(const struct checks *checks, const struct check_rule *rule,
+      const struct config *cfg)
 {
-	struct checks *checks = xcalloc(1, sizeof *checks);
+	if (checks->explain)
+		return rule->reads && rule->wanted(cfg);
+	return !rule->load || rule->standby || config_any(cfg, rule->wanted);
+}
 
-	for (size_t i = 0; i < RULES; i++) {
-		if (rules[i]->load && !rules[i]->standby &&
-		    !config_any(cfg, rules[i]->wanted))
+/* Frees CHECKS if it fails. */
+static struct checks *
+load(struct checks *checks, const struct config *cfg, char *why, size_t why_size)
+{
+	for (size_t i = 0; i < check_rule_count; i++) {
+		if (!needs(checks, check_rules[i], cfg))
 			continue;
-		if (rules[i]->load)
-			checks->state[i] = rules[i]->load(cfg, why, why_size);
-		if (rules[i]->load && !checks->state[i]) {
+		if (check_rules[i]->load)
+			checks->state[i] = check_rules[i]->load(cfg, why, why_size);
+		if (check_rules[i]->load && !checks->state[i]) {
 			checks_free(checks);
 			return NULL;
 		}
@@ -79,12 +73,27 @@ checks_new(const struct config *cfg, char *why, size_t why_size)
 	return checks;
 }
 
+struct checks *
+checks_new(const struct config *cfg, char *why, size_t why_size)
+{
+	return load(xcalloc(1, sizeof(struct checks)), cfg, why, why_size);
+}
+
+struct checks *
+checks_new_to_explain(const struct config *cfg, char *why, size_t why_size)
+{
+	struct checks *checks = xcalloc(1, sizeof *checks);
+
+	checks->explain = true;
+	return load(checks, cfg, why, why_size);
+}
+
 bool
 checks_ready(struct checks *checks, char *why, size_t why_size)
 {
-	for (size_t i = 0; i < RULES; i++)
-		if (checks->loaded[i] && rules[i]->ready &&
-		    !rules[i]->ready(checks->state[i], why, why_size))
+	for (size_t i = 0; i < check_rule_count; i++)
+		if (checks->loaded[i] && check_rules[i]->ready &&
+		    !check_rules[i]->ready(checks->state[i], why, why_size))
 			return false;
 	return true;
 }
@@ -95,9 +104,9 @@ checks_start(struct checks *checks, struct event_base *base, struct resolver *re
 	assert(!checks->base);
 	checks->base = base;
 	checks->resolver = resolver;
-	for (size_t i = 0; i < RULES; i++)
-		if (checks->loaded[i] && rules[i]->begin &&
-		    !rules[i]->begin(checks->state[i], base))
+	for (size_t i = 0; i < check_rule_count; i++)
+		if (checks->loaded[i] && check_rules[i]->begin &&
+		    !check_rules[i]->begin(checks->state[i], base))
 			return false;
 	return true;
 }
@@ -105,33 +114,33 @@ checks_start(struct checks *checks, struct event_base *base, struct resolver *re
 void
 checks_reconfigure(struct checks *checks, const struct config *cfg)
 {
-	for (size_t i = 0; i < RULES; i++)
-		if (checks->loaded[i] && rules[i]->reconfigure)
-			rules[i]->reconfigure(checks->state[i], cfg);
+	for (size_t i = 0; i < check_rule_count; i++)
+		if (checks->loaded[i] && check_rules[i]->reconfigure)
+			check_rules[i]->reconfigure(checks->state[i], cfg);
 }
 
 void
 checks_hand_over(struct checks *checks)
 {
-	for (size_t i = 0; i < RULES; i++)
-		if (checks->loaded[i] && rules[i]->hand_over)
-			rules[i]->hand_over(checks->state[i]);
+	for (size_t i = 0; i < check_rule_count; i++)
+		if (checks->loaded[i] && check_rules[i]->hand_over)
+			check_rules[i]->hand_over(checks->state[i]);
 }
 
 void
 checks_take_over(struct checks *checks)
 {
-	for (size_t i = 0; i < RULES; i++)
-		if (checks->loaded[i] && rules[i]->take_over)
-			rules[i]->take_over(checks->state[i]);
+	for (size_t i = 0; i < check_rule_count; i++)
+		if (checks->loaded[i] && check_rules[i]->take_over)
+			check_rules[i]->take_over(checks->state[i]);
 }
 
 void
 checks_share(struct checks *checks, struct statestore *store)
 {
-	for (size_t i = 0; i < RULES; i++)
-		if (checks->loaded[i] && rules[i]->share)
-			rules[i]->share(checks->state[i], store);
+	for (size_t i = 0; i < check_rule_count; i++)
+		if (checks->loaded[i] && check_rules[i]->share)
+			check_rules[i]->share(checks->state[i], store);
 }
 
 void
@@ -140,9 +149,9 @@ checks_free(struct checks *checks)
 	if (!checks)
 		return;
 	assert(checks->rounds == 0);
-	for (size_t i = 0; i < RULES; i++)
-		if (checks->loaded[i] && rules[i]->unload)
-			rules[i]->unload(checks->state[i]);
+	for (size_t i = 0; i < check_rule_count; i++)
+		if (checks->loaded[i] && check_rules[i]->unload)
+			check_rules[i]->unload(checks->state[i]);
 	free(checks);
 }
 
@@ -175,9 +184,9 @@ check_stages(const struct config *cfg)
 {
 	unsigned stages = 0;
 
-	for (size_t i = 0; i < RULES; i++)
-		if (rules[i]->wanted(cfg))
-			stages |= rules[i]->stages;
+	for (size_t i = 0; i < check_rule_count; i++)
+		if (check_rules[i]->wanted(cfg))
+			stages |= check_rules[i]->stages;
 	return stages;
 }
 
@@ -190,9 +199,9 @@ is_spared(const struct check_rule *rule, const struct config *cfg, bool authenti
 bool
 check_reads(const struct config *cfg, bool authenticated)
 {
-	for (size_t i = 0; i < RULES; i++)
-		if (rules[i]->reads && rules[i]->wanted(cfg) &&
-		    !is_spared(rules[i], cfg, authenticated))
+	for (size_t i = 0; i < check_rule_count; i++)
+		if (check_rules[i]->reads && check_rules[i]->wanted(cfg) &&
+		    !is_spared(check_rules[i], cfg, authenticated))
 			return true;
 	return false;
 }
@@ -207,9 +216,10 @@ void
 check_note(struct checks *checks, const struct config *cfg, enum happening what,
            const struct evidence *evidence)
 {
-	for (size_t i = 0; i < RULES; i++)
-		if (checks->loaded[i] && rules[i]->note && rules[i]->wanted(cfg))
-			rules[i]->note(checks->state[i], cfg, what, evidence);
+	for (size_t i = 0; i < check_rule_count; i++)
+		if (checks->loaded[i] && check_rules[i]->note &&
+		    check_rules[i]->wanted(cfg))
+			check_rules[i]->note(checks->state[i], cfg, what, evidence);
 }
 
 /* ---- a round --------------------------------------------------------------- */
@@ -232,7 +242,7 @@ cancel_rest(struct check_round *round)
 			continue;
 		assert(round->run[i].rule->cancel); /* or it would have answered */
 		round->run[i].rule->cancel(&round->run[i]);
-		round->run[i].answered = true;
+		round->run[i].answered = round->run[i].ended = true;
 	}
 	round->unanswered = 0;
 }
@@ -243,8 +253,9 @@ was_scanned(const struct check_round *round)
 {
 	for (size_t i = 0; i < round->found->count; i++) {
 		enum finding_kind kind = round->found->at[i].kind;
+		const struct check_run *run = &round->run[i];
 
-		if (round->run[i].rule->family == FAMILY_ANTIVIRUS &&
+		if (run->rule->family == FAMILY_ANTIVIRUS && !run->ended &&
 		    (kind == FOUND_NOTHING || kind == FOUND_VIRUS))
 			return true;
 	}
@@ -290,7 +301,7 @@ check_answer(struct check_run *run)
 	assert(!run->answered);
 	run->answered = true;
 	round->unanswered--;
-	if (verdict_is_certain(run->cfg, run->found))
+	if (!round->checks->explain && verdict_is_certain(run->cfg, run->found))
 		round->certain = true;
 	if ((round->unanswered == 0 || round->certain) && round->over)
 		event_active(round->over, EV_TIMEOUT, 0);
@@ -341,10 +352,10 @@ round_add(struct check_round *round, size_t rule, const struct config *cfg)
 	size_t index = found->count++;
 
 	found->at[index] = (struct finding){ .kind = FOUND_NOTHING,
-		                             .check = rules[rule]->name };
+		                             .check = check_rules[rule]->name };
 	round->run[index] = (struct check_run){
-		.rule = rules[rule],
-		.start = checks->loaded[rule] ? rules[rule]->start : not_loaded,
+		.rule = check_rules[rule],
+		.start = checks->loaded[rule] ? check_rules[rule]->start : not_loaded,
 		.state = checks->state[rule],
 		.resolver = checks->resolver,
 		.cfg = cfg,
@@ -379,13 +390,24 @@ begin_runs(struct check_round *round)
 	for (size_t i = 0; i < round->found->count; i++) {
 		struct check_run *run = &round->run[i];
 
+		assert(run->start);
 		if (!round->certain || !run->rule->reads) {
 			run->start(run);
 			continue;
 		}
-		run->answered = true;
+		run->answered = run->ended = true;
 		round->unanswered--;
 	}
+}
+
+static bool
+looks(const struct checks *checks, const struct check_rule *rule,
+      const struct config *cfg, enum stage stage, const struct evidence *evidence)
+{
+	if (!(rule->stages & stage) || !rule->wanted(cfg))
+		return false;
+	return (!checks->explain || rule->reads) &&
+	       !is_spared(rule, cfg, evidence->authenticated);
 }
 
 struct check_round *
@@ -397,9 +419,8 @@ check_start(struct checks *checks, const struct config *cfg, enum stage stage,
 
 	assert(checks->base);
 	found->count = 0;
-	for (size_t i = 0; i < RULES; i++) {
-		if (!(rules[i]->stages & stage) || !rules[i]->wanted(cfg) ||
-		    is_spared(rules[i], cfg, evidence->authenticated))
+	for (size_t i = 0; i < check_rule_count; i++) {
+		if (!looks(checks, check_rules[i], cfg, stage, evidence))
 			continue;
 		if (!round) {
 			round = xcalloc(1, sizeof *round);
@@ -433,7 +454,7 @@ check_expire(struct check_round *round, struct findings *found)
 	for (size_t i = 0; i < round->found->count; i++) {
 		const struct check_run *run = &round->run[i];
 
-		if (run->answered)
+		if (run->answered || round->certain) /* nobody waits for it */
 			continue;
 		run->found->kind = failure_of(run->rule);
 		strcpy(run->found->name, "no verdict in time");

@@ -79,7 +79,8 @@ tell_all(struct rspamd_job *job, const struct config *cfg,
 	snprintf(id, sizeof(id), "%.40s.%u", evidence->log->session,
 	         evidence->log->mail);
 	add(job, xstrdup("Content-Type: message/rfc822"));
-	tell(job, "IP", addr_text(evidence->client, host));
+	if (addr_family(evidence->client) != AF_UNSPEC)
+		tell(job, "IP", addr_text(evidence->client, host));
 	tell(job, "Helo", evidence->helo);
 	tell(job, "User", evidence->authenticated ? "authenticated" : NULL);
 	tell(job, "Queue-Id", id);

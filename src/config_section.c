@@ -1,8 +1,10 @@
 #include "config_internal.h"
 
 #include <assert.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /*
  * Listen and policy sections, and the snapshots that they lead to: one for each listener
@@ -293,6 +295,25 @@ config_each(struct config *cfg, void (*each)(struct config *cfg, void *arg), voi
 	for (size_t i = 0; i < sections->snapshot_count; i++)
 		if (sections->snapshots[i])
 			each(sections->snapshots[i], arg);
+}
+
+static void
+name_host(struct config *cfg, void *name)
+{
+	if (strcmp(cfg->proxy_name, "*") != 0)
+		return;
+	free(cfg->proxy_name);
+	cfg->proxy_name = xstrdup(name);
+}
+
+void
+config_name_host(struct config *cfg)
+{
+	char name[HOST_NAME_MAX + 1] = "";
+
+	if (gethostname(name, sizeof(name)) != 0 || !name[0])
+		strcpy(name, "localhost");
+	config_each(cfg, name_host, name);
 }
 
 /* ---- together ------------------------------------------------------------------------------ */

@@ -45,6 +45,8 @@ static const struct task tasks[] = {
 	  "print one option with its value" },
 	{ WORD_ONLY, "findings", NULL, FILE_MAY, task_findings,
 	  "print what each finding leads to" },
+	{ WORD_ONLY, "scan", "MESSAGE", FILE_MUST, task_scan,
+	  "say what becomes of a message (-: standard input), and why" },
 	{ WORD_ONLY, "check", NULL, FILE_MUST, task_check,
 	  "check FILE, print nothing if it is right" },
 	{ WORD_ONLY, "import", NULL, FILE_MUST, task_import,
@@ -65,19 +67,28 @@ static const struct task tasks[] = {
 	  "the same, with libraries and what was compiled in" },
 };
 
+enum {
+	TASKS_OF_DETAIL = 4,
+};
+
 static const struct {
 	const char *word;
-	bool bare;                             /* it has no argument */
-	int (*of[3])(const struct wish *wish); /* tasks */
+	bool bare;                                           /* it has no argument */
+	int (*of[TASKS_OF_DETAIL])(const struct wish *wish); /* tasks */
 } details[] = {
-	[DETAIL_CLIENT] = { "client", false, { task_show, task_findings } },
+	[DETAIL_CLIENT] = { "client", false, { task_show, task_findings, task_scan } },
 	[DETAIL_SERVER] = { "server",
 	                    false,
-	                    { task_show, task_findings, task_quarantine } },
-	[DETAIL_LISTENER] = { "listener", false, { task_show, task_findings } },
+	                    { task_show, task_findings, task_scan, task_quarantine } },
+	[DETAIL_LISTENER] = { "listener",
+	                      false,
+	                      { task_show, task_findings, task_scan } },
 	[DETAIL_TO] = { "to", false, { task_quarantine } },
 	[DETAIL_OLDER] = { "older", false, { task_quarantine } },
 	[DETAIL_DELETE] = { "delete", true, { task_quarantine } },
+	[DETAIL_HELO] = { "helo", false, { task_scan } },
+	[DETAIL_FROM] = { "from", false, { task_scan } },
+	[DETAIL_RCPT] = { "rcpt", false, { task_scan } },
 };
 
 enum {
@@ -100,6 +111,9 @@ help(const struct wish *wish)
 	     "NAME] FILE\n"
 	     "                                   what applies to such a session, and "
 	     "why\n"
+	     "       smtp-gated --scan MESSAGE [--client ADDR] [--server ADDR] "
+	     "[--listener NAME]\n"
+	     "                [--helo NAME] [--from ADDR] [--rcpt ADDR] FILE\n"
 	     "       smtp-gated --quarantine FILE [list | show ID... | delete ID... |\n"
 	     "                delete --older AGE |\n"
 	     "                release ID [--to FILE | --server HOST:PORT] "
@@ -180,7 +194,7 @@ options_of_tasks(char letters[static 3 * TASKS], struct option longs[static LONG
 static bool
 is_misused(const struct wish *wish, size_t detail)
 {
-	for (size_t i = 0; i < 3 && wish->details[detail]; i++)
+	for (size_t i = 0; i < TASKS_OF_DETAIL && wish->details[detail]; i++)
 		if (details[detail].of[i] == wish->task->run)
 			return false;
 	return wish->details[detail];

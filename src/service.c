@@ -162,7 +162,7 @@ put_in_force(struct service *service, struct config *fresh)
 	config_drop(service->cfg);
 	service->cfg = fresh;
 	service->reloaded = time(NULL);
-	service_name_host(fresh);
+	config_name_host(fresh);
 	service_raise_descriptors(fresh);
 	sessions_reconfigure(service->sessions, fresh);
 	checks_reconfigure(service->checks, fresh);

@@ -8,7 +8,6 @@
 #include <fcntl.h>
 #include <libgen.h>
 #include <libintl.h>
-#include <limits.h>
 #include <locale.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -34,25 +33,6 @@ service_fail(const char *format, ...)
 	fprintf(stderr, "smtp-gated: %s\n", words);
 	notices_failed(words);
 	return false;
-}
-
-static void
-name_host(struct config *cfg, void *name)
-{
-	if (strcmp(cfg->proxy_name, "*") != 0)
-		return;
-	free(cfg->proxy_name);
-	cfg->proxy_name = xstrdup(name);
-}
-
-void
-service_name_host(struct config *cfg)
-{
-	char name[HOST_NAME_MAX + 1] = "";
-
-	if (gethostname(name, sizeof(name)) != 0 || !name[0])
-		strcpy(name, "localhost");
-	config_each(cfg, name_host, name);
 }
 
 /* Of messages alone: what we read and write ourselves is the same in all languages.  The
@@ -337,7 +317,7 @@ service_prepare(struct service *service)
 
 	notices_open();
 	service_raise_descriptors(cfg);
-	service_name_host(service->cfg);
+	config_name_host(service->cfg);
 	choose_language(cfg);
 	if (!privilege_check(cfg, why, sizeof(why)))
 		return service_fail("%s", why);

@@ -5,7 +5,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -367,22 +366,17 @@ store(struct session *s)
 	return true;
 }
 
-/* What can be seen of the message without looking into it. */
+/* Those that do not pass end it. */
 static void
 find_faults(struct session *s)
 {
-	struct finding stray = { .kind = FOUND_BARE_NEWLINE, .check = "bare_newline" };
-	struct finding large = { .kind = FOUND_SIZE, .check = "size_limit" };
-	struct transaction *mail = s->mail;
+	struct finding found[TRANSACTION_FAULTS];
+	const struct transaction *mail = s->mail;
+	size_t count = transaction_faults(s->cfg, mail->size, mail->decoder.bare,
+	                                  found);
 
-	if (!mail->doom && mail->decoder.bare > 0 &&
-	    s->cfg->bare_newline == NEWLINE_REJECT)
-		doom_by(s, &stray);
-	if (mail->doom || s->cfg->size_limit == 0 ||
-	    mail->size <= (uint64_t)s->cfg->size_limit)
-		return;
-	snprintf(large.name, sizeof(large.name), "limit %" PRId64, s->cfg->size_limit);
-	doom_by(s, &large);
+	for (size_t i = 0; i < count && !mail->doom; i++)
+		doom_by(s, &found[i]);
 }
 
 /* False: no more is to be taken now. */

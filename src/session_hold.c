@@ -303,18 +303,20 @@ on_spool_failed(struct session *s, int error)
 	session_end(s, END_SPOOL);
 }
 
-/* False: there is no more, or none that can be read. */
+/* At most MOST bytes.  False: there is no more, or none that can be read. */
 static bool
-replay_piece(struct session *s)
+replay_piece(struct session *s, size_t most)
 {
 	struct transaction *mail = s->mail;
 	uint64_t left = spool_message_size(mail->spool) - mail->replayed;
-	size_t size = left < PIECE ? (size_t)left : PIECE;
+	size_t size = most < PIECE ? most : PIECE;
 	struct evbuffer_iovec room;
 	ssize_t got;
 
 	if (left == 0)
 		return false;
+	if (size > left)
+		size = (size_t)left;
 	if (evbuffer_reserve_space(mail->message, (ev_ssize_t)size, &room, 1) != 1)
 		abort(); /* there is no memory: see xalloc.h */
 	got = spool_read_message(mail->spool, room.iov_base, size, mail->replayed);
@@ -359,7 +361,7 @@ session_turn_replaying(struct session *s)
 		return;
 	}
 	while (conn_backlog(s->server) < most)
-		if (!replay_piece(s)) {
+		if (!replay_piece(s, most - conn_backlog(s->server))) {
 			if (s->state == SESSION_REPLAYING)
 				replayed(s);
 			return;

@@ -2,6 +2,7 @@
 
 #include "config.h"
 #include "control.h"
+#include "explain.h"
 #include "log.h"
 #include "quarantine.h"
 #include "rates.h"
@@ -175,6 +176,32 @@ task_findings(const struct wish *wish)
 		is = config_listener(cfg, of.listener ?: CONFIG_DEFAULT_LISTENER);
 		findings_print(config_policy(is, &of.client, &of.server), stdout);
 		code = terminal_printed();
+	}
+	config_drop(cfg);
+	return code;
+}
+
+int
+task_scan(const struct wish *wish)
+{
+	struct config *cfg = load(wish->file, NULL), *is;
+	struct example of;
+	int code;
+
+	if (!cfg)
+		return EXIT_FAILURE;
+	code = read_example(cfg, wish, &of);
+	if (code == EXIT_SUCCESS) {
+		is = config_listener(cfg, of.listener ?: CONFIG_DEFAULT_LISTENER);
+		code = explain_message(&(struct explain_wish){
+			.cfg = config_policy(is, &of.client, &of.server),
+			.message = wish->argument,
+			.client = &of.client,
+			.server = &of.server,
+			.helo = wish->details[DETAIL_HELO],
+			.sender = wish->details[DETAIL_FROM],
+			.recipient = wish->details[DETAIL_RCPT],
+		});
 	}
 	config_drop(cfg);
 	return code;

@@ -1,5 +1,7 @@
 #include "transaction.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -33,6 +35,23 @@ const char *
 transaction_recipient(const struct transaction *mail)
 {
 	return mail->path_count > 0 ? mail->paths[0] : NULL;
+}
+
+size_t
+transaction_faults(const struct config *cfg, uint64_t size, uint64_t bare,
+                   struct finding found[static TRANSACTION_FAULTS])
+{
+	size_t count = 0;
+
+	if (cfg->bare_newline == NEWLINE_REJECT && bare > 0)
+		found[count++] = (struct finding){ .kind = FOUND_BARE_NEWLINE,
+			                           .check = "bare_newline" };
+	if (cfg->size_limit == 0 || size <= (uint64_t)cfg->size_limit)
+		return count;
+	found[count] = (struct finding){ .kind = FOUND_SIZE, .check = "size_limit" };
+	snprintf(found[count].name, sizeof(found[count].name), "limit %" PRId64,
+	         cfg->size_limit);
+	return count + 1;
 }
 
 void

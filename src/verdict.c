@@ -16,7 +16,8 @@ struct reply_code {
 
 static const struct rule {
 	const char *word;
-	size_t action; /* which option of struct config */
+	const char *option; /* says what it leads to */
+	size_t action;      /* which one that is of struct config */
 	enum finding_class class;
 	size_t text; /* which option */
 	enum told told;
@@ -27,6 +28,7 @@ static const struct rule {
 #define FINDING(id, word, option, class, text, told, counter, script, code5, \
                 enhanced5, code4, enhanced4) \
 	[FOUND_##id] = { word, \
+		         #option, \
 		         offsetof(struct config, option), \
 		         CLASS_##class, \
 		         offsetof(struct config, text), \
@@ -95,12 +97,18 @@ is_scanners_failure(enum finding_kind kind)
 	       kind == FOUND_SPAM_FAILED;
 }
 
-/* What the configuration says of a finding.  The spelling of 1.4 for scanners that fail
- * wins over ours. */
+/* The spelling of 1.4 for scanners that fail wins over ours. */
+static bool
+is_ignored(const struct config *cfg, enum finding_kind kind)
+{
+	return is_scanners_failure(kind) && cfg->ignore_errors;
+}
+
+/* What the configuration says of a finding. */
 static enum finding_action
 action_for(const struct config *cfg, enum finding_kind kind)
 {
-	if (kind == FOUND_NOTHING || (is_scanners_failure(kind) && cfg->ignore_errors))
+	if (kind == FOUND_NOTHING || is_ignored(cfg, kind))
 		return ACTION_PASS;
 	return (enum finding_action) *
 	       (const int *)((const char *)cfg + rules[kind].action);
@@ -211,10 +219,8 @@ verdict_greeting_code(const struct verdict *verdict)
 	return greeting_code(verdict->act == VERDICT_DEFER);
 }
 
-/* ---- the table, for people ------------------------------------------------------- */
-
-static const char *
-action_word(enum finding_action action)
+const char *
+finding_action_word(enum finding_action action)
 {
 	switch (action) {
 	case ACTION_PASS:
@@ -229,16 +235,19 @@ action_word(enum finding_action action)
 	abort(); /* no such thing: an action */
 }
 
+/* ---- the table, for people ------------------------------------------------------- */
+
 /* Of what is found before a message is there, or dropped in the middle, none can be kept. */
 static bool
 has_message(const struct config *cfg, enum finding_kind kind)
 {
 	if (kind == FOUND_SIZE || kind == FOUND_BARE_NEWLINE)
 		return action_for(cfg, kind) == ACTION_PASS;
-	return kind == FOUND_VIRUS || kind == FOUND_UNSCANNABLE ||
-	       is_scanners_failure(kind) || kind == FOUND_LOCKED ||
-	       kind == FOUND_SPAM || kind == FOUND_SPAM_SUSPECT ||
-	       kind == FOUND_GREYLIST || kind == FOUND_RATELIMIT_BYTES;
+	return kind == FOUND_NOTHING || kind == FOUND_VIRUS ||
+	       kind == FOUND_UNSCANNABLE || is_scanners_failure(kind) ||
+	       kind == FOUND_LOCKED || kind == FOUND_SPAM ||
+	       kind == FOUND_SPAM_SUSPECT || kind == FOUND_GREYLIST ||
+	       kind == FOUND_RATELIMIT_BYTES;
 }
 
 /* What is found before the greeting is answered in its place. */
@@ -269,28 +278,43 @@ print_reply(const struct config *cfg, enum finding_kind kind, FILE *out)
 }
 
 void
+finding_effect(struct finding_effect *effect, const struct config *cfg,
+               enum finding_kind kind)
+{
+	unsigned class = rules[kind].class;
+	bool found = kind != FOUND_NOTHING;
+
+	*effect = (struct finding_effect){
+		.option = is_ignored(cfg, kind) ? "ignore_errors" : rules[kind].option,
+		.action = action_for(cfg, kind),
+		.runs_script = found && cfg->action_script[0] &&
+		               (cfg->script_on & class),
+		.tells = found && cfg->event_url[0] && (cfg->event_on & class),
+		.keeps = has_message(cfg, kind) &&
+		         (cfg->spool_leave_on & (class | CLASS_CLEAN)),
+	};
+	effect->locks = cfg->lock_duration != 0 && effect->action >= ACTION_REFUSE &&
+	                (cfg->lock_on & class);
+}
+
+static const char *
+yes(bool is)
+{
+	return is ? "yes" : "no";
+}
+
+void
 findings_print(const struct config *cfg, FILE *out)
 {
-
-	bool locks = cfg->lock_duration != 0, runs = cfg->action_script[0] != '\0';
+	struct finding_effect effect;
 
 	fprintf(out, "%-27s %-7s %-4s %-6s %-5s %-4s %s\n", "finding", "action", "lock",
 	        "script", "event", "keep", "reply");
 	for (enum finding_kind kind = FOUND_NOTHING + 1; kind < FOUND_KINDS; kind++) {
-		unsigned class = rules[kind].class;
-
+		finding_effect(&effect, cfg, kind);
 		fprintf(out, "%-27s %-7s %-4s %-6s %-5s %-4s ", rules[kind].word,
-		        action_word(action_for(cfg, kind)),
-		        locks && action_for(cfg, kind) >= ACTION_REFUSE &&
-		                        (cfg->lock_on & class)
-		                ? "yes"
-		                : "no",
-		        runs && (cfg->script_on & class) ? "yes" : "no",
-		        cfg->event_url[0] && (cfg->event_on & class) ? "yes" : "no",
-		        has_message(cfg, kind) &&
-		                        (cfg->spool_leave_on & (class | CLASS_CLEAN))
-		                ? "yes"
-		                : "no");
+		        finding_action_word(effect.action), yes(effect.locks),
+		        yes(effect.runs_script), yes(effect.tells), yes(effect.keeps));
 		print_reply(cfg, kind, out);
 	}
 }

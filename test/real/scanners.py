@@ -177,6 +177,12 @@ class Sink(threading.Thread):
                 return
             threading.Thread(target=self.talk, args=(peer,), daemon=True).start()
 
+    def close(self):
+        """Not under the thread: it would accept what the next socket of that number gets."""
+        self.socket.shutdown(socket.SHUT_RDWR)
+        self.join()
+        self.socket.close()
+
     def talk(self, peer):
         try:
             with peer, peer.makefile("rwb") as file:
@@ -220,7 +226,7 @@ class Case:
 
     @classmethod
     def tearDownClass(cls):
-        cls.sink.socket.close()
+        cls.sink.close()
 
     def new_gateway(self, program, **options):
         return lab.Gateway(program, {

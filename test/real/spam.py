@@ -6,6 +6,7 @@ import pwd
 import re
 import shutil
 import signal
+import socket
 
 import lab
 import scanners
@@ -113,7 +114,15 @@ class Spamd(Tree):
                 f"--max-children={self.children}"]
 
     def answers(self):
-        return os.path.exists(self.socket) and super().answers()
+        """One of its children, that is: the sockets are there before anybody listens."""
+        try:
+            with socket.socket(socket.AF_UNIX) as sock:
+                sock.settimeout(5)
+                sock.connect(self.socket)
+                sock.sendall(b"PING SPAMC/1.5\r\n\r\n")
+                return b"PONG" in sock.recv(4096)
+        except OSError:
+            return False
 
     def sizes(self):
         """Of the messages that it has examined."""

@@ -1,0 +1,83 @@
+#include "explain_internal.h"
+
+#include "check.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+/* From outside: what a terminal might take for more than text is left out. */
+static void
+print_outside(const char *text)
+{
+	for (; *text != '\0'; text++)
+		putchar(*text >= ' ' && *text <= '~' ? *text : '?');
+}
+
+static void
+print_finding(const struct finding *found)
+{
+	const char *between = "  ";
+
+	printf("%-13s %-13s", found->check, finding_word(found->kind));
+	if (found->scan_us > 0)
+		printf(" %9.1f ms", (double)found->scan_us / 1000);
+	else
+		printf(" %12s", "");
+	if (found->has_score) {
+		printf("%sscore %.1f", between, found->score);
+		between = ", ";
+	}
+	if (found->name[0]) {
+		fputs(between, stdout);
+		print_outside(found->name);
+	}
+	putchar('\n');
+}
+
+static const char *
+yes(bool is)
+{
+	return is ? "yes" : "no";
+}
+
+static void
+print_verdict(const struct config *cfg, const struct verdict *verdict)
+{
+	const struct finding *because = &verdict->because;
+	struct finding_effect effect;
+
+	finding_effect(&effect, cfg, because->kind);
+	printf("%-13s %s", "verdict", verdict_word(verdict->act));
+	if (because->kind != FOUND_NOTHING)
+		printf("  %s by %s, %s = %s", finding_word(because->kind),
+		       because->check, effect.option,
+		       strcmp(effect.option, "ignore_errors") == 0
+		               ? "yes"
+		               : finding_action_word(effect.action));
+	putchar('\n');
+	if (verdict->act != VERDICT_DELIVER)
+		printf("%-13s %d %s %s\n", "reply", verdict->code, verdict->enhanced,
+		       verdict->text);
+	printf("%-13s lock %s, script %s, event %s, keep %s\n", "effects",
+	       yes(effect.locks), yes(effect.runs_script), yes(effect.tells),
+	       yes(effect.keeps));
+}
+
+void
+explain_print(const struct explain_wish *wish, const struct explain_input *input,
+              const struct finding *found, size_t count, const struct verdict *verdict)
+{
+	const struct config *cfg = wish->cfg;
+
+	printf("%-13s %s, %" PRIu64 " bytes\n", "message", input->name, input->size);
+	if (cfg->policy)
+		printf("%-13s %s\n", "policy", cfg->policy);
+	for (size_t i = 0; i < count; i++)
+		print_finding(&found[i]);
+	if (!check_looks(cfg))
+		printf("%-13s antivirus_type and antispam_type are off: nothing looks "
+		       "at the message\n",
+		       "-");
+	print_verdict(cfg, verdict);
+}
