@@ -43,6 +43,12 @@ enum newline_policy {
 	NEWLINE_PASS,		/* they stay as they are */
 };
 
+enum delivery_way {
+	DELIVERY_STREAM,	/* the server gets it while it comes, and its end when judged */
+	DELIVERY_HOLD,		/* the server hears of it when it is judged */
+	DELIVERY_AUTO,		/* small ones are held, large ones streamed */
+};
+
 enum antivirus_type {	/* any of them together */
 	ANTIVIRUS_LIBCLAMAV = 1 << 0, /* inside of the daemon */
 	ANTIVIRUS_CLAMD = 1 << 1,

@@ -64,6 +64,10 @@ int conn_fd(const struct conn *conn);
  * Trouble is told by lost(), later. */
 void conn_flush(struct conn *conn);
 
+/* Lets the loop call drained() soon, as if the output had had to wait.  To be called with
+ * nothing in it. */
+void conn_rouse(struct conn *conn);
+
 /* Bytes in the output. */
 size_t conn_backlog(const struct conn *conn);
 

@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /*
  * The replies still owed to the client, in the order it must see them.
@@ -17,6 +18,7 @@ enum reply_plan {
 	PLAN_FORWARD,	/* the server will answer; the client shall see it */
 	PLAN_SWALLOW,	/* the server will answer; the client never asked */
 	PLAN_ANSWER,	/* the server was not asked; we answer when it is due */
+	PLAN_LATER,	/* nobody was asked: what is to be done is seen when it is due */
 };
 
 /* What the reply is to: a verb, or one of the things that are not commands. */
@@ -25,6 +27,7 @@ enum reply_subject {
 	SUBJECT_GREETING,	/* the server's first words */
 	SUBJECT_CHALLENGED,	/* an answer to an AUTH challenge */
 	SUBJECT_CONTENT,	/* the message that was just handed over */
+	SUBJECT_HELD,		/* a command of ours for the sake of a held message; see verb */
 };
 
 struct expected {
@@ -36,6 +39,7 @@ struct expected {
 	int code;		/* of our answer (PLAN_ANSWER) */
 	const char *enhanced;	/* of our answer, static */
 	char *text;		/* owned: our answer, or what the command was about */
+	uint64_t size;		/* of the message, as MAIL declares it; 0: it does not */
 };
 
 /* A ring that grows from nothing to what its user allows. */

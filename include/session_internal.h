@@ -32,6 +32,8 @@ enum session_state {
 	SESSION_RELAYING,	/* commands and replies pass */
 	SESSION_BODY,		/* message content passes */
 	SESSION_JUDGING,	/* it is complete, its dot is held */
+	SESSION_OFFERING,	/* a message that was held: the server is asked to take it */
+	SESSION_REPLAYING,	/* and gets it */
 	SESSION_DELIVERING,	/* released; the server has not replied yet */
 	SESSION_DIRECT,		/* bytes pass unread, as after STARTTLS */
 	SESSION_TAKEOVER,	/* the server is gone; we answer the client */
@@ -123,6 +125,8 @@ struct session {
 	int64_t deadline;		/* when the state's time is up; ms, monotonic */
 	int64_t due;			/* when some work has to be done, whatever moves
 					 * meanwhile; 0: none */
+	int64_t noop_at;		/* when the server of a held message should hear from
+					 * us; 0: never */
 	uint64_t window_from;		/* BODY: received when the window began, till DUE */
 	int64_t born;			/* ms, monotonic */
 	size_t holds;			/* bytes that wait in all its buffers */
@@ -221,6 +225,9 @@ void session_begin_time(struct session *s);
 
 /* Some work has to be done within so many seconds, silence or not; in this state only. */
 void session_set_due(struct session *s, int64_t seconds);
+
+/* The server of a held message is to get a NOOP in so many seconds. */
+void session_set_noop(struct session *s, int64_t seconds);
 
 /* Something has moved: the silence that a state's limit may be of begins anew. */
 void session_stir(struct session *s);
@@ -339,8 +346,66 @@ void session_take_replies(struct session *s);
 /* session_reply.c: sends the answers of our own that are due. */
 void session_answer_due(struct session *s);
 
-/* session_body.c: the server is ready for content; it comes, is judged, goes. */
-void session_body_begin(struct session *s);
+/* session_reply.c: logs and counts the server's last word on a message, which is over. */
+void session_content_answered(struct session *s, int code, const char *words);
+
+/*
+ * A way to deliver: what differs between a message that the server gets while it comes,
+ * its end held back until it is judged, and one that it hears of when it is judged.  From
+ * the server's 354 on, the second is one of the first kind that comes from its spool.
+ */
+struct delivery {
+	bool holds;		/* the server has nothing of it yet, and lives on without it */
+
+	/* Takes what the server says meanwhile, or that it is gone: may doom the mail. */
+	void (*hear)(struct session *s);
+
+	/* What has come, and is at rest if it is kept, goes on: to the server or nowhere.
+	 * False: the session is in another state, no more is to be taken. */
+	bool (*pass)(struct session *s);
+
+	/* The verdict: the server gets what it still lacks. */
+	void (*release)(struct session *s);
+
+	/* The client was told that it will not be delivered: the mail is over. */
+	void (*give_up)(struct session *s);
+};
+
+/* session_stream.c, session_hold.c */
+extern const struct delivery session_stream, session_hold;
+
+/* session_body.c: content comes, is judged, and goes the WAY. */
+void session_body_begin(struct session *s, const struct delivery *way);
+
+/* session_body.c: more of it, after something else. */
+void session_body_resume(struct session *s);
+
+/* session_body.c: true if messages of this client are put at rest. */
+bool session_body_is_kept(const struct session *s);
+
+/* session_body.c: all of it is here, or it is doomed and the client listens. */
+void session_body_complete(struct session *s);
+
+/* session_body.c: the message will not be delivered, whatever comes: the server hears no
+ * more of it, the rest is thrown away, and the client is told when it has sent its dot and
+ * listens.  WHY is one of DOOM_*; or REPLY is. */
+void session_doom(struct session *s, int why);
+void session_doom_by_reply(struct session *s, const struct reply *reply);
+
+/* session_hold.c: a command of ours, or DATA of the client's, is asked when all that is
+ * owed before it has been answered; and it is now. */
+void session_ask_later(struct session *s, enum reply_subject subject, enum verb verb);
+void session_hold_due(struct session *s, enum reply_subject subject, enum verb verb);
+
+/* session_hold.c: the reply to a command of ours; takes it from the input. */
+void session_hold_reply(struct session *s, const struct expected *due,
+			const struct reply *reply);
+
+/* session_hold.c: it is time for a NOOP, if a message is held. */
+void session_hold_noop(struct session *s);
+void session_turn_offering(struct session *s);
+void session_turn_replaying(struct session *s);
+
 void session_turn_body(struct session *s);
 void session_turn_judging(struct session *s);
 void session_judging_expired(struct session *s);

@@ -90,8 +90,8 @@ uint64_t spool_size(const struct spool *spool);
 /* All of a sealed spool that is in memory, head first; NULL if it is in a file. */
 const char *spool_memory(const struct spool *spool);
 
-/* Reads from a sealed spool at OFFSET (head included), in any thread.  Returns the bytes
- * read, fewer only at the end, or -1 with errno. */
+/* Reads from a spool at OFFSET (head included): a sealed one in any thread, an open one in
+ * the loop's.  Returns the bytes read, fewer only at the end, or -1 with errno. */
 ssize_t spool_read(const struct spool *spool, void *to, size_t size, uint64_t offset);
 
 /* The same, OFFSET being that in the message alone. */

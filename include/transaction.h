@@ -14,6 +14,8 @@
  * MAIL (or with its 354, if it wanted no MAIL) and ends with the last word on the content,
  * or with RSET, HELO, EHLO.
  */
+struct delivery;		/* a way to deliver: see session_internal.h */
+
 enum {
 	EARLY_MOST = 3,		/* kinds of findings that a message can have before its end */
 	TRANSACTION_PATHS = 100,	/* of recipients that are remembered */
@@ -27,6 +29,8 @@ struct transaction {
 	char **paths;			/* of the first of them, as far as known; owned */
 	unsigned path_count;
 	size_t path_bytes;
+	uint64_t declared;		/* size that MAIL has declared; 0: none */
+	const struct delivery *way;	/* how it reaches the server; NULL before its content */
 	struct body_decoder decoder;
 	struct body_encoder encoder;
 	struct evbuffer *message;	/* decoded, on its way to spool and server */
@@ -41,7 +45,9 @@ struct transaction {
 	struct finding early[EARLY_MOST];	/* let pass, until the end is judged */
 	unsigned early_count;
 	uint64_t judged_at;		/* ms, monotonic: when the dot was seen */
+	uint64_t replayed;		/* bytes of the spool that the server got from there */
 	bool complete;			/* the lone dot was seen */
+	bool judged;			/* held, and to be delivered: the server gets all of it */
 	enum {
 		DOOM_NONE,
 		DOOM_BY_VERDICT,	/* the verdict stands before the end */

@@ -32,6 +32,13 @@ static const struct word newline_words[] = {
 	{ 0 },
 };
 
+static const struct word delivery_words[] = {
+	{ "stream", DELIVERY_STREAM },
+	{ "hold", DELIVERY_HOLD },
+	{ "auto", DELIVERY_AUTO },
+	{ 0 },
+};
+
 static const struct word statefile_words[] = {
 	{ "human", STATEFILE_HUMAN },
 	{ "flat", STATEFILE_FLAT },

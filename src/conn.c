@@ -311,6 +311,14 @@ conn_fd(const struct conn *conn)
 	return conn->fd;
 }
 
+void
+conn_rouse(struct conn *conn)
+{
+	assert(!conn->connecting && evbuffer_get_length(conn->output) == 0);
+	if (!conn->lost)
+		event_active(&conn->writable, EV_WRITE, 0);
+}
+
 size_t
 conn_backlog(const struct conn *conn)
 {

@@ -77,7 +77,9 @@ bool
 pipeline_awaits_server(const struct pipeline *line)
 {
 	for (unsigned i = 0; i < line->count; i++) {
-		if (entry(line, i)->plan != PLAN_ANSWER)
+		unsigned plan = entry(line, i)->plan;
+
+		if (plan == PLAN_FORWARD || plan == PLAN_SWALLOW)
 			return true;
 	}
 	return false;

@@ -36,14 +36,28 @@ on_moved(struct conn *conn, void *owner)
 	session_turn(s);
 }
 
-/* While the server owes a reply, what a client sends on is no sign of life of it. */
+/* While the server owes a reply, or is to take a message from us, what a client sends on
+ * is no sign of life of it. */
 static void
 on_client_input(struct conn *conn, void *owner)
 {
 	struct session *s = owner;
 
 	(void)conn;
-	if (s->state != SESSION_RELAYING || !pipeline_awaits_server(&s->owed))
+	if (s->state != SESSION_REPLAYING &&
+	    (s->state != SESSION_RELAYING || !pipeline_awaits_server(&s->owed)))
+		session_stir(s);
+	session_turn(s);
+}
+
+/* Nor is it one of the client in the middle of a message that a server takes our NOOPs. */
+static void
+on_server_input(struct conn *conn, void *owner)
+{
+	struct session *s = owner;
+
+	(void)conn;
+	if (s->state != SESSION_BODY)
 		session_stir(s);
 	session_turn(s);
 }
@@ -113,7 +127,7 @@ static const struct conn_events client_events = {
 
 static const struct conn_events server_events = {
 	.connected = on_server_connected,
-	.input = on_moved,
+	.input = on_server_input,
 	.drained = on_moved,
 	.lost = on_server_lost,
 };

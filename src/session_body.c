@@ -10,9 +10,8 @@
 #include <time.h>
 
 /*
- * The content of a message: decoded, spooled, encoded to the server; at its end the dot is
- * held, the message judged, and the dot released or the server dropped (RFC 5321 4.1.1.4:
- * what has no end of mail data was never sent).
+ * The content of a message: decoded, put at rest, judged when its dot has come.  When
+ * and how the server gets it is the way's: session_stream.c, session_hold.c.
  */
 
 /* ---- the beginning ------------------------------------------------------------ */
@@ -84,22 +83,35 @@ begin_window(struct session *s)
 		session_set_due(s, s->cfg->timeout_body);
 }
 
+void
+session_body_resume(struct session *s)
+{
+	session_enter(s, SESSION_BODY);
+	begin_window(s);
+}
+
+bool
+session_body_is_kept(const struct session *s)
+{
+	return check_reads(s->cfg, s->authenticated) || keeps_all(s);
+}
+
 /* A server may take DATA without a MAIL that we saw accepted: content is content. */
 void
-session_body_begin(struct session *s)
+session_body_begin(struct session *s, const struct delivery *way)
 {
 	if (!s->mail)
 		s->mail = transaction_new(&s->log, ++s->mails, NULL);
+	s->mail->way = way;
 	s->mail->message = evbuffer_new();
 	s->mail->header = make_header(s, false);
 	if (s->cfg->bare_newline == NEWLINE_PASS)
 		s->mail->decoder.newlines = BODY_PASS;
-	if (check_reads(s->cfg, s->authenticated) || keeps_all(s)) {
+	if (session_body_is_kept(s)) {
 		s->mail->spool = spool_begin(s);
 		s->mail->header_blank = make_header(s, true);
 	}
-	session_enter(s, SESSION_BODY);
-	begin_window(s);
+	session_body_resume(s);
 }
 
 /* ---- the verdict ---------------------------------------------------------------- */
@@ -124,6 +136,7 @@ log_verdict(const struct session *s)
 	          mail->verdict.has_score ? log_real("score", mail->verdict.score)
 	                                  : log_text("score", NULL),
 	          log_text("action", verdict_word(mail->verdict.act)),
+	          log_text("delivery", mail->way->holds ? "hold" : NULL),
 	          log_addr("client", &s->client_addr),
 	          log_addr("server", &s->server_addr),
 	          mailbox_from(s->cfg, mail->sender),
@@ -136,31 +149,20 @@ log_verdict(const struct session *s)
 	          log_real("wait_ms", (double)(clock_us() - mail->judged_at) / 1000));
 }
 
-/* The dot, at last.  The server's reply is the client's. */
-static void
-release(struct session *s)
-{
-	struct expected *last;
-
-	body_encode_end(&s->mail->encoder, conn_output(s->server));
-	last = pipeline_push(&s->owed, PLAN_FORWARD);
-	last->subject = SUBJECT_CONTENT;
-	transaction_drop_spool(s->mail);
-	session_enter(s, SESSION_DELIVERING);
-}
-
+/* What the server was to get of it, it gets, however fast the verdict was. */
 static void
 refuse(struct session *s)
 {
 	const struct verdict *verdict = &s->mail->verdict;
 
+	if (s->server)
+		conn_flush(s->server);
 	session_say(s, verdict->code, verdict->enhanced, verdict->text);
 	if (verdict->act == VERDICT_HANG_UP) {
 		session_end(s, END_FINDING);
 		return;
 	}
-	session_takeover(s);
-	session_forget_mail(s);
+	s->mail->way->give_up(s);
 }
 
 static void
@@ -194,9 +196,10 @@ carry_out(struct session *s)
 		count_verdict(&verdict->because);
 		log_verdict(s);
 	}
+	stats_add(STAT_mails_held, s->mail->way->holds);
 	react(s);
 	if (verdict->act == VERDICT_DELIVER)
-		release(s);
+		s->mail->way->release(s);
 	else
 		refuse(s);
 }
@@ -245,9 +248,6 @@ judge(struct session *s)
 	if (mail->round)
 		return;
 	weigh(s, found.at, found.count);
-	if (mail->verdict.act != VERDICT_DELIVER)
-		conn_flush(
-			s->server); /* it gets all but the end, as if time had passed */
 	carry_out(s);
 }
 
@@ -264,17 +264,26 @@ session_judging_expired(struct session *s)
 
 /* ---- messages that are lost before their end --------------------------------------- */
 
-/* The message will not be delivered, whatever comes: the server hears no more of it, the
- * rest is thrown away, and the client is told when it has sent its dot and listens. */
-static void
-doom(struct session *s, int why)
+void
+session_doom(struct session *s, int why)
 {
 	struct transaction *mail = s->mail;
 
 	mail->doom = why;
 	mail->waits_for_space = false;
-	session_drop_server(s);
+	if (!mail->way->holds)
+		session_drop_server(s);
 	transaction_drop_spool(mail);
+}
+
+void
+session_doom_by_reply(struct session *s, const struct reply *reply)
+{
+	struct verdict *verdict = &s->mail->verdict;
+
+	verdict->code = reply->code; /* an enhanced code is in the text already */
+	reply_first_words(reply, verdict->text, sizeof(verdict->text));
+	session_doom(s, DOOM_BY_REPLY);
 }
 
 static bool
@@ -296,53 +305,22 @@ doom_by(struct session *s, const struct finding *finding)
 		return;
 	verdict_weigh(&mail->verdict, s->cfg, finding, 1);
 	if (mail->verdict.act != VERDICT_DELIVER) {
-		doom(s, DOOM_BY_VERDICT);
+		session_doom(s, DOOM_BY_VERDICT);
 		return;
 	}
 	assert(mail->early_count < EARLY_MOST);
 	mail->early[mail->early_count++] = *finding;
 }
 
-/*
- * The server speaks before it got the dot.  A refusal is its final word on the message;
- * that it accepts what it does not have yet is no SMTP.
- */
-static void
-on_early_reply(struct session *s, const struct reply *reply)
-{
-	struct verdict *verdict = &s->mail->verdict;
-
-	if (reply->code < 400 || reply->code == 421) {
-		doom(s, DOOM_BY_LOSS);
-		return;
-	}
-	verdict->code = reply->code; /* an enhanced code is in the text already */
-	reply_first_words(reply, verdict->text, sizeof(verdict->text));
-	doom(s, DOOM_BY_REPLY);
-}
-
-/* What the server does while it should only listen.  True: it is still there. */
-static bool
-server_listens(struct session *s)
-{
-	struct reply reply;
-
-	switch (reply_read(&s->replies, conn_input(s->server), &reply)) {
-	case REPLY_WHOLE:
-		on_early_reply(s, &reply);
-		return false;
-	case REPLY_MALFORMED:
-		break;
-	case REPLY_MORE:
-		if (!session_server_gone(s))
-			return true;
-		break;
-	}
-	doom(s, DOOM_BY_LOSS);
-	return false;
-}
-
 /* ---- content --------------------------------------------------------------------- */
+
+/* What was not stored cannot be sent later, even if failing scans let mail pass. */
+static void
+doom_held(struct session *s)
+{
+	s->mail->verdict.act = VERDICT_DEFER;
+	session_doom(s, DOOM_BY_VERDICT);
+}
 
 /* No room for the message: that is a scan which failed, unless failing scans let mail
  * pass, and then it passes. */
@@ -353,6 +331,8 @@ on_spool_failed(struct session *s, int error)
 
 	snprintf(finding.name, sizeof(finding.name), "spool: %s", strerror(error));
 	doom_by(s, &finding);
+	if (!s->mail->doom && s->mail->way->holds)
+		doom_held(s);
 	if (s->mail->verdict.act == VERDICT_DEFER) {
 		s->mail->verdict.code = 452;
 		s->mail->verdict.enhanced = "4.3.1";
@@ -399,19 +379,20 @@ find_faults(struct session *s)
 		doom_by(s, &found[i]);
 }
 
-static void
+/* False: no more is to be taken now. */
+static bool
 pass_on(struct session *s)
 {
 	struct transaction *mail = s->mail;
 
-	if (mail->doom)
-		evbuffer_drain(mail->message, evbuffer_get_length(mail->message));
-	else
-		body_encode(&mail->encoder, mail->message, conn_output(s->server));
+	if (!mail->doom)
+		return mail->way->pass(s);
+	evbuffer_drain(mail->message, evbuffer_get_length(mail->message));
+	return true;
 }
 
-static void
-on_complete(struct session *s)
+void
+session_body_complete(struct session *s)
 {
 	struct transaction *mail = s->mail;
 
@@ -476,19 +457,19 @@ session_turn_body(struct session *s)
 	struct transaction *mail = s->mail;
 	bool ready;
 
-	if (!mail->doom)
-		(void)server_listens(s);
+	if (s->server)
+		mail->way->hear(s);
 	if (mail->waits_for_space)
 		return;
 	ready = take_content(s);
 	find_faults(s);
 	if (ready && !store(s))
 		return;
-	if (ready)
-		pass_on(s);
+	if (ready && !pass_on(s))
+		return;
 	if (mail->complete) {
 		session_note(s, HAPPENED_CONTENT, NULL);
-		on_complete(s);
+		session_body_complete(s);
 	} else if (conn_at_eof(s->client)) {
 		session_end(s, END_CLIENT_CLOSED);
 	}
@@ -528,9 +509,10 @@ session_body_window_over(struct session *s)
 void
 session_turn_judging(struct session *s)
 {
-	if (server_listens(s))
+	s->mail->way->hear(s);
+	if (!s->mail->doom)
 		return;
 	check_cancel(s->mail->round);
 	s->mail->round = NULL;
-	on_complete(s);
+	session_body_complete(s);
 }

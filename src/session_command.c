@@ -77,7 +77,7 @@ on_hello(struct session *s, const struct command *command)
 }
 
 /* Passes on a command about an address, which is remembered until its reply. */
-static void
+static struct expected *
 pass_address(struct session *s, const struct command *command, const char *keyword)
 {
 	size_t size;
@@ -86,14 +86,19 @@ pass_address(struct session *s, const struct command *command, const char *keywo
 
 	if (path)
 		reply->text = xstrndup(path, size);
+	return reply;
 }
 
 /* BINARYMIME (RFC 3030 section 3) is hidden: its content has no lines to find a dot in. */
 static void
 on_mail(struct session *s, const struct command *command)
 {
+	uint64_t size;
+
 	if (command_has_parameter(command->argument, "BODY=BINARYMIME"))
 		session_answer(s, 555, "5.5.4", s->cfg->msg_unimpl_command);
+	else if (command_size(command->argument, &size))
+		pass_address(s, command, "FROM")->size = size;
 	else
 		pass_address(s, command, "FROM");
 }
@@ -102,6 +107,16 @@ static void
 on_rcpt(struct session *s, const struct command *command)
 {
 	pass_address(s, command, "TO");
+}
+
+/* Whether the server hears of it now is seen when all before it is answered. */
+static void
+on_data(struct session *s, const struct command *command)
+{
+	if (s->cfg->delivery == DELIVERY_STREAM || *command->argument)
+		on_last_of_group(s, command);
+	else
+		session_ask_later(s, SUBJECT_COMMAND, VERB_DATA);
 }
 
 /* ---- not passing on ------------------------------------------------------- */
@@ -159,7 +174,7 @@ static command_cb *const handlers[VERB_COUNT] = {
 	[VERB_EHLO] = on_hello,
 	[VERB_MAIL] = on_mail,
 	[VERB_RCPT] = on_rcpt,
-	[VERB_DATA] = on_last_of_group,
+	[VERB_DATA] = on_data,
 	[VERB_BDAT] = on_bdat,
 	[VERB_RSET] = on_plain,
 	[VERB_NOOP] = on_plain,

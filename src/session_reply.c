@@ -88,10 +88,11 @@ ehlo_offers(const struct reply *reply, const char *keyword)
 /* ---- what replies mean ------------------------------------------------------ */
 
 static void
-mail_accepted(struct session *s, const char *sender)
+mail_accepted(struct session *s, const char *sender, uint64_t declared)
 {
 	session_forget_mail(s);
 	s->mail = transaction_new(&s->log, ++s->mails, sender);
+	s->mail->declared = declared;
 	log_event(&s->mail->log, LOG_MAIL_EVENT, mailbox_from(s->cfg, sender));
 	session_note(s, HAPPENED_MAIL_ACCEPTED, sender);
 }
@@ -143,8 +144,8 @@ note_rejected(struct session *s, enum verb verb, const char *path, int code,
 		session_note(s, HAPPENED_RCPT_REJECTED, path);
 }
 
-static void
-content_answered(struct session *s, int code, const char *words)
+void
+session_content_answered(struct session *s, int code, const char *words)
 {
 	bool accepted = code >= 200 && code <= 299;
 
@@ -191,9 +192,11 @@ auth_answered(struct session *s, int code)
 }
 
 static void
-command_answered(struct session *s, enum verb verb, const char *about, int code,
+command_answered(struct session *s, const struct expected *was, int code,
                  const char *words)
 {
+	enum verb verb = (enum verb)was->verb;
+	const char *about = was->text;
 	bool accepted = code >= 200 && code <= 299;
 	bool is_hello = verb == VERB_HELO || verb == VERB_EHLO;
 
@@ -208,11 +211,11 @@ command_answered(struct session *s, enum verb verb, const char *about, int code,
 	else if (verb == VERB_AUTH || (verb == VERB_UNKNOWN && code < 400))
 		auth_answered(s, code);
 	else if (verb == VERB_DATA && code == 354)
-		session_body_begin(s);
+		session_body_begin(s, &session_stream);
 	else if (!accepted)
 		note_rejected(s, verb, about, code, words);
 	else if (verb == VERB_MAIL)
-		mail_accepted(s, about);
+		mail_accepted(s, about, was->size);
 	else if (verb == VERB_RCPT)
 		recipient_accepted(s, about);
 	else if (verb == VERB_RSET || is_hello)
@@ -238,6 +241,8 @@ makes_sense(const struct expected *due, int code)
 		        (due->verb == VERB_AUTH || due->verb == VERB_UNKNOWN));
 	case SUBJECT_CHALLENGED: /* our own "*" is no answer to go on from */
 		return code == 334 && due->plan == PLAN_FORWARD;
+	case SUBJECT_HELD:
+		return code == 354 && due->verb == VERB_DATA;
 	case SUBJECT_GREETING:
 	case SUBJECT_CONTENT:
 		return false;
@@ -290,6 +295,10 @@ on_due_reply(struct session *s, struct expected *due, const struct reply *reply)
 		session_end(s, END_PROTOCOL);
 		return;
 	}
+	if (due->subject == SUBJECT_HELD) {
+		session_hold_reply(s, due, reply);
+		return;
+	}
 	if (due->plan == PLAN_SWALLOW && due->subject != SUBJECT_CHALLENGED) {
 		session_introduction_reply(s, due, reply);
 		return;
@@ -309,15 +318,17 @@ on_due_reply(struct session *s, struct expected *due, const struct reply *reply)
 	case SUBJECT_GREETING:
 		break;
 	case SUBJECT_COMMAND:
-		command_answered(s, (enum verb)was.verb, was.text, code, words);
+		command_answered(s, &was, code, words);
 		break;
 	case SUBJECT_CHALLENGED:
 		if (was.plan == PLAN_FORWARD)
 			auth_answered(s, code);
 		break;
 	case SUBJECT_CONTENT:
-		content_answered(s, code, words);
+		session_content_answered(s, code, words);
 		break;
+	case SUBJECT_HELD:
+		break; /* see above */
 	}
 	free(was.text);
 	if (s->state != SESSION_CLOSING)
@@ -338,20 +349,48 @@ on_other_reply(struct session *s, const struct reply *reply)
 	session_end(s, END_SERVER_CLOSED);
 }
 
+/* False: those were the last words. */
+static bool
+answer(struct session *s, const struct expected *due)
+{
+	bool hangs_up = due->hangs_up;
+
+	session_say(s, due->code, due->enhanced, due->text);
+	pipeline_done(&s->owed);
+	if (hangs_up)
+		session_end(s, END_FINDING);
+	return !hangs_up;
+}
+
+static void
+ask_later_due(struct session *s, const struct expected *due)
+{
+	enum reply_subject subject = (enum reply_subject)due->subject;
+	enum verb verb = (enum verb)due->verb;
+
+	pipeline_done(&s->owed);
+	session_hold_due(s, subject, verb);
+}
+
 void
 session_answer_due(struct session *s)
 {
 	struct expected *due;
-	bool hangs_up = false;
 
-	while (!hangs_up && (due = pipeline_due(&s->owed)) &&
-	       due->plan == PLAN_ANSWER) {
-		session_say(s, due->code, due->enhanced, due->text);
-		hangs_up = due->hangs_up;
-		pipeline_done(&s->owed);
+	while ((due = pipeline_due(&s->owed))) {
+		switch ((enum reply_plan)due->plan) {
+		case PLAN_FORWARD:
+		case PLAN_SWALLOW:
+			return;
+		case PLAN_ANSWER:
+			if (!answer(s, due))
+				return;
+			break;
+		case PLAN_LATER:
+			ask_later_due(s, due);
+			break;
+		}
 	}
-	if (hangs_up)
-		session_end(s, END_FINDING);
 }
 
 static void
@@ -375,7 +414,8 @@ session_take_replies(struct session *s)
 	struct reply reply;
 
 	while (s->state == SESSION_RELAYING || s->state == SESSION_DELIVERING ||
-	       s->state == SESSION_INTRODUCING || s->state == SESSION_NAMING) {
+	       s->state == SESSION_OFFERING || s->state == SESSION_INTRODUCING ||
+	       s->state == SESSION_NAMING) {
 		switch (reply_read(&s->replies, conn_input(s->server), &reply)) {
 		case REPLY_MORE:
 			return;

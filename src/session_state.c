@@ -73,12 +73,24 @@ static const struct session_rule {
 	                       true },
 	[SESSION_BODY] = { "body", LIMIT(timeout_body), session_turn_body,
 	                   session_body_expired,
-	                   MAY(JUDGING) | MAY(DELIVERING) | MAY(TAKEOVER) |
-	                           MAY(CLOSING),
+	                   MAY(JUDGING) | MAY(OFFERING) | MAY(DELIVERING) |
+	                           MAY(RELAYING) | MAY(TAKEOVER) | MAY(CLOSING),
 	                   true },
 	[SESSION_JUDGING] = { "judging", LIMIT(timeout_judging), session_turn_judging,
 	                      session_judging_expired,
-	                      MAY(DELIVERING) | MAY(TAKEOVER) | MAY(CLOSING), false },
+	                      MAY(OFFERING) | MAY(DELIVERING) | MAY(RELAYING) |
+	                              MAY(TAKEOVER) | MAY(CLOSING),
+	                      false },
+	[SESSION_OFFERING] = { "offering", LIMIT(timeout_idle), session_turn_offering,
+	                       expired_server,
+	                       MAY(REPLAYING) | MAY(BODY) | MAY(RELAYING) |
+	                               MAY(CLOSING),
+	                       false },
+	[SESSION_REPLAYING] = { "replaying", LIMIT(timeout_body),
+	                        session_turn_replaying, expired_server,
+	                        MAY(DELIVERING) | MAY(BODY) | MAY(TAKEOVER) |
+	                                MAY(CLOSING),
+	                        true },
 	[SESSION_DELIVERING] = { "delivering", LIMIT(timeout_delivery), turn_delivering,
 	                         expired_server, MAY(RELAYING) | MAY(CLOSING), false },
 	[SESSION_DIRECT] = { "direct", LIMIT(timeout_direct), session_turn_direct,
@@ -105,9 +117,15 @@ session_now(void)
 }
 
 static int64_t
+sooner(int64_t time, int64_t other)
+{
+	return other != 0 && other < time ? other : time;
+}
+
+static int64_t
 next_time(const struct session *s)
 {
-	return s->due != 0 && s->due < s->deadline ? s->due : s->deadline;
+	return sooner(sooner(s->deadline, s->due), s->noop_at);
 }
 
 static void
@@ -136,14 +154,26 @@ deadline_begin(struct session *s)
 		timer_set(s, now);
 }
 
-void
-session_set_due(struct session *s, int64_t seconds)
+static void
+set_time(struct session *s, int64_t *time, int64_t seconds)
 {
 	int64_t now = session_now();
 
-	s->due = now + seconds * 1000;
-	if (s->timer_at == 0 || s->timer_at > s->due)
+	*time = now + seconds * 1000;
+	if (s->timer_at == 0 || s->timer_at > *time)
 		timer_set(s, now);
+}
+
+void
+session_set_due(struct session *s, int64_t seconds)
+{
+	set_time(s, &s->due, seconds);
+}
+
+void
+session_set_noop(struct session *s, int64_t seconds)
+{
+	set_time(s, &s->noop_at, seconds);
 }
 
 /* Bytes come, and yet what is due has not been done. */
@@ -155,6 +185,15 @@ on_due(struct session *s)
 		session_body_window_over(s);
 	else
 		session_end(s, END_CLIENT_SLOW);
+}
+
+/* It may be that of a mail that is over: the deadline still stands. */
+static void
+on_noop_due(struct session *s, int64_t now)
+{
+	session_hold_noop(s);
+	if (s->timer_at == 0)
+		timer_set(s, now);
 }
 
 static void
@@ -172,8 +211,10 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 	}
 	if (now >= s->deadline)
 		rules[s->state].expired(s);
-	else
+	else if (s->due != 0 && now >= s->due)
 		on_due(s);
+	else
+		on_noop_due(s, now);
 	session_turn(s);
 }
 
@@ -504,6 +545,9 @@ session_settle(struct session *s)
 
 	hold(s, all_that_waits(s));
 	most = session_backlog_max(s);
+	/* The kernel took all at once: no event will tell. */
+	if (s->state == SESSION_REPLAYING && conn_backlog(s->server) == 0)
+		conn_rouse(s->server);
 	want_input(s->client, client_waits_for(s), most, COMMAND_AUTH_MAX);
 	if (s->server)
 		want_input(s->server, conn_backlog(s->client), most, REPLY_MAX);

@@ -22,11 +22,14 @@ import story as stories
 AT_ONCE = 24
 LIMIT = 60                      # seconds for one session
 TAKEOVER_COMMANDS = 10
+DELIVERIES = (("stream", 1), ("hold", 1), ("auto", 1), ("auto", 1000), ("auto", 10000))
 COMMAND_MAX = 2046              # without CRLF
 REFUSED = (b"XCLIENT", b"XFORWARD", b"TURN", b"ATRN", b"BURL", b"XEXCH50")
 VIRUS = b"550 %sVirus found: Eicar-Test.UNOFFICIAL\r\n"
 LOST = (b"421 gate.example The connection to the mail server was lost\r\n",
         b"421 4.4.2 gate.example The connection to the mail server was lost\r\n")
+
+GO_AHEAD = b"354 Go ahead, and end with a lone dot\r\n"
 
 COMMANDS = (b"NOOP", b"RSET", b"MAIL FROM:<a@b>", b"RCPT TO:<c@d>", b"DATA", b"DATA",
             b"HELO x", b"EHLO x", b"EHLO y", b"AUTH PLAIN", b"AUTH LOGIN eHg=", b"VRFY x",
@@ -86,6 +89,8 @@ class Server:
             return self.reply(250, *([b"mx.example"] + offers))
         if verb in (b"DATA", b"AUTH"):
             return self.reply(503)
+        if verb == b"RSET":             # RFC 5321 4.1.1.5: always
+            return self.reply(250)
         return self.reply(chance.choice((250, 250, 250, 451, 550, 500)),
                           *[b"x" * chance.randrange(60)] * chance.randrange(4))
 
@@ -93,8 +98,12 @@ class Server:
 class Model:
     """The session as it must go: what the server gets, what the client gets."""
 
-    def __init__(self, seed, lines):
+    def __init__(self, seed, lines, delivery=("stream", 0)):
         self.server = Server(seed)
+        self.delivery, self.hold_max = delivery
+        self.recipients, self.declared = None, 0    # None: no mail is open
+        self.held = self.refused = None     # lines of a held message; the server's no to it
+        self.size = 0
         self.to_server, self.to_client = bytearray(), bytearray()
         self.enhanced = self.infected = self.over = False
         self.taken_over = None          # number of commands since
@@ -109,6 +118,8 @@ class Model:
             self.chunk -= len(line) + 2
         elif self.taken_over is not None:
             self.take_over(line)
+        elif self.held is not None:
+            self.take_held(line)
         elif self.server.body:
             self.take_content(line)
         else:
@@ -127,8 +138,61 @@ class Model:
         self.to_server += line + b"\r\n"
         return self.hear(line)
 
+    def is_to_be_held(self):
+        if self.delivery == "stream" or not self.recipients:
+            return False
+        return self.delivery == "hold" or self.declared <= self.hold_max
+
+    def take_held(self, line):
+        """The server hears of it when its end has come, or when it has grown too large."""
+        self.infected |= stories.EICAR in line
+        line = line.replace(b"\r", b"\r\n")
+        if line == b".":
+            self.decide()
+            return
+        self.held.append(line)
+        self.size += len(line[1:] if line.startswith(b".") else line) + 2
+        if self.delivery == "auto" and self.size > self.hold_max and not self.refused:
+            self.offer()
+
+    def offer(self):
+        """DATA, and what there is of the message.  False: the server does not want it."""
+        self.to_server += b"DATA\r\n"
+        reply = self.server.hear(b"DATA")
+        if not self.server.body:
+            self.refused = reply
+            return False
+        for line in self.held:
+            self.pass_on(line)
+        self.held = None
+        return True
+
+    def decide(self):
+        if self.refused is None and not self.infected and self.offer():
+            self.pass_on(b".")
+            return
+        self.to_client += self.refused or VIRUS % (b"5.7.1 " if self.enhanced else b"")
+        self.to_server += b"RSET\r\n"
+        self.server.hear(b"RSET")
+        self.held = self.refused = self.recipients = None
+        self.infected = False
+
+    def note(self, line, code, ends_content):
+        """What the server's reply means for the mail."""
+        verb = line.split()[0].upper() if line.split() else b""
+        if ends_content or (200 <= code <= 299 and verb in (b"RSET", b"HELO", b"EHLO")):
+            self.recipients = None
+        elif 200 <= code <= 299 and verb == b"MAIL":
+            self.recipients = 0
+            self.declared = 1 if b"SIZE=1" in line else 0
+        elif 200 <= code <= 299 and verb == b"RCPT" and self.recipients is not None:
+            self.recipients += 1
+
     def hear(self, line):
+        in_content = self.server.body
         reply = self.server.hear(line)
+        if reply:
+            self.note(line, int(reply[:3]), in_content)
         if reply and line.upper().startswith(b"EHLO") and reply[:3] == b"250":
             reply = self.offers(reply)
         elif reply and line.upper().startswith(b"HELO") and reply[:3] == b"250":
@@ -161,6 +225,9 @@ class Model:
             self.say(500, b"5.5.2", b"Stray control character in command")
         elif not self.server.opaque and verb in REFUSED:
             self.say(502, b"5.5.1", b"Command not implemented")
+        elif not self.server.opaque and verb == b"DATA" and self.is_to_be_held():
+            self.to_client += GO_AHEAD
+            self.held, self.size = [], 0
         else:
             opaque = self.server.opaque
             self.to_server += line + b"\r\n"
@@ -213,10 +280,10 @@ def make_lines(chance):
 class Session:
     """A client and its server, driven by one selector."""
 
-    def __init__(self, seed, address):
+    def __init__(self, seed, address, delivery):
         self.seed, self.chance = seed, random.Random(seed)
         lines = make_lines(self.chance)
-        self.model = Model(seed, lines)
+        self.model = Model(seed, lines, delivery)
         self.server_words = Server(seed)
         self.client_out = bytearray(b"".join(line + b"\r\n" for line in lines))
         self.server_out = bytearray()
@@ -344,9 +411,11 @@ class Storm:
         self.listener.setblocking(False)
         self.seed, self.sessions, self.held, self.faults = seed, [], 0, 0
         chance = random.Random(seed)
+        self.delivery = chance.choice(DELIVERIES)
         self.story = stories.Story("storm", config=[
             "antivirus_type = libclamav", "log_level = info", "timeout_close = 2",
             "earlytalker = no",
+            f"delivery = {self.delivery[0]}", f"hold_max_size = {self.delivery[1]}",
             f"on_takeover_cmds = {TAKEOVER_COMMANDS}",
             f"pipeline_size = {chance.choice((1, 2, 5, 128))}",
             f"relay_buffer = {chance.choice((65536, 262144))}",
@@ -360,7 +429,7 @@ class Storm:
 
     def begin(self):
         self.seed += 1
-        self.sessions.append(Session(self.seed, self.address))
+        self.sessions.append(Session(self.seed, self.address, self.delivery))
         # One after the other, so that the next connection to the server is this one's.
         self.listener.settimeout(10)
         self.sessions[-1].accept(self.listener.accept()[0])

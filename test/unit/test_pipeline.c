@@ -39,10 +39,11 @@ an_entry_starts_empty_even_in_a_used_place(void **unused)
 		assert_int_equal(entry->code, 0);
 		assert_null(entry->enhanced);
 		assert_null(entry->text);
-		*entry = (struct expected){ PLAN_ANSWER, SUBJECT_CONTENT,
-			                    VERB_QUIT,   true,
-			                    true,        250,
-			                    "2.0.0",     xstrdup("x") };
+		assert_int_equal(entry->size, 0);
+		*entry = (struct expected){
+			PLAN_ANSWER, SUBJECT_CONTENT, VERB_QUIT,    true, true,
+			250,         "2.0.0",         xstrdup("x"), 4096
+		};
 		pipeline_done(&line);
 	}
 	pipeline_fini(&line);
