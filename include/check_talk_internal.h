@@ -14,6 +14,7 @@ struct check_talk {
 	struct check_run *run;
 	struct backend_call *call;
 	int64_t begin_us;
+	char words[FINDING_NAME_SIZE];	/* of the answer, or of what is wrong with it; or "" */
 	void (*say)(struct check_talk *talk);
 };
 
@@ -21,6 +22,9 @@ struct check_talk {
 struct check_talk_state {
 	struct backends *backends;	/* NULL until begun */
 };
+
+/* For their engines: the words of an answer that is none, or NULL. */
+const char *check_talk_fault(void *owner);
 
 /* For the rows of their rules. */
 void *check_talk_load(const struct config *cfg, char *why, size_t why_size);

@@ -16,7 +16,6 @@
 struct job {
 	struct check_talk talk;
 	enum clamdproto_answer answer;
-	char words[FINDING_NAME_SIZE];
 };
 
 /* ---- the protocol ----------------------------------------------------------------------- */
@@ -55,7 +54,7 @@ take_error(const struct job *job)
 {
 	struct finding found = { .kind = FOUND_NOTHING };
 
-	clamav_note_words(&found, job->words);
+	clamav_note_words(&found, job->talk.words);
 	return found.kind == FOUND_FAILED ? BACKEND_UNABLE : BACKEND_DONE;
 }
 
@@ -65,7 +64,7 @@ answer(struct evbuffer *in, bool eof, void *owner)
 	struct job *job = owner;
 
 	(void)eof; /* without a NUL it is no answer */
-	job->answer = clamdproto_read(in, job->words, sizeof(job->words));
+	job->answer = clamdproto_read(in, job->talk.words, sizeof(job->talk.words));
 	switch (job->answer) {
 	case CLAMDPROTO_MORE:
 		return BACKEND_MORE;
@@ -81,14 +80,6 @@ answer(struct evbuffer *in, bool eof, void *owner)
 	abort(); /* no such thing: an answer */
 }
 
-static const char *
-fault(void *owner)
-{
-	const struct job *job = owner;
-
-	return job->words[0] ? job->words : NULL;
-}
-
 static const struct backend_engine engine = {
 	.name = "clamd",
 	.option = "antivirus_path",
@@ -96,7 +87,7 @@ static const struct backend_engine engine = {
 	.piece = piece,
 	.end = end,
 	.answer = answer,
-	.fault = fault,
+	.fault = check_talk_fault,
 };
 
 /* ---- the check -------------------------------------------------------------------------- */
@@ -111,13 +102,13 @@ say(struct check_talk *talk)
 	case CLAMDPROTO_CLEAN:
 		return;
 	case CLAMDPROTO_FOUND:
-		clamav_note_virus(found, job->words);
+		clamav_note_virus(found, talk->words);
 		return;
 	case CLAMDPROTO_TOO_BIG:
 		clamav_note(found, FOUND_UNSCANNABLE, "too big (StreamMaxLength)");
 		return;
 	case CLAMDPROTO_ERROR:
-		clamav_note_words(found, job->words);
+		clamav_note_words(found, talk->words);
 		return;
 	case CLAMDPROTO_MORE:
 	case CLAMDPROTO_MALFORMED:

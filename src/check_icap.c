@@ -49,7 +49,6 @@ struct job {
 	bool with_options; /* asked for on this connection, before the message */
 	bool differs;      /* what came back */
 	uint64_t size, preview, sent, same;
-	char fault[80]; /* what is wrong with an answer */
 };
 
 /* ---- what services have said ------------------------------------------------------------ */
@@ -229,13 +228,14 @@ take_options(struct job *job)
 	bool is_last = answer->is_last;
 
 	if (answer->code != 200) {
-		snprintf(job->fault, sizeof(job->fault), "answers %d to OPTIONS%s",
-		         answer->code,
+		snprintf(job->talk.words, sizeof(job->talk.words),
+		         "answers %d to OPTIONS%s", answer->code,
 		         answer->code == 404 ? ": is that service there?" : "");
 		return BACKEND_UNABLE;
 	}
 	if (!answer->offers_respmod) {
-		snprintf(job->fault, sizeof(job->fault), "does not offer RESPMOD");
+		snprintf(job->talk.words, sizeof(job->talk.words),
+		         "does not offer RESPMOD");
 		return BACKEND_UNABLE;
 	}
 	service_learn(state_of(job), url_of(job), answer);
@@ -252,7 +252,8 @@ static enum backend_word
 go_on(struct job *job)
 {
 	if (job->at != SENT_PREVIEW || job->sent < job->preview) {
-		snprintf(job->fault, sizeof(job->fault), "asks for what it has");
+		snprintf(job->talk.words, sizeof(job->talk.words),
+		         "asks for what it has");
 		return BACKEND_BABBLE;
 	}
 	job->at = SENT_ALL;
@@ -286,7 +287,7 @@ take_verdict(struct job *job)
 	    answer->http_code < 500)
 		return BACKEND_DONE;
 	service_forget(state_of(job), url_of(job));
-	snprintf(job->fault, sizeof(job->fault), "answers %d%s", answer->code,
+	snprintf(job->talk.words, sizeof(job->talk.words), "answers %d%s", answer->code,
 	         answer->http_code > 0 ? ", and what it shows is an error" : "");
 	return BACKEND_UNABLE;
 }
@@ -305,7 +306,7 @@ static enum backend_word
 take_end(struct job *job)
 {
 	if (job->at == ASKED_OPTIONS) {
-		snprintf(job->fault, sizeof(job->fault),
+		snprintf(job->talk.words, sizeof(job->talk.words),
 		         "has hung up while it told its options");
 		return BACKEND_UNABLE;
 	}
@@ -317,7 +318,7 @@ static enum backend_word
 take_nonsense(struct job *job)
 {
 	service_forget(state_of(job), url_of(job));
-	snprintf(job->fault, sizeof(job->fault), "does not speak ICAP");
+	snprintf(job->talk.words, sizeof(job->talk.words), "does not speak ICAP");
 	return job->at == ASKED_OPTIONS ? BACKEND_UNABLE : BACKEND_BABBLE;
 }
 
@@ -341,14 +342,6 @@ answer(struct evbuffer *in, bool eof, void *owner)
 	return eof ? take_end(job) : BACKEND_MORE;
 }
 
-static const char *
-fault(void *owner)
-{
-	const struct job *job = owner;
-
-	return job->fault[0] ? job->fault : NULL;
-}
-
 static const struct backend_engine engine = {
 	.name = "icap",
 	.option = "icap_url",
@@ -357,7 +350,7 @@ static const struct backend_engine engine = {
 	.piece = piece,
 	.end = end,
 	.answer = answer,
-	.fault = fault,
+	.fault = check_talk_fault,
 };
 
 /* ---- the check -------------------------------------------------------------------------- */

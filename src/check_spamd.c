@@ -11,15 +11,10 @@
  * SpamAssassin, by its daemon.  It says how many points a message has; how many are too
  * many is ours to say (spam_threshold), for all its users alike.
  */
-enum {
-	FAULT_SIZE = 128,
-};
-
 struct job {
 	struct check_talk talk;
 	struct spamc_answer answer;
 	bool has_all; /* of the message: it may answer */
-	char fault[FAULT_SIZE];
 };
 
 /* ---- the conversation ------------------------------------------------------------ */
@@ -31,7 +26,7 @@ begin(struct evbuffer *out, void *owner)
 	char request[SPAMC_REQUEST_SIZE];
 
 	job->has_all = false;
-	job->fault[0] = '\0';
+	job->talk.words[0] = '\0';
 	evbuffer_add(out, request,
 	             spamc_request(request, spool_message_size(
 						    job->talk.run->evidence->message)));
@@ -60,13 +55,13 @@ hear_whole(struct job *job)
 	const struct spamc_answer *answer = &job->answer;
 
 	if (answer->code != 0) {
-		snprintf(job->fault, sizeof(job->fault), "it refuses it: %d %.80s",
-		         answer->code, answer->words);
+		snprintf(job->talk.words, sizeof(job->talk.words),
+		         "it refuses it: %d %.80s", answer->code, answer->words);
 		return BACKEND_UNABLE;
 	}
 	if (job->has_all)
 		return BACKEND_DONE;
-	strcpy(job->fault, "it answered before it had all of the message");
+	strcpy(job->talk.words, "it answered before it had all of the message");
 	return BACKEND_BABBLE;
 }
 
@@ -91,14 +86,6 @@ hear(struct evbuffer *in, bool eof, void *owner)
 	abort(); /* no such thing: a step */
 }
 
-static const char *
-fault(void *owner)
-{
-	const struct job *job = owner;
-
-	return job->fault[0] ? job->fault : NULL;
-}
-
 static const struct backend_engine engine = {
 	.name = "spamassassin",
 	.option = "antispam_path",
@@ -106,7 +93,7 @@ static const struct backend_engine engine = {
 	.piece = send_piece,
 	.end = end,
 	.answer = hear,
-	.fault = fault,
+	.fault = check_talk_fault,
 };
 
 /* ---- the finding ----------------------------------------------------------------- */

@@ -101,6 +101,14 @@ check_talk_start(struct check_run *run, const struct backend_engine *engine,
 	stats_add(STAT_scans_now, 1);
 }
 
+const char *
+check_talk_fault(void *owner)
+{
+	const struct check_talk *talk = owner;
+
+	return talk->words[0] ? talk->words : NULL;
+}
+
 void
 check_talk_cancel(struct check_run *run)
 {
