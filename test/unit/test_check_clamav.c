@@ -1,205 +1,37 @@
-#include "check_clamav_internal.h"
-#include "stats.h"
+#include "clamav_world.h"
 
 #include <dirent.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mount.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <time.h>
-#include <unistd.h>
-
-#include <cmocka.h>
 
 /*
  * With the real libclamav, a signature of EICAR, and mails that clamav_mails.py made.
  */
 
-enum where {
-	IN_MEMORY,
-	IN_FILE,
-};
-
-static char *top; /* mails, signatures, temporary files */
-static struct config cfg;
-static struct event_base *base;
-static struct checks *checks;
-static struct spool_budget *budgets[2];
 static unsigned skipped;
-
-/* -- the world -------------------------------------------------------------------- */
-
-static char *
-path_of(const char *name)
-{
-	return xasprintf("%s/%s", top, name);
-}
-
-/* The defaults of options.def, with our directories. */
-static void
-config_defaults(void)
-{
-	static const struct config defaults = {
-#define OPT_BOOL(name, value, ...) .name = value,
-#define OPT_INT(name, value, ...)  .name = value,
-#define OPT_STR(name, value, ...)  .name = (char *)value,
-#define OPT_WORD(name, value, ...) .name = value,
-#include "options.def"
-	};
-
-	cfg = defaults;
-	cfg.antivirus_type = ANTIVIRUS_LIBCLAMAV;
-	cfg.signature_path = path_of("db");
-	cfg.scan_path = path_of("tmp");
-	cfg.scan_workers = 2;
-	cfg.scan_cache =
-		0; /* most send the same mail again, to have it scanned again */
-	cfg.lock_duration = 0;
-	/* test_check_clamav_reload.c is about changes; here nothing shall look for them. */
-	clamav_pace.settle_ms = clamav_pace.tick_ms = 3600000;
-}
-
-static void
-world_begin(void)
-{
-	char why[512] = "";
-
-	checks = checks_new(&cfg, why, sizeof why);
-	if (!checks)
-		fail_msg("checks_new: %s", why);
-	assert_true(checks_ready(checks, why, sizeof why));
-	assert_true(checks_start(checks, base, NULL));
-}
-
-static void
-world_end(void)
-{
-	checks_free(checks);
-	checks = NULL;
-	assert_int_equal(stats_get(STAT_scans_now), 0); /* whatever became of them */
-}
 
 static int
 setup(void **state)
 {
 	(void)state;
 	config_defaults();
+	/* Most send the same mail again, to have it scanned again. */
+	cfg.scan_cache = 0;
 	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	(void)state;
-	umount2(cfg.scan_path, MNT_DETACH); /* of a test that failed */
-	free(cfg.signature_path);
-	free(cfg.scan_path);
-	return 0;
-}
-
-static struct spool *
-spool_of(const char *data, size_t size, enum where where)
-{
-	struct evbuffer *message = evbuffer_new();
-	char head[CHECK_HEAD_SIZE];
-	struct spool *spool;
-
-	spool = spool_new(budgets[where], head, check_head(&cfg, head), NULL, NULL);
-	evbuffer_add_reference(message, data, size, NULL, NULL);
-	assert_int_equal(spool_append(spool, message), SPOOL_OK);
-	evbuffer_free(message);
-	spool_seal(spool);
-	assert_int_equal(spool_memory(spool) == NULL, where == IN_FILE);
-	return spool;
-}
-
-static char *
-read_mail(const char *name, size_t *size)
-{
-	char *path = xasprintf("%s/%s%s", top, strchr(name, '/') ? "" : "mails/", name);
-	FILE *file = fopen(path, "rb");
-	struct stat stat = { 0 };
-	char *data;
-
-	if (!file || fstat(fileno(file), &stat) < 0)
-		fail_msg("%s: %s", path, strerror(errno));
-	data = xmalloc((size_t)stat.st_size + 1);
-	*size = fread(data, 1, (size_t)stat.st_size, file);
-	assert_int_equal(*size, stat.st_size);
-	fclose(file);
-	free(path);
-	return data;
 }
 
 static struct spool *
 spool_mail(const char *name, enum where where)
 {
 	size_t size;
-	char *data = read_mail(name, &size);
-	struct spool *spool = spool_of(data, size, where);
+	char *data = mail_bytes(name, &size);
+	struct spool *spool = spool_bytes(data, size, where);
 
 	free(data);
 	return spool;
-}
-
-struct judged {
-	struct finding found;
-	unsigned calls;
-};
-
-/* Other checks look at messages as well; what they find is not asked here. */
-static void
-judged_cb(const struct findings *found, void *arg)
-{
-	struct judged *judged = arg;
-
-	for (size_t i = 0; i < found->count; i++) {
-		if (strcmp(found->at[i].check, "clamav") != 0)
-			continue;
-		judged->found = found->at[i];
-		judged->calls++;
-	}
-}
-
-/* Begins to judge SPOOL, and drops it: the check holds what it needs.  NULL: it was judged
- * at once. */
-static struct check_round *
-begin(struct spool *spool, struct judged *judged)
-{
-	struct evidence evidence = { .message = spool };
-	struct check_round *round;
-	struct findings at_once;
-
-	memset(judged, 0, sizeof *judged);
-	round = check_start(checks, &cfg, STAGE_MESSAGE, &evidence, &at_once, judged_cb,
-	                    judged);
-	assert_int_equal(judged->calls, 0);
-	if (round)
-		assert_int_equal(at_once.count, 0);
-	else
-		judged_cb(&at_once, judged);
-	spool_drop(spool);
-	return round;
-}
-
-static void
-finish(const struct judged *judged)
-{
-	while (judged->calls == 0)
-		assert_int_equal(event_base_loop(base, EVLOOP_ONCE), 0);
-	assert_int_equal(judged->calls, 1);
-	assert_string_equal(judged->found.check, "clamav");
 }
 
 static struct finding
@@ -228,15 +60,6 @@ assert_found(const char *mail, enum finding_kind kind, const char *name)
 #define VIRUS        FOUND_VIRUS, "Eicar-Test.UNOFFICIAL"
 #define CLEAN        FOUND_NOTHING, ""
 #define BECAUSE(why) FOUND_UNSCANNABLE, why
-
-static double
-milliseconds(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
-}
 
 /* -- what is found ---------------------------------------------------------------- */
 
@@ -285,7 +108,7 @@ static void
 without_the_head_they_are_missed(void **state)
 {
 	size_t size;
-	char *data = read_mail("shapes/first-00", &size);
+	char *data = mail_bytes("shapes/first-00", &size);
 	struct evbuffer *message = evbuffer_new();
 	struct spool *spool;
 	struct judged judged;
@@ -377,7 +200,7 @@ too_big_is_said_without_a_scan(void **state)
 	size_t size;
 
 	(void)state;
-	free(read_mail("base64", &size));
+	free(mail_bytes("base64", &size));
 	cfg.scan_max_size = (int64_t)size - 1;
 	world_begin();
 	found = judge("base64", IN_MEMORY);
@@ -1029,47 +852,10 @@ times(void **state)
 }
 
 static int
-group_setup(void **state)
+group_teardown_counted(void **state)
 {
-	struct spool_limits limits = { 0 };
-	char *command;
-
-	(void)state;
-	top = xasprintf("%s/gated-clamav-XXXXXX",
-	                getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
-	if (!mkdtemp(top))
-		return -1;
-	command = xasprintf("python3 '%s/test/unit/clamav_mails.py' '%s'", SOURCE_DIR,
-	                    top);
-	if (system(command) != 0)
-		return -1;
-	free(command);
-	make_directory("tmp");
-	base = event_base_new();
-	limits.path = top;
-	limits.memory_each = 64 << 20;
-	limits.memory_all = 1 << 30;
-	budgets[IN_MEMORY] = spool_budget_new(base, &limits);
-	limits.memory_each = 1;
-	limits.memory_all = 0;
-	budgets[IN_FILE] = spool_budget_new(base, &limits);
-	return 0;
-}
-
-static int
-group_teardown(void **state)
-{
-	char *command = xasprintf("rm -rf '%s'", top);
-	int result = system(command);
-
-	(void)state;
-	spool_budget_free(budgets[IN_MEMORY]);
-	spool_budget_free(budgets[IN_FILE]);
-	event_base_free(base);
-	free(command);
-	free(top);
 	print_message("%u skipped\n", skipped);
-	return result;
+	return group_teardown(state);
 }
 
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -1109,6 +895,6 @@ main(void)
 		T(times),
 	};
 
-	return cmocka_run_group_tests_name("check_clamav", tests, group_setup,
-	                                   group_teardown);
+	return cmocka_run_group_tests_name(
+		"check_clamav", tests, group_setup_with_mails, group_teardown_counted);
 }

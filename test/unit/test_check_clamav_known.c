@@ -1,93 +1,20 @@
-#include "check_clamav_internal.h"
+#include "clamav_world.h"
 #include "header.h"
-#include "stats.h"
 
 #include <dirent.h>
-#include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mount.h>
-#include <sys/stat.h>
-#include <time.h>
-#include <unistd.h>
-
-#include <cmocka.h>
 
 /*
  * Verdicts that are known: with the real libclamav, a signature of EICAR, and mails that
  * clamav_mails.py made.
  */
 
-static char *top; /* mails, signatures, temporary files */
-static struct config cfg;
-static struct event_base *base;
-static struct checks *checks;
-static struct spool_budget *in_memory, *in_file;
-
-static char *
-path_of(const char *name)
-{
-	return xasprintf("%s/%s", top, name);
-}
-
 /* -- the world ------------------------------------------------------------------------ */
-
-static void
-world_begin(void)
-{
-	char why[512] = "";
-
-	checks = checks_new(&cfg, why, sizeof why);
-	if (!checks || !checks_ready(checks, why, sizeof why))
-		fail_msg("%s", why);
-	assert_true(checks_start(checks, base, NULL));
-	stats_set(STAT_scan_cache_hits, 0);
-	stats_set(STAT_scan_cache_misses, 0);
-	stats_set(STAT_scan_cache_entries, 0);
-}
-
-static void
-world_end(void)
-{
-	checks_free(checks);
-	checks = NULL;
-}
 
 static int
 setup(void **state)
 {
-	static const struct config defaults = {
-#define OPT_BOOL(name, value, ...) .name = value,
-#define OPT_INT(name, value, ...)  .name = value,
-#define OPT_REAL(name, value, ...) .name = value,
-#define OPT_STR(name, value, ...)  .name = (char *)value,
-#define OPT_WORD(name, value, ...) .name = value,
-#include "options.def"
-	};
-
 	(void)state;
-	cfg = defaults;
-	cfg.antivirus_type = ANTIVIRUS_LIBCLAMAV;
-	cfg.signature_path = path_of("db");
-	cfg.scan_path = path_of("tmp");
-	cfg.scan_workers = 2;
-	cfg.lock_duration = 0;
-	clamav_pace.settle_ms = clamav_pace.tick_ms = 3600000;
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	(void)state;
-	umount2(cfg.scan_path, MNT_DETACH); /* of a test that failed */
-	free(cfg.signature_path);
-	free(cfg.scan_path);
+	config_defaults();
 	return 0;
 }
 
@@ -101,88 +28,33 @@ struct mail {
 static struct mail
 read_mail(const char *folder, const char *name)
 {
-	char *path = xasprintf("%s/%s/%s", top, folder, name);
-	FILE *file = fopen(path, "rb");
+	char *path = xasprintf("%s/%s", folder, name);
 	struct mail mail = { 0 };
-	struct stat stat = { 0 };
 
-	if (!file || fstat(fileno(file), &stat) < 0)
-		fail_msg("%s: %s", path, strerror(errno));
-	mail.size = (size_t)stat.st_size;
-	mail.data = xmalloc(mail.size + 1);
-	assert_int_equal(fread(mail.data, 1, mail.size, file), mail.size);
-	fclose(file);
+	mail.data = mail_bytes(path, &mail.size);
 	free(path);
 	return mail;
 }
 
-static struct spool *
-spool_of(const struct mail *mail, struct spool_budget *budget)
-{
-	struct evbuffer *message = evbuffer_new();
-	char head[CHECK_HEAD_SIZE];
-	struct spool *spool;
-
-	spool = spool_new(budget, head, check_head(&cfg, head), NULL, NULL);
-	evbuffer_add(message, mail->data, mail->size);
-	assert_int_equal(spool_append(spool, message), SPOOL_OK);
-	evbuffer_free(message);
-	spool_seal(spool);
-	return spool;
-}
-
-struct judged {
-	struct finding found;
-	unsigned calls;
-};
-
-static void
-judged_cb(const struct findings *found, void *arg)
-{
-	struct judged *judged = arg;
-
-	for (size_t i = 0; i < found->count; i++) {
-		if (strcmp(found->at[i].check, "clamav") != 0)
-			continue;
-		judged->found = found->at[i];
-		judged->calls++;
-	}
-}
-
 static struct check_round *
-begin_in(const struct mail *mail, struct spool_budget *budget, struct judged *judged)
+begin_in(const struct mail *mail, enum where where, struct judged *judged)
 {
-	struct spool *spool = spool_of(mail, budget);
 	struct log_ctx log = { .session = "S", .mail = 7 };
-	struct evidence evidence = { .message = spool,
+	struct evidence evidence = { .message = spool_bytes(mail->data, mail->size,
+		                                            where),
 		                     .log = &log,
 		                     .header_blank = mail->header_blank,
 		                     .header_at = mail->header_at };
-	struct check_round *round;
-	struct findings at_once;
 
-	memset(judged, 0, sizeof *judged);
-	round = check_start(checks, &cfg, STAGE_MESSAGE, &evidence, &at_once, judged_cb,
-	                    judged);
-	if (!round)
-		judged_cb(&at_once, judged);
-	spool_drop(spool);
-	return round;
-}
-
-static void
-finish(const struct judged *judged)
-{
-	while (judged->calls == 0)
-		assert_int_equal(event_base_loop(base, EVLOOP_ONCE), 0);
+	return begin_with(&evidence, judged);
 }
 
 static struct finding
-judge_in(const struct mail *mail, struct spool_budget *budget)
+judge_in(const struct mail *mail, enum where where)
 {
 	struct judged judged;
 
-	begin_in(mail, budget, &judged);
+	begin_in(mail, where, &judged);
 	finish(&judged);
 	return judged.found;
 }
@@ -190,7 +62,7 @@ judge_in(const struct mail *mail, struct spool_budget *budget)
 static struct finding
 judge(const struct mail *mail)
 {
-	return judge_in(mail, in_memory);
+	return judge_in(mail, IN_MEMORY);
 }
 
 static struct finding
@@ -219,7 +91,7 @@ assert_known_after(const char *name, enum finding_kind kind, const char *virus)
 
 	assert_false(first.cached);
 	for (int i = 0; i < 4; i++) {
-		struct finding again = judge_in(&mail, i % 2 ? in_file : in_memory);
+		struct finding again = judge_in(&mail, i % 2 ? IN_FILE : IN_MEMORY);
 
 		if (!again.cached)
 			fail_msg("%s is not known", name);
@@ -260,9 +132,9 @@ one_byte_makes_another_message(void **state)
 	for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
 		assert_true(places[i] < mail.size);
 		mail.data[places[i]] ^= 1;
-		assert_false(judge_in(&mail, i % 2 ? in_file : in_memory).cached);
+		assert_false(judge_in(&mail, i % 2 ? IN_FILE : IN_MEMORY).cached);
 		mail.data[places[i]] ^= 1;
-		assert_true(judge_in(&mail, i % 2 ? in_file : in_memory).cached);
+		assert_true(judge_in(&mail, i % 2 ? IN_FILE : IN_MEMORY).cached);
 	}
 	mail.size--;
 	assert_false(is_known(&mail));
@@ -365,7 +237,7 @@ only_port_and_id_of_our_header_do_not_count(void **state)
 		struct finding found;
 
 		mail = with_header(&content, &rows[i].sent);
-		found = judge_in(&mail, i % 2 ? in_file : in_memory);
+		found = judge_in(&mail, i % 2 ? IN_FILE : IN_MEMORY);
 		assert_int_equal(found.kind, FOUND_VIRUS);
 		if (found.cached != rows[i].known)
 			fail_msg("row %zu: cached %d", i, found.cached);
@@ -466,7 +338,7 @@ what_was_cancelled_is_not_kept(void **state)
 		struct finding found;
 
 		mail.data[mail.size - 3] = (char)('a' + i);
-		round = begin_in(&mail, in_memory, &judged);
+		round = begin_in(&mail, IN_MEMORY, &judged);
 		usleep((useconds_t)i * 10000);
 		check_cancel(round);
 		while (stats_get(STAT_scans_now) > 0)
@@ -561,7 +433,7 @@ judge_with(const char *folder, const char *name)
 	while (strcmp(without[at].name, name) != 0)
 		assert_true(++at < without_count);
 	for (int i = 0; i < 2; i++) {
-		struct finding found = judge_in(&mail, i ? in_file : in_memory);
+		struct finding found = judge_in(&mail, i ? IN_FILE : IN_MEMORY);
 
 		if (found.kind != without[at].found.kind ||
 		    strcmp(found.name, without[at].found.name) != 0)
@@ -608,7 +480,7 @@ threads_judge_the_same(void **state)
 		mails[i] = read_mail("mails", names[i]);
 	for (int i = 0; i < ALL; i += AT_ONCE) {
 		for (int k = 0; k < AT_ONCE; k++)
-			begin_in(&mails[(i / 16 + k) % 4], in_memory, &judged[k]);
+			begin_in(&mails[(i / 16 + k) % 4], IN_MEMORY, &judged[k]);
 		for (int k = 0; k < AT_ONCE; k++) {
 			finish(&judged[k]);
 			assert_int_equal(judged[k].found.kind, kinds[(i / 16 + k) % 4]);
@@ -661,51 +533,6 @@ times(void **state)
 
 /* -- ---------------------------------------------------------------------------------------------- */
 
-static int
-group_setup(void **state)
-{
-	struct spool_limits limits = { 0 };
-	char *command, *tmp;
-
-	(void)state;
-	top = xasprintf("%s/gated-known-XXXXXX",
-	                getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
-	if (!mkdtemp(top))
-		return -1;
-	command = xasprintf("python3 '%s/test/unit/clamav_mails.py' '%s'", SOURCE_DIR,
-	                    top);
-	if (system(command) != 0)
-		return -1;
-	free(command);
-	tmp = path_of("tmp");
-	mkdir(tmp, 0700);
-	free(tmp);
-	base = event_base_new();
-	limits.path = top;
-	limits.memory_each = 64 << 20;
-	limits.memory_all = 1 << 30;
-	in_memory = spool_budget_new(base, &limits);
-	limits.memory_each = 1;
-	limits.memory_all = 0;
-	in_file = spool_budget_new(base, &limits);
-	return 0;
-}
-
-static int
-group_teardown(void **state)
-{
-	char *command = xasprintf("rm -rf '%s'", top);
-	int result = system(command);
-
-	(void)state;
-	spool_budget_free(in_memory);
-	spool_budget_free(in_file);
-	event_base_free(base);
-	free(command);
-	free(top);
-	return result;
-}
-
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int
@@ -728,6 +555,6 @@ main(void)
 		T(times),
 	};
 
-	return cmocka_run_group_tests_name("check_clamav_known", tests, group_setup,
-	                                   group_teardown);
+	return cmocka_run_group_tests_name("check_clamav_known", tests,
+	                                   group_setup_with_mails, group_teardown);
 }

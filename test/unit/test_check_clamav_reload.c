@@ -1,21 +1,7 @@
-#include "check_clamav_internal.h"
-#include "stats.h"
+#include "clamav_world.h"
 
-#include <errno.h>
 #include <fcntl.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/inotify.h>
-#include <sys/stat.h>
-#include <time.h>
-#include <unistd.h>
-
-#include <cmocka.h>
 
 /*
  * Signatures that change while it scans, with the real libclamav.  A mail with WORD in it
@@ -29,22 +15,7 @@ enum {
 
 #define WORD "MARKED-FOR-THE-TEST-OF-SIGNATURES"
 
-static char *top;
-static struct config cfg;
-static struct event_base *base;
-static struct checks *checks;
-static struct spool_budget *budget;
-
 /* -- time ------------------------------------------------------------------------- */
-
-static double
-milliseconds(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
-}
 
 static void
 pass(double for_ms)
@@ -70,12 +41,6 @@ failures(void)
 }
 
 /* -- files -------------------------------------------------------------------------- */
-
-static char *
-path_of(const char *name)
-{
-	return xasprintf("%s/%s", top, name);
-}
 
 static void
 run(const char *format, ...)
@@ -162,18 +127,6 @@ sign_large(const char *file)
 
 /* -- the world ---------------------------------------------------------------------- */
 
-static void
-world_begin(void)
-{
-	char why[CLAMAV_WHY_SIZE] = "";
-
-	checks = checks_new(&cfg, why, sizeof why);
-	if (!checks)
-		fail_msg("checks_new: %s", why);
-	assert_true(checks_ready(checks, why, sizeof why));
-	assert_true(checks_start(checks, base, NULL));
-}
-
 /* And listens to changes. */
 static void
 world_begin_and_wait(void)
@@ -182,35 +135,15 @@ world_begin_and_wait(void)
 	pass(clamav_pace.settle_ms + 50);
 }
 
-static void
-world_end(void)
-{
-	checks_free(checks);
-	checks = NULL;
-	assert_int_equal(stats_get(STAT_scans_now), 0);
-}
-
 static int
 setup(void **state)
 {
-	static const struct config defaults = {
-#define OPT_BOOL(name, value, ...) .name = value,
-#define OPT_INT(name, value, ...)  .name = value,
-#define OPT_STR(name, value, ...)  .name = (char *)value,
-#define OPT_WORD(name, value, ...) .name = value,
-#include "options.def"
-	};
-
 	(void)state;
 	if (checks) /* of a test that failed: what it left would disturb all others */
 		exit(1);
-	clamav_pace = (struct clamav_pace){ 100, 700, 3600000 };
-	cfg = defaults;
-	cfg.antivirus_type = ANTIVIRUS_LIBCLAMAV;
-	cfg.signature_path = path_of("db");
-	cfg.scan_path = path_of("tmp");
+	config_defaults();
 	cfg.scan_workers = 1;
-	cfg.lock_duration = 0;
+	clamav_pace = (struct clamav_pace){ 100, 700, 3600000 };
 	run("rm -rf db* link tmp; mkdir db tmp");
 	sign("db/test.ndb", "First");
 	usleep(30000); /* or it would be looked at once more: it could change unseen */
@@ -219,80 +152,17 @@ setup(void **state)
 	return 0;
 }
 
-static int
-teardown(void **state)
-{
-	(void)state;
-	free(cfg.signature_path);
-	free(cfg.scan_path);
-	return 0;
-}
-
-struct judged {
-	struct finding found;
-	unsigned calls;
-};
-
-/* Other checks look at messages as well; what they find is not asked here. */
-static void
-judged_cb(const struct findings *found, void *arg)
-{
-	struct judged *judged = arg;
-
-	for (size_t i = 0; i < found->count; i++) {
-		if (strcmp(found->at[i].check, "clamav") != 0)
-			continue;
-		judged->found = found->at[i];
-		judged->calls++;
-	}
-}
-
 /* A mail with WORD in it, and some text in front. */
 static struct spool *
 mail(size_t size)
 {
 	struct evbuffer *message = evbuffer_new();
-	char head[CHECK_HEAD_SIZE];
-	struct spool *spool;
 
 	evbuffer_add_printf(message, "Subject: test\r\n\r\n");
 	for (size_t i = 0; i < size; i += 64)
 		evbuffer_add_printf(message, "%061zu,\r\n", i);
 	evbuffer_add_printf(message, "%s\r\n", WORD);
-	spool = spool_new(budget, head, check_head(&cfg, head), NULL, NULL);
-	assert_int_equal(spool_append(spool, message), SPOOL_OK);
-	evbuffer_free(message);
-	spool_seal(spool);
-	return spool;
-}
-
-static struct check_round *
-begin(struct judged *judged, size_t size)
-{
-	struct spool *spool = mail(size);
-	struct evidence evidence = { .message = spool };
-	struct check_round *round;
-	struct findings at_once;
-
-	memset(judged, 0, sizeof *judged);
-	round = check_start(checks, &cfg, STAGE_MESSAGE, &evidence, &at_once, judged_cb,
-	                    judged);
-	if (!round)
-		judged_cb(&at_once, judged);
-	spool_drop(spool);
-	return round;
-}
-
-static void
-finish(const struct judged *judged)
-{
-	double end = milliseconds() + PATIENCE_MS;
-
-	while (judged->calls == 0 && milliseconds() < end) {
-		event_base_loop(base, EVLOOP_NONBLOCK);
-		usleep(200);
-	}
-	assert_int_equal(judged->calls, 1);
+	return spool_of(message, IN_MEMORY);
 }
 
 static struct finding
@@ -300,7 +170,7 @@ judge(void)
 {
 	struct judged judged;
 
-	begin(&judged, 0);
+	begin(mail(0), &judged);
 	finish(&judged);
 	return judged.found;
 }
@@ -659,7 +529,7 @@ a_reload_sees_files_and_options(void **state)
 	{
 		struct judged judged;
 
-		begin(&judged, 100000);
+		begin(mail(100000), &judged);
 		finish(&judged);
 		found = judged.found;
 	}
@@ -726,8 +596,8 @@ scans_under_way_keep_their_engine(void **state)
 
 	(void)state;
 	world_begin_and_wait();
-	begin(&slow, 20 << 20);
-	begin(&queued, 0);
+	begin(mail(20 << 20), &slow);
+	begin(mail(0), &queued);
 	usleep(20000); /* it is under way */
 	sign("db/test.ndb", "Second");
 	checks_reconfigure(checks, &cfg);
@@ -758,15 +628,15 @@ in_place_gives_up_the_old_first(void **state)
 	world_begin_and_wait();
 	sign_large("db/many.hdb");
 	sign("db/test.ndb", "Second");
-	begin(&running, 4 << 20);
-	begin(&waiting[0], 0); /* no thread has begun it */
+	begin(mail(4 << 20), &running);
+	begin(mail(0), &waiting[0]); /* no thread has begun it */
 	usleep(20000);
 	checks_reconfigure(checks, &cfg);
 	wait_for_loading();
 	assert_int_equal(stats_get(STAT_signatures), 0);
 	for (int i = 1; i < 20; i++)
-		begin(&waiting[i], 0);
-	round = begin(&waiting[7], 0);
+		begin(mail(0), &waiting[i]);
+	round = begin(mail(0), &waiting[7]);
 	finish(&running);
 	assert_memory_equal(running.found.name, "First", 5);
 	assert_int_equal(reloads(), 0);
@@ -797,7 +667,7 @@ in_place_without_signatures_scans_fail(void **state)
 	sign_in_place("db/broken.ndb", "Broken:::");
 	checks_reconfigure(checks, &cfg);
 	wait_for_loading();
-	begin(&waiting, 0);
+	begin(mail(0), &waiting);
 	finish(&waiting);
 	assert_int_equal(waiting.found.kind, FOUND_FAILED);
 	assert_string_equal(waiting.found.name, "no signatures");
@@ -856,33 +726,6 @@ nothing_is_left_open(void **state)
 	assert_int_equal(count_descriptors(), under_way);
 	world_end();
 	assert_int_equal(count_descriptors(), before);
-}
-
-static int
-group_setup(void **state)
-{
-	struct spool_limits limits = { .memory_each = 64 << 20, .memory_all = 1 << 30 };
-
-	(void)state;
-	top = xasprintf("%s/gated-reload-XXXXXX",
-	                getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
-	if (!mkdtemp(top))
-		return -1;
-	base = event_base_new();
-	limits.path = top;
-	budget = spool_budget_new(base, &limits);
-	return 0;
-}
-
-static int
-group_teardown(void **state)
-{
-	(void)state;
-	run("rm -rf '%s'", top);
-	spool_budget_free(budget);
-	event_base_free(base);
-	free(top);
-	return 0;
 }
 
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
