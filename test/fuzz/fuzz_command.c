@@ -1,8 +1,5 @@
 #include "command.h"
-
-#include <assert.h>
-#include <stdint.h>
-#include <string.h>
+#include "pieces.h"
 
 /*
  * The first byte says how the rest is treated: bit 0, whether lines answer a challenge;
@@ -11,6 +8,11 @@
  * Promises kept for any input: the pieces do not matter; no more is kept than the longest
  * line; a line has no NUL, CR or LF; what is found in it lies in it.
  */
+struct taker {
+	struct command_reader reader;
+	bool opaque;
+};
+
 static char line[COMMAND_AUTH_MAX + 1];
 
 static void
@@ -52,10 +54,13 @@ check_line(const struct command *command, bool opaque)
 }
 
 /* Reads what there is, and writes what came of it to TOLD. */
-static void
-take(struct command_reader *reader, struct evbuffer *input, bool opaque,
-     struct evbuffer *told)
+static bool
+take(void *arg, struct evbuffer *input, struct evbuffer *told)
 {
+	struct taker *taker = arg;
+	struct command_reader *reader = &taker->reader;
+	bool opaque = taker->opaque;
+
 	for (;;) {
 		struct command command;
 		enum command_step step = command_read(reader, input, opaque, line,
@@ -74,20 +79,7 @@ take(struct command_reader *reader, struct evbuffer *input, bool opaque,
 	assert(evbuffer_get_length(input) < COMMAND_AUTH_MAX);
 	assert(reader->skipping ? evbuffer_get_length(input) == 0
 	                        : reader->searched == evbuffer_get_length(input));
-}
-
-static struct evbuffer *
-read_in_pieces(const uint8_t *data, size_t size, size_t piece, bool opaque)
-{
-	struct evbuffer *input = evbuffer_new(), *told = evbuffer_new();
-	struct command_reader reader = { 0 };
-
-	for (size_t at = 0; at < size; at += piece) {
-		evbuffer_add(input, data + at, size - at < piece ? size - at : piece);
-		take(&reader, input, opaque, told);
-	}
-	evbuffer_free(input);
-	return told;
+	return true;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -95,19 +87,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct evbuffer *whole, *pieces;
-	size_t told;
+	struct taker whole = { 0 }, pieces;
 
 	if (size < 2)
 		return 0;
-	whole = read_in_pieces(data + 1, size - 1, size, data[0] & 1);
-	pieces = read_in_pieces(data + 1, size - 1, (size_t)(data[0] >> 1) + 1,
-	                        data[0] & 1);
-	told = evbuffer_get_length(whole);
-	assert(told == evbuffer_get_length(pieces));
-	assert(told == 0 || memcmp(evbuffer_pullup(whole, -1),
-	                           evbuffer_pullup(pieces, -1), told) == 0);
-	evbuffer_free(whole);
-	evbuffer_free(pieces);
+	whole.opaque = data[0] & 1;
+	pieces = whole;
+	pieces_check(data + 1, size - 1, (size_t)(data[0] >> 1) + 1, take, &whole,
+	             &pieces);
 	return 0;
 }

@@ -1,9 +1,5 @@
 #include "icap.h"
-
-#include <assert.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
+#include "pieces.h"
 
 /*
  * The first byte is the size of the pieces in which the rest arrives the second time.
@@ -43,8 +39,10 @@ check_answer(const struct icap_answer *answer, struct evbuffer *told)
 
 /* Reads what there is, and writes what came of it to TOLD; false when it is malformed. */
 static bool
-take(struct icap_reader *reader, struct evbuffer *in, struct evbuffer *told)
+take(void *arg, struct evbuffer *in, struct evbuffer *told)
 {
+	struct icap_reader *reader = arg;
+
 	for (;;) {
 		switch (icap_read(reader, in, keep, told)) {
 		case ICAP_MORE:
@@ -64,38 +62,15 @@ take(struct icap_reader *reader, struct evbuffer *in, struct evbuffer *told)
 	}
 }
 
-static struct evbuffer *
-read_in_pieces(const uint8_t *data, size_t size, size_t piece)
-{
-	struct evbuffer *in = evbuffer_new(), *told = evbuffer_new();
-	struct icap_reader reader = { 0 };
-
-	for (size_t at = 0; at < size; at += piece) {
-		evbuffer_add(in, data + at, size - at < piece ? size - at : piece);
-		if (!take(&reader, in, told))
-			break;
-	}
-	evbuffer_free(in);
-	return told;
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct evbuffer *whole, *pieces;
-	size_t told;
+	struct icap_reader whole = { 0 }, pieces = { 0 };
 
 	if (size < 2)
 		return 0;
-	whole = read_in_pieces(data + 1, size - 1, size);
-	pieces = read_in_pieces(data + 1, size - 1, (size_t)data[0] + 1);
-	told = evbuffer_get_length(whole);
-	assert(told == evbuffer_get_length(pieces));
-	assert(told == 0 || memcmp(evbuffer_pullup(whole, -1),
-	                           evbuffer_pullup(pieces, -1), told) == 0);
-	evbuffer_free(whole);
-	evbuffer_free(pieces);
+	pieces_check(data + 1, size - 1, (size_t)data[0] + 1, take, &whole, &pieces);
 	return 0;
 }

@@ -1,9 +1,7 @@
+#include "pieces.h"
 #include "reply.h"
 
-#include <assert.h>
-#include <stdint.h>
 #include <stdlib.h>
-#include <string.h>
 
 /*
  * The first byte is the size of the pieces in which the rest arrives the second time.
@@ -107,8 +105,9 @@ check_reply(const struct reply *reply)
 
 /* Reads what there is, and writes what came of it to TOLD; false when it is malformed. */
 static bool
-take(struct reply_reader *reader, struct evbuffer *input, struct evbuffer *told)
+take(void *arg, struct evbuffer *input, struct evbuffer *told)
 {
+	struct reply_reader *reader = arg;
 	struct reply reply;
 
 	for (;;) {
@@ -127,21 +126,6 @@ take(struct reply_reader *reader, struct evbuffer *input, struct evbuffer *told)
 			return false;
 		}
 	}
-}
-
-static struct evbuffer *
-read_in_pieces(const uint8_t *data, size_t size, size_t piece)
-{
-	struct evbuffer *input = evbuffer_new(), *told = evbuffer_new();
-	struct reply_reader reader = { 0 };
-
-	for (size_t at = 0; at < size; at += piece) {
-		evbuffer_add(input, data + at, size - at < piece ? size - at : piece);
-		if (!take(&reader, input, told))
-			break;
-	}
-	evbuffer_free(input);
-	return told;
 }
 
 static void
@@ -179,19 +163,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct evbuffer *whole, *pieces;
-	size_t told;
+	struct reply_reader whole = { 0 }, pieces = { 0 };
 
 	if (size < 2)
 		return 0;
-	whole = read_in_pieces(data + 1, size - 1, size);
-	pieces = read_in_pieces(data + 1, size - 1, (size_t)data[0] + 1);
-	told = evbuffer_get_length(whole);
-	assert(told == evbuffer_get_length(pieces));
-	assert(told == 0 || memcmp(evbuffer_pullup(whole, -1),
-	                           evbuffer_pullup(pieces, -1), told) == 0);
-	evbuffer_free(whole);
-	evbuffer_free(pieces);
+	pieces_check(data + 1, size - 1, (size_t)data[0] + 1, take, &whole, &pieces);
 	check_made(data + 1, size - 1);
 	return 0;
 }
