@@ -16,6 +16,7 @@ import unittest
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE.parent / "dialog")]
 import lab                              # noqa: E402
+import mailserver                       # noqa: E402
 import names as scripted                # noqa: E402
 import unbound                          # noqa: E402
 
@@ -59,8 +60,8 @@ def greetings(port, clients):
 
 class Rest(unittest.TestCase):
     def setUp(self):
-        self.server = unbound.Server()
-        self.addCleanup(self.server.socket.close)
+        self.server = mailserver.Sink()
+        self.addCleanup(self.server.close)
         self.next_client = 0
 
     def gateway(self, names, **options):

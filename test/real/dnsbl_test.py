@@ -14,6 +14,7 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 import lab                              # noqa: E402
+import mailserver                       # noqa: E402
 import unbound                          # noqa: E402
 
 PROGRAM = lab.program()
@@ -41,8 +42,8 @@ def setUpModule():
     lab.need_programs("unbound")
     names = unbound.Names(NAMES, RECORDS.split("\n"))
     unittest.addModuleCleanup(names.stop)
-    server = unbound.Server()
-    unittest.addModuleCleanup(server.socket.close)
+    server = mailserver.Sink()
+    unittest.addModuleCleanup(server.close)
     gateway = unbound.Gateways(PROGRAM, names, server, proxy_protocol_from='"127.0.0.1"',
                                dnsbl='{"bl.test=127.0.0.2-127.0.0.4"}',
                                dnswl='{"wl.test=127.0.0.0/16"}')

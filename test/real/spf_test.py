@@ -15,6 +15,7 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 import lab                              # noqa: E402
+import mailserver                       # noqa: E402
 import unbound                          # noqa: E402
 
 PROGRAM = lab.program()
@@ -68,8 +69,8 @@ def setUpModule():
     lab.need_programs("unbound")
     names = unbound.Names(NAMES, records(), {"127.0.1.2": "host.ptr.test"})
     unittest.addModuleCleanup(names.stop)
-    server = unbound.Server()
-    unittest.addModuleCleanup(server.socket.close)
+    server = mailserver.Sink()
+    unittest.addModuleCleanup(server.close)
     gateway = unbound.Gateways(PROGRAM, names, server, spf="incoming")
     unittest.addModuleCleanup(gateway.stop)
 

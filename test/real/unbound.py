@@ -1,11 +1,10 @@
-"""unbound with records of our own, and a server that takes all mail."""
+"""unbound with records of our own, and gateways that ask it."""
 import pathlib
 import re
 import shutil
 import socket
 import subprocess
 import tempfile
-import threading
 
 import lab
 
@@ -78,43 +77,6 @@ class Names:
         self.process.kill()
         self.process.wait()
         shutil.rmtree(self.tmp, ignore_errors=True)
-
-
-class Server(threading.Thread):
-    """Takes everything; keeps the commands that it got."""
-
-    def __init__(self):
-        super().__init__(daemon=True)
-        self.socket = socket.create_server(("127.0.0.1", 0))
-        self.port = self.socket.getsockname()[1]
-        self.commands = []
-        self.start()
-
-    def run(self):
-        while True:
-            try:
-                peer, _ = self.socket.accept()
-            except OSError:
-                return
-            threading.Thread(target=self.talk, args=(peer,), daemon=True).start()
-
-    def talk(self, peer):
-        with peer, peer.makefile("rwb", buffering=0) as file:
-            file.write(b"220 sink.example ESMTP\r\n")
-            for line in file:
-                self.commands.append(line.decode().strip())
-                verb = line.split(None, 1)[0].upper()
-                if verb == b"EHLO":
-                    file.write(b"250-sink.example\r\n250-PIPELINING\r\n"
-                               b"250 ENHANCEDSTATUSCODES\r\n")
-                elif verb == b"QUIT":
-                    file.write(b"221 Bye\r\n")
-                    return
-                else:
-                    file.write(b"250 2.0.0 Ok\r\n")
-
-    def saw(self, sender):
-        return f"MAIL FROM:<{sender}>" in self.commands
 
 
 class Gateways:
