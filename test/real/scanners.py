@@ -6,10 +6,16 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 
 import lab
 from mailserver import Sink
+
+TAKEN = "250 2.0.0 Taken"
+FOUND = "550 5.7.1 Virus found: Eicar-Test-Signature.UNOFFICIAL"
+FAILED = "451 4.3.0 Message could not be checked for viruses, local error"
+CLEAN = lab.mail(b"..dots", b".", b"hello", subject="clean")
 
 CLAMD = """\
 LocalSocket {socket}
@@ -58,6 +64,11 @@ virus_scan.PreviewSize {preview}
 virus_scan.MaxObjectSize 25M
 virus_scan.DefaultEngine clamd
 """
+
+
+def listed(*values):
+    """As the configuration has a list of texts."""
+    return "{" + ", ".join(f'"{value}"' for value in values) + "}"
 
 
 class Daemon:
@@ -161,6 +172,7 @@ class Icap(Daemon):
 
 class Case:
     """For unittest.TestCase: a gateway for each set of options, one sink."""
+    FAILED = FAILED             # the reply when no scanner has answered
 
     @classmethod
     def setUpClass(cls):
@@ -193,10 +205,54 @@ class Case:
         return self.submit(gateway, message), time.monotonic() - before
 
     def assert_delivered(self, gateway, message):
-        self.assertEqual(self.submit(gateway, message), "250 2.0.0 Taken")
+        self.assertEqual(self.submit(gateway, message), TAKEN)
         self.assertEqual(self.sink.messages[-1], message)
 
     def assert_refused(self, gateway, message, reply):
         before = len(self.sink.messages)
         self.assertEqual(self.submit(gateway, message), reply)
         self.assertEqual(len(self.sink.messages), before)
+
+    def check_stand_in(self, gateway, first, second, bad, reply):
+        """The first dies, the second answers; nothing is lost, and it is said once.  When
+        both are dead, nothing passes."""
+        self.assert_delivered(gateway, CLEAN)
+        first.kill()
+        for _ in range(5):
+            self.assert_delivered(gateway, CLEAN)
+            self.assert_refused(gateway, bad, reply)
+        self.assertEqual(len(gateway.logged("text=\"this scanner fails")), 1)
+        second.kill()
+        self.assert_refused(gateway, CLEAN, self.FAILED)
+
+    def check_back(self, gateway, daemon):
+        """Of those that have died, one is started again, and is asked again."""
+        daemon.start()
+        self.assertTrue(lab.wait_until(lambda: self.submit(gateway, CLEAN) == TAKEN, 30, 0.3))
+        self.assertEqual(len(gateway.logged("text=\"this scanner answers again\"")), 1)
+
+    def check_given_up(self, gateway, daemon):
+        """Who waits for it waits for a second, a few times; then nobody does."""
+        daemon.signal(signal.SIGSTOP)
+        for _ in range(3):
+            reply, seconds = self.timed(gateway, CLEAN)
+            self.assertEqual(reply, self.FAILED)
+            self.assertGreater(seconds, 0.9)
+        reply, seconds = self.timed(gateway, CLEAN)
+        self.assertEqual(reply, self.FAILED)
+        self.assertLess(seconds, 0.5)
+
+    def check_killed(self, gateway, daemon, message):
+        """Of messages that it was looking at, none passes unseen."""
+        daemon.signal(signal.SIGSTOP)
+        replies = []
+        threads = [threading.Thread(target=lambda: replies.append(self.submit(gateway, message)))
+                   for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        self.assertTrue(lab.wait_until(lambda: len(gateway.logged("state .*judging")) == 4, 20))
+        time.sleep(0.3)
+        daemon.kill()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(replies, [self.FAILED] * 4)

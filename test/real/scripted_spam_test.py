@@ -6,23 +6,24 @@
 Whatever a scanner does, a message that it has not passed is not delivered, the client gets
 an answer, and in time.
 """
-import concurrent.futures
 import pathlib
 import sys
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 import lab                              # noqa: E402
-import scanners                         # noqa: E402
-import scripted_test                    # noqa: E402
+import scripted                         # noqa: E402
+from scanners import TAKEN              # noqa: E402
 
-PROGRAM = lab.program()
-MESSAGE, TAKEN = scripted_test.MESSAGE, scripted_test.TAKEN
 FAILED = "451 4.3.0 Local error, please try again later"
 HAM = b'{"score":1.0,"required_score":15.0,"action":"no action","symbols":{}}'
 
 
-class Talk(scripted_test.Talk):
+def options(kind):
+    return {"antivirus_type": "off", "antispam_type": kind, "spam_max_size": "10M"}
+
+
+class Talk(scripted.Talk):
     STEPS = ("call", "head", "middle", "all", "half")
 
     def hold(self):
@@ -32,11 +33,11 @@ class Talk(scripted_test.Talk):
             lines.append(row)
         assert lines[0] == self.FIRST, lines
         size = int([row for row in lines if row.lower().startswith(b"content-length:")][0][15:])
-        assert size == len(MESSAGE)
+        assert size == len(scripted.MESSAGE)
         self.step("head")
         self.read(size // 2)
         self.step("middle")
-        assert self.read(size - size // 2) == MESSAGE[size // 2:]
+        assert self.read(size - size // 2) == scripted.MESSAGE[size // 2:]
         self.step("all")
         self.say(self.ANSWER[:40])
         self.step("half")
@@ -44,37 +45,19 @@ class Talk(scripted_test.Talk):
 
 
 class Spamd(Talk):
-    KIND, OPTION = "spamassassin", "antispam_path"
+    OPTIONS, SERVERS = options("spamassassin"), "antispam_path"
     FIRST = b"SYMBOLS SPAMC/1.5"
     ANSWER = b"SPAMD/1.1 0 EX_OK\r\nContent-length: 4\r\nSpam: False ; 1.0 / 5.0\r\n\r\nRULE"
 
 
 class Rspamd(Talk):
-    KIND, OPTION = "rspamd", "rspamd_url"
+    OPTIONS, SERVERS, URL = options("rspamd"), "rspamd_url", "http://{}"
     FIRST = b"POST /checkv2 HTTP/1.1"
     ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(HAM), HAM)
 
 
-class Server(scripted_test.Server):
-    def __init__(self, kind, *how, **more):
-        super().__init__(kind, *how, **more)
-        port = self.socket.getsockname()[1]
-        self.name = ("http://" if kind is Rspamd else "") + f"127.0.0.1:{port}"
-
-
-class Scripted(scanners.Case, unittest.TestCase):
-    def ask(self, kind, *servers, **options):
-        """The reply to a message that a new gateway has them look at, and how long it took."""
-        listed = ", ".join(f'"{server.name}"' for server in servers)
-        gateway = self.new_gateway(
-            PROGRAM, antivirus_type="off", antispam_type=kind.KIND, spam_max_size="10M",
-            **{kind.OPTION: f"{{{listed}}}"}, **options)
-        try:
-            return self.timed(gateway, MESSAGE)
-        finally:
-            for server in servers:
-                server.stop()
-            gateway.stop()
+class Scripted(scripted.Case, unittest.TestCase):
+    PROGRAM, TIMEOUT = lab.program(), "timeout_spam"
 
     @staticmethod
     def outcome(kind, step, how):
@@ -86,22 +69,6 @@ class Scripted(scanners.Case, unittest.TestCase):
             return FAILED, FAILED
         return FAILED, TAKEN
 
-    def try_failure(self, kind, step, how):
-        first, second, good = Server(kind, step, how), Server(kind, step, how), Server(kind)
-        replies = (self.ask(kind, first, timeout_spam=1),
-                   self.ask(kind, second, good, timeout_spam=3 if how != "hang" else 2))
-        self.assertEqual((replies[0][0], replies[1][0]), self.outcome(kind, step, how))
-        self.assertLess(max(replies[0][1], replies[1][1]), 10)
-        self.assertEqual(first.troubles + second.troubles + good.troubles, [])
-
-    def check_all(self, kind):
-        with concurrent.futures.ThreadPoolExecutor(8) as pool:
-            tries = {pool.submit(self.try_failure, kind, step, how): (step, how)
-                     for step in kind.STEPS for how in ("close", "reset", "babble", "hang")}
-            for one in concurrent.futures.as_completed(tries):
-                with self.subTest(tries[one]):
-                    one.result()
-
     def test_spamd_fails(self):
         self.check_all(Spamd)
 
@@ -109,11 +76,8 @@ class Scripted(scanners.Case, unittest.TestCase):
         self.check_all(Rspamd)
 
     def test_slow(self):
-        """By the byte, and reading slowly: that is no failure."""
         for kind in (Spamd, Rspamd):
-            server = Server(kind, slow=True)
-            self.assertEqual(self.ask(kind, server)[0], TAKEN)
-            self.assertEqual(server.troubles, [])
+            self.check_slow(kind)
 
 
 if __name__ == "__main__":

@@ -7,88 +7,24 @@ Whatever a scanner does, a message that it has not called clean is not delivered
 gets an answer, and in time; another scanner of the same engine stands in for it as long as
 nothing of an answer has come.
 """
-import concurrent.futures
 import pathlib
-import socket
 import struct
 import sys
-import threading
-import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 import lab                              # noqa: E402
-import scanners                         # noqa: E402
+import scripted                         # noqa: E402
+from scanners import FAILED, TAKEN      # noqa: E402
 
-PROGRAM = lab.program()
-TAKEN = "250 2.0.0 Taken"
-FAILED = "451 4.3.0 Message could not be checked for viruses, local error"
-MESSAGE = lab.mail(*[b"%070d" % number for number in range(40000)])     # 2.9 MB
-OPTIONS = (b"ICAP/1.0 200 OK\r\nMethods: RESPMOD\r\nISTag: \"1\"\r\nPreview: 1024\r\n"
-           b"Options-TTL: 60\r\nAllow: 204\r\nEncapsulated: null-body=0\r\n\r\n")
+ABILITIES = (b"ICAP/1.0 200 OK\r\nMethods: RESPMOD\r\nISTag: \"1\"\r\nPreview: 1024\r\n"
+             b"Options-TTL: 60\r\nAllow: 204\r\nEncapsulated: null-body=0\r\n\r\n")
 UNCHANGED = b"ICAP/1.0 204 No Content\r\nISTag: \"1\"\r\n\r\n"
-BABBLE = b"\r\n\xff\0 what is it that you want of me?\r\n\r\n" * 20
 
 
-class Over(Exception):
-    """The talk has come to the step at which it fails."""
-
-
-class Talk:
-    """One connection, read by the byte; step() says where it stands."""
-
-    def __init__(self, sock, steps, step, how, slow):
-        self.socket, self.steps, self.failing, self.how = sock, steps, step, how
-        self.slow = slow
-        self.file = sock.makefile("rb", buffering=4096)
-
-    def step(self, name):
-        assert name in self.steps, name
-        if name != self.failing:
-            return
-        if self.how == "reset":
-            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        elif self.how == "babble":
-            self.say(BABBLE)
-            self.drain()
-        elif self.how == "hang":
-            self.socket.settimeout(20)
-            time.sleep(4)
-        raise Over
-
-    def drain(self):
-        """Until the gateway has had enough of it."""
-        self.socket.settimeout(10)
-        while self.socket.recv(65536):
-            pass
-
-    def say(self, raw):
-        for piece in [raw[i:i + 1] for i in range(len(raw))] if self.slow else [raw]:
-            self.socket.sendall(piece)
-            time.sleep(0.001 if self.slow else 0)
-
-    def read(self, size):
-        raw = self.file.read(size)
-        if len(raw) < size:
-            raise Over
-        if self.slow:
-            time.sleep(0.0001)
-        return raw
-
-    def line(self):
-        raw = self.file.readline(9000)
-        if not raw.endswith(b"\r\n"):
-            raise Over
-        return raw[:-2]
-
-    def end(self):
-        self.file.close()
-        self.socket.close()
-
-
-class Clamd(Talk):
+class Clamd(scripted.Talk):
     STEPS = ("call", "command", "middle", "all", "half")
-    PREFERENCE = "antivirus_path"
+    OPTIONS, SERVERS = {"antivirus_type": "clamd"}, "antivirus_path"
 
     def hold(self):
         self.step("call")
@@ -106,10 +42,11 @@ class Clamd(Talk):
         self.say(b" OK\0")
 
 
-class Icap(Talk):
+class Icap(scripted.Talk):
     STEPS = ("call", "options", "options half", "options told", "request", "preview", "continued",
              "middle", "all", "half", "content")
-    PREFERENCE = "icap_url"
+    OPTIONS, SERVERS = {"antivirus_type": "icap"}, "icap_url"
+    URL = "icap://{}/av"
 
     def head(self):
         lines = []
@@ -131,9 +68,9 @@ class Icap(Talk):
         if first.startswith(b"OPTIONS "):
             self.head()
             self.step("options")
-            self.say(OPTIONS[:40])
+            self.say(ABILITIES[:40])
             self.step("options half")
-            self.say(OPTIONS[40:])
+            self.say(ABILITIES[40:])
             self.step("options told")
             first = self.line()
         assert first.startswith(b"RESPMOD "), first
@@ -160,54 +97,8 @@ class Icap(Talk):
         self.say(UNCHANGED[20:])
 
 
-class Server:
-    """Serves talks that fail at STEP in the way HOW; None: they are as they should be."""
-
-    def __init__(self, kind, step=None, how=None, slow=False):
-        self.kind, self.failing, self.how, self.slow = kind, step, how, slow
-        self.socket = socket.create_server(("127.0.0.1", 0))
-        port = self.socket.getsockname()[1]
-        self.name = f"127.0.0.1:{port}" if kind is Clamd else f"icap://127.0.0.1:{port}/av"
-        self.talks, self.troubles = 0, []
-        threading.Thread(target=self.run, daemon=True).start()
-
-    def run(self):
-        while True:
-            try:
-                sock, _ = self.socket.accept()
-            except OSError:
-                return
-            self.talks += 1
-            threading.Thread(target=self.serve, args=(sock,), daemon=True).start()
-
-    def serve(self, sock):
-        talk = self.kind(sock, self.kind.STEPS, self.failing, self.how, self.slow)
-        try:
-            talk.hold()
-        except (Over, OSError):
-            pass
-        except AssertionError as trouble:
-            self.troubles.append(trouble)
-        talk.end()
-
-    def stop(self):
-        self.socket.shutdown(socket.SHUT_RDWR)
-        self.socket.close()
-
-
-class Scripted(scanners.Case, unittest.TestCase):
-    def ask(self, kind, *servers, **options):
-        """The reply to a message that a new gateway has them look at, and how long it took."""
-        listed = ", ".join(f'"{server.name}"' for server in servers)
-        gateway = self.new_gateway(
-            PROGRAM, antivirus_type="clamd" if kind is Clamd else "icap",
-            **{kind.PREFERENCE: f"{{{listed}}}"}, **options)
-        try:
-            return self.timed(gateway, MESSAGE)
-        finally:
-            for server in servers:
-                server.stop()
-            gateway.stop()
+class Scripted(scripted.Case, unittest.TestCase):
+    PROGRAM, TIMEOUT = lab.program(), "timeout_scanner"
 
     @staticmethod
     def outcome(kind, step, how):
@@ -221,22 +112,6 @@ class Scripted(scanners.Case, unittest.TestCase):
             return TAKEN, TAKEN
         return FAILED, TAKEN
 
-    def try_failure(self, kind, step, how):
-        first, second, good = Server(kind, step, how), Server(kind, step, how), Server(kind)
-        replies = (self.ask(kind, first, timeout_scanner=1),
-                   self.ask(kind, second, good, timeout_scanner=2))
-        self.assertEqual((replies[0][0], replies[1][0]), self.outcome(kind, step, how))
-        self.assertLess(max(replies[0][1], replies[1][1]), 10)
-        self.assertEqual(first.troubles + second.troubles + good.troubles, [])
-
-    def check_all(self, kind):
-        with concurrent.futures.ThreadPoolExecutor(8) as pool:
-            tries = {pool.submit(self.try_failure, kind, step, how): (step, how)
-                     for step in kind.STEPS for how in ("close", "reset", "babble", "hang")}
-            for one in concurrent.futures.as_completed(tries):
-                with self.subTest(tries[one]):
-                    one.result()
-
     def test_clamd_fails(self):
         self.check_all(Clamd)
 
@@ -244,11 +119,8 @@ class Scripted(scanners.Case, unittest.TestCase):
         self.check_all(Icap)
 
     def test_slow(self):
-        """By the byte, and reading slowly: that is no failure."""
         for kind in (Clamd, Icap):
-            server = Server(kind, slow=True)
-            self.assertEqual(self.ask(kind, server)[0], TAKEN)
-            self.assertEqual(server.troubles, [])
+            self.check_slow(kind)
 
 
 if __name__ == "__main__":
