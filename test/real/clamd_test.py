@@ -3,24 +3,17 @@
 
     clamd_test.py PROGRAM [unittest arguments, as: Clamd.test_name]
 """
-import base64
-import io
 import pathlib
-import signal
 import sys
-import threading
 import unittest
-import zipfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 import lab                              # noqa: E402
 import scanners                         # noqa: E402
+from scanners import CLEAN, FAILED, FOUND  # noqa: E402
 
 PROGRAM = lab.program()
-FOUND = "550 5.7.1 Virus found: Eicar-Test-Signature.UNOFFICIAL"
-FAILED = "451 4.3.0 Message could not be checked for viruses, local error"
 UNSCANNABLE = "554 5.7.1 Message cannot be scanned for viruses:"
-CLEAN = lab.mail(b"..dots", b".", b"hello", subject="clean")
 
 
 def locked_zip():
@@ -37,9 +30,8 @@ class Clamd(scanners.Case, unittest.TestCase):
         self.addCleanup(self.clamd.stop)
 
     def by(self, *servers, **options):
-        listed = ", ".join(f'"{server}"' for server in servers)
-        return self.gateway(PROGRAM, antivirus_type="clamd", antivirus_path=f"{{{listed}}}",
-                            on_unscannable="refuse", **options)
+        return self.gateway(PROGRAM, antivirus_type="clamd", on_unscannable="refuse",
+                            antivirus_path=scanners.listed(*servers), **options)
 
     def test_verdicts(self):
         """By socket and by address: clean, infected, too big for us, for clamd, unscannable."""
@@ -59,50 +51,19 @@ class Clamd(scanners.Case, unittest.TestCase):
             self.assertFalse(gateway.logged("^trouble"))
 
     def test_two(self):
-        """The first dies, the second answers; nothing is lost, and it is said once."""
         second = scanners.Clamd()
         self.addCleanup(second.stop)
         gateway = self.by(self.clamd.socket, second.socket)
-        self.assert_delivered(gateway, CLEAN)
-        self.clamd.kill()
-        for _ in range(5):
-            self.assert_delivered(gateway, CLEAN)
-            self.assert_refused(gateway, lab.infected_mail(), FOUND)
-        self.assertEqual(len(gateway.logged("text=\"this scanner fails")), 1)
-        second.kill()
-        self.assert_refused(gateway, CLEAN, FAILED)
-        self.clamd.start()
-        self.assertTrue(lab.wait_until(
-            lambda: self.submit(gateway, CLEAN) == "250 2.0.0 Taken", 30, 0.3))
-        self.assertEqual(len(gateway.logged("text=\"this scanner answers again\"")), 1)
+        self.check_stand_in(gateway, self.clamd, second, lab.infected_mail(), FOUND)
+        self.check_back(gateway, self.clamd)
 
     def test_killed_in_the_middle(self):
-        """Of messages that it was looking at, none passes unseen."""
-        gateway = self.by(self.clamd.socket)
         big = lab.mail(*lab.base64_lines(lab.random_bytes(9_000_000)), subject="big")
-        replies = []
-        threads = [threading.Thread(target=lambda: replies.append(self.submit(gateway, big)))
-                   for _ in range(4)]
-        self.clamd.signal(signal.SIGSTOP)
-        for thread in threads:
-            thread.start()
-        self.assertTrue(lab.wait_until(lambda: len(gateway.logged("state .*judging")) == 4, 20))
-        self.clamd.kill()
-        for thread in threads:
-            thread.join()
-        self.assertEqual(replies, [FAILED] * 4)
+        self.check_killed(self.by(self.clamd.socket), self.clamd, big)
 
     def test_hangs(self):
-        """Who waits for it waits for timeout_scanner, a few times; then nobody does."""
         gateway = self.by(self.clamd.socket, timeout_scanner=1)
-        self.clamd.signal(signal.SIGSTOP)
-        for _ in range(3):
-            reply, seconds = self.timed(gateway, CLEAN)
-            self.assertEqual(reply, FAILED)
-            self.assertGreater(seconds, 0.9)
-        reply, seconds = self.timed(gateway, CLEAN)
-        self.assertEqual(reply, FAILED)
-        self.assertLess(seconds, 0.5)
+        self.check_given_up(gateway, self.clamd)
         self.assertTrue(gateway.logged("^trouble .*scanner=clamd .*no answer in time"))
 
     def test_reload(self):

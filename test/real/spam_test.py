@@ -8,21 +8,17 @@ import signal
 import socket
 import struct
 import sys
-import threading
-import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 import lab                              # noqa: E402
 import scanners                         # noqa: E402
 import spam                             # noqa: E402
+from scanners import CLEAN, TAKEN       # noqa: E402
 
 PROGRAM = lab.program()
 SPAM = "550 5.7.1 Message looks like spam"
 LATER = "451 4.7.1 Please try again later"
-FAILED = "451 4.3.0 Local error, please try again later"
-TAKEN = "250 2.0.0 Taken"
-CLEAN = lab.mail(b"..dots", b".", b"hello", subject="clean")
 GTUBE = lab.mail(spam.GTUBE, subject="gtube")
 
 
@@ -31,36 +27,26 @@ def points(number):
 
 
 class Case(scanners.Case):
+    FAILED = "451 4.3.0 Local error, please try again later"
     kind = ""
 
     def by(self, *servers, **options):
         """A gateway that asks these."""
-        listed = "{" + ", ".join(f'"{server}"' for server in servers) + "}"
         option = "rspamd_url" if self.kind == "rspamd" else "antispam_path"
         return self.gateway(PROGRAM, **{"antivirus_type": "off", "antispam_type": self.kind,
-                                        option: listed, **options})
+                                        option: scanners.listed(*servers), **options})
 
     def found(self, gateway, words):
         self.assertTrue(gateway.wait_for_log(rf"^found .*{words}"), gateway.log()[-3000:])
 
     def check_two(self, first, second, address):
-        """The first dies, the second answers; nothing is lost, and it is said once."""
         gateway = self.by(address(first), address(second))
-        self.assert_delivered(gateway, CLEAN)
-        first.kill()
-        for _ in range(5):
-            self.assert_delivered(gateway, CLEAN)
-            self.assert_refused(gateway, GTUBE, SPAM)
-        self.assertEqual(len(gateway.logged("text=\"this scanner fails")), 1)
-        second.kill()
-        self.assert_refused(gateway, CLEAN, FAILED)
+        self.check_stand_in(gateway, first, second, GTUBE, SPAM)
         mild = self.by(address(first), on_spam_failed="pass")
         self.assert_delivered(mild, CLEAN)
         ignorant = self.by(address(first), ignore_errors="yes")
         self.assert_delivered(ignorant, CLEAN)
-        first.start()
-        self.assertTrue(lab.wait_until(lambda: self.submit(gateway, CLEAN) == TAKEN, 30, 0.3))
-        self.assertEqual(len(gateway.logged("text=\"this scanner answers again\"")), 1)
+        self.check_back(gateway, first)
 
     def check_sizes(self, daemon, address):
         """What is too big is not examined; what is spooled to a file is, all of it."""
@@ -95,16 +81,8 @@ class Case(scanners.Case):
         self.assertLess(seconds, 5)             # nobody waits for the other one
 
     def check_hangs(self, daemon, address):
-        """Who waits for it waits for timeout_spam, a few times; then nobody does."""
         gateway = self.by(address(daemon), timeout_spam=1)
-        daemon.signal(signal.SIGSTOP)
-        for _ in range(3):
-            reply, seconds = self.timed(gateway, CLEAN)
-            self.assertEqual(reply, FAILED)
-            self.assertGreater(seconds, 0.9)
-        reply, seconds = self.timed(gateway, CLEAN)
-        self.assertEqual(reply, FAILED)
-        self.assertLess(seconds, 0.5)
+        self.check_given_up(gateway, daemon)
         self.found(gateway, r"finding=spam-failed .*\(timeout_spam\)")
 
     def check_cancel(self, daemon, address):
@@ -126,22 +104,6 @@ class Case(scanners.Case):
             lambda: lab.descriptors(gateway.process.pid) <= before, 10))
         daemon.signal(signal.SIGCONT)
         self.assertTrue(lab.wait_until(lambda: self.submit(gateway, GTUBE) == SPAM, 20))
-
-    def check_killed(self, daemon, address):
-        """Of messages that it was looking at, none passes unseen."""
-        gateway = self.by(address(daemon))
-        daemon.signal(signal.SIGSTOP)
-        replies = []
-        threads = [threading.Thread(target=lambda: replies.append(self.submit(gateway, CLEAN)))
-                   for _ in range(4)]
-        for thread in threads:
-            thread.start()
-        self.assertTrue(lab.wait_until(lambda: len(gateway.logged("state .*judging")) == 4, 20))
-        time.sleep(0.3)
-        daemon.kill()
-        for thread in threads:
-            thread.join()
-        self.assertEqual(replies, [FAILED] * 4)
 
 
 class Spamassassin(Case, unittest.TestCase):
@@ -190,7 +152,7 @@ class Spamassassin(Case, unittest.TestCase):
         self.check_cancel(self.spamd, lambda daemon: f"127.0.0.1:{daemon.port}")
 
     def test_killed(self):
-        self.check_killed(self.spamd, lambda daemon: daemon.socket)
+        self.check_killed(self.by(self.spamd.socket), self.spamd, CLEAN)
 
 
 class Rspamd(Case, unittest.TestCase):
@@ -262,10 +224,10 @@ class Rspamd(Case, unittest.TestCase):
         self.check_cancel(self.rspamd, lambda daemon: daemon.url)
 
     def test_killed(self):
-        self.check_killed(self.rspamd, lambda daemon: daemon.url)
+        self.check_killed(self.by(self.rspamd.url), self.rspamd, CLEAN)
 
 
-class Both(scanners.Case, unittest.TestCase):
+class Both(Case, unittest.TestCase):
     def test_both(self):
         """Each finds what it knows; one that fails is not made up for by the other."""
         spamd, rspamd = spam.Spamd(), spam.Rspamd()
@@ -279,7 +241,7 @@ class Both(scanners.Case, unittest.TestCase):
         self.assert_refused(gateway, points(15), SPAM)
         self.assert_refused(gateway, GTUBE, SPAM)
         rspamd.kill()
-        self.assert_refused(gateway, CLEAN, FAILED)
+        self.assert_refused(gateway, CLEAN, self.FAILED)
         self.assert_refused(gateway, GTUBE, SPAM)
 
 
