@@ -21,12 +21,11 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 import lab                              # noqa: E402
 import scanners                         # noqa: E402
 import spam                             # noqa: E402
+from scanners import FAILED, TAKEN      # noqa: E402
 
 PROGRAM = lab.program()
-TAKEN = "250 2.0.0 Taken"
 VIRUS = r"550 5\.7\.1 Virus found: Eicar-Test-Signature\S*"
 SPAM = r"550 5\.7\.1 Message looks like spam"
-FAILED = "451 4.3.0 Message could not be checked for viruses, local error"
 HANGS = 20              # seconds that nobody may wait for
 
 PARTED = b"..dots|.|..|.x|text|" + b"x" * 2500 + b"|\xe4\xf6\xfc \xe2\x82\xac \xff\xfe|\0\0|.|"
@@ -226,6 +225,12 @@ class Matrix(Case):
 
     def test_two_for_viruses(self):
         self.check_row("libclamav", "clamd")
+
+    def test_libclamav_and_icap(self):
+        self.check_row("libclamav", "icap")
+
+    def test_clamd_and_icap(self):
+        self.check_row("clamd", "icap")
 
     def test_three_for_viruses(self):
         self.check_row("libclamav", "clamd", "icap")
