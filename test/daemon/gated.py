@@ -39,17 +39,15 @@ def wait_until(condition, seconds=PATIENCE, pause=0.01):
 
 # -- a server
 
-class Sink(socketserver.ThreadingTCPServer):
-    """Takes every mail.  Knows of each whether it was completed or broken off."""
+class MailServer(socketserver.ThreadingTCPServer):
+    """Speaks as TALK does, on a port of its own, until it is closed."""
     allow_reuse_address = True
     daemon_threads = True
     block_on_close = False
     request_queue_size = 512
 
-    def __init__(self, address="127.0.0.1"):
-        self.complete, self.broken = [], []
-        self.silent = threading.Event()         # gives no last word on a mail while set
-        super().__init__((address, 0), SinkTalk)
+    def __init__(self, talk, address="127.0.0.1"):
+        super().__init__((address, 0), talk)
         self.port = self.server_address[1]
         threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
 
@@ -59,6 +57,15 @@ class Sink(socketserver.ThreadingTCPServer):
     def close(self):
         self.shutdown()
         self.server_close()
+
+
+class Sink(MailServer):
+    """Takes every mail.  Knows of each whether it was completed or broken off."""
+
+    def __init__(self, address="127.0.0.1"):
+        self.complete, self.broken = [], []
+        self.silent = threading.Event()         # gives no last word on a mail while set
+        super().__init__(SinkTalk, address)
 
 
 class SinkTalk(socketserver.StreamRequestHandler):

@@ -14,7 +14,8 @@ import subprocess
 import threading
 import time
 
-from gated import (LIBC, PROGRAM, Case, as_root, is_gone, lab, main, read_as, wait_until)
+from gated import (LIBC, PROGRAM, Case, MailServer, as_root, is_gone, lab, main, read_as,
+                   wait_until)
 
 USER = pwd.getpwnam("backup")
 ID = r"\d{8}T\d{6}Z-\w+-\d+"
@@ -22,26 +23,14 @@ TAKEN, NOT_TAKEN = 0, 5
 AGE = 86400
 
 
-class Server(socketserver.ThreadingTCPServer):
+class Server(MailServer):
     """Takes mail and keeps the bytes; ANSWERS has other replies to some commands, by how
     they begin; a reply of None closes the connection."""
-    allow_reuse_address = True
-    daemon_threads = True
-    block_on_close = False
 
     def __init__(self, **answers):
         self.answers = answers
         self.heard, self.mails = [], []
-        super().__init__(("127.0.0.1", 0), Talk)
-        self.port = self.server_address[1]
-        threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
-
-    def handle_error(self, request, client_address):
-        pass
-
-    def close(self):
-        self.shutdown()
-        self.server_close()
+        super().__init__(Talk)
 
 
 class Talk(socketserver.StreamRequestHandler):
