@@ -377,7 +377,7 @@ clamav_reconfigure(void *state, const struct config *cfg)
 }
 
 const struct check_rule check_clamav = {
-	.name = "clamav",
+	.name = "libclamav",
 	.family = FAMILY_ANTIVIRUS,
 	.stages = STAGE_MESSAGE,
 	.skip = AUTH_SKIP_ANTIVIRUS,

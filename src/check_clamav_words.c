@@ -127,7 +127,7 @@ say_left_out(void)
 {
 	if (minute.left_out > 0)
 		log_event(NULL, LOG_SCANNER_COMPLAINS_EVENT,
-		          log_text("scanner", "clamav"),
+		          log_text("scanner", "libclamav"),
 		          log_text("text", "and more, which was not logged"),
 		          log_number("times", (int64_t)minute.left_out));
 	minute.left_out = 0;
@@ -163,14 +163,14 @@ static void
 log_line(const struct clamav_line *line, const struct log_ctx *log)
 {
 	if (line->level < CL_MSG_WARN) {
-		log_event(log, LOG_SCANNER_SAYS_EVENT, log_text("scanner", "clamav"),
+		log_event(log, LOG_SCANNER_SAYS_EVENT, log_text("scanner", "libclamav"),
 		          log_text("text", line->text), times_field(line->times));
 		return;
 	}
 	stats_add(STAT_scan_complaints, line->times);
 	if (may_log(line->times))
 		log_event(log, LOG_SCANNER_COMPLAINS_EVENT,
-		          log_text("scanner", "clamav"),
+		          log_text("scanner", "libclamav"),
 		          log_text("level",
 		                   line->level >= CL_MSG_ERROR ? "error" : "warning"),
 		          log_text("text", line->text), times_field(line->times));
@@ -186,7 +186,7 @@ clamav_log_words(const struct clamav_words *words, const struct log_ctx *log)
 	stats_add(STAT_scan_complaints, words->left_out);
 	if (may_log(words->left_out))
 		log_event(log, LOG_SCANNER_COMPLAINS_EVENT,
-		          log_text("scanner", "clamav"),
+		          log_text("scanner", "libclamav"),
 		          log_text("text", "and more, which is not logged"),
 		          log_number("times", words->left_out));
 }

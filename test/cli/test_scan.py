@@ -99,15 +99,15 @@ class Case(unittest.TestCase):
         return process
 
 
-VIRUS = rf"clamav +virus +\d+\.\d ms  {lab.EICAR_NAME}(\.UNOFFICIAL)?"
-BECAUSE_OF_VIRUS = r"verdict +{}  virus by clamav, on_virus = {}"
+VIRUS = rf"libclamav +virus +\d+\.\d ms  {lab.EICAR_NAME}(\.UNOFFICIAL)?"
+BECAUSE_OF_VIRUS = r"verdict +{}  virus by libclamav, on_virus = {}"
 
 
 class Answers(Case):
     def test_clean(self):
         message = lab.mail(b"Hello")
         self.check(self.scan(message), DELIVERED, rf"message +\S+, {len(message)} bytes",
-                   r"clamav +clean +\d+\.\d ms", r"verdict +deliver",
+                   r"libclamav +clean +\d+\.\d ms", r"verdict +deliver",
                    r"effects +lock no, script no, event no, keep no")
 
     def test_virus(self):
@@ -138,24 +138,24 @@ class Answers(Case):
 
     def test_encrypted(self):
         mail = lab.mail_with(encrypted_zip())
-        self.check(self.scan(mail), DELIVERED, r"clamav +unscannable +\d+\.\d ms  encrypted",
-                   r"verdict +deliver  unscannable by clamav, on_unscannable = pass")
+        self.check(self.scan(mail), DELIVERED, r"libclamav +unscannable +\d+\.\d ms  encrypted",
+                   r"verdict +deliver  unscannable by libclamav, on_unscannable = pass")
         self.configure(on_unscannable="refuse")
         self.check(self.scan(mail), REFUSED,
-                   r"verdict +refuse  unscannable by clamav, on_unscannable = refuse")
+                   r"verdict +refuse  unscannable by libclamav, on_unscannable = refuse")
         self.configure(on_unscannable="refuse", scan_encrypted="no")
-        self.check(self.scan(mail), DELIVERED, r"clamav +clean +\d+\.\d ms")
+        self.check(self.scan(mail), DELIVERED, r"libclamav +clean +\d+\.\d ms")
 
     def test_too_big(self):
         self.configure(scan_max_size=2048, on_unscannable="defer")
         self.check(self.scan(lab.mail(b"x" * 2048)), DEFERRED,
-                   r"clamav +unscannable +too big", r"reply +451 4\.7\.1 .*")
+                   r"libclamav +unscannable +too big", r"reply +451 4\.7\.1 .*")
         self.configure(size_limit=2048)
         self.check(self.scan(lab.mail(b"x" * 2048)), REFUSED, r"size_limit +size +limit 2048",
                    r"verdict +refuse  size by size_limit, on_size_limit = refuse",
                    r"reply +552 5\.3\.4 Message too big",
                    r"effects +lock no, script no, event no, keep no")
-        self.assertNotIn("clamav", self.scan(lab.infected_mail() + b"x" * 2048).stdout)
+        self.assertNotIn("libclamav  ", self.scan(lab.infected_mail() + b"x" * 2048).stdout)
 
     def test_larger_than_memory(self):
         """By way of a file in spool_path, or beside it."""
@@ -251,14 +251,14 @@ class Several(Case):
 
     def test_one_alone_finds_it(self):
         self.clamd(b"stream: Other FOUND")
-        self.check(self.scan(lab.mail()), REFUSED, r"clamav +clean +.*",
+        self.check(self.scan(lab.mail()), REFUSED, r"libclamav +clean +.*",
                    r"clamd +virus +\d+\.\d ms  Other", r"reply .*: Other",
                    r"verdict +refuse  virus by clamd, on_virus = refuse")
 
     def test_one_fails(self):
         self.configure(antivirus_type="{libclamav, clamd}",
                        antivirus_path=f'{{"{self.tmp}/none"}}')
-        self.check(self.scan(lab.mail()), DEFERRED, r"clamav +clean +.*",
+        self.check(self.scan(lab.mail()), DEFERRED, r"libclamav +clean +.*",
                    r"clamd +engine-failed +.*none.*",
                    r"verdict +defer  engine-failed by clamd, on_engine_failed = defer",
                    r"effects .* keep yes", err=r"scanner=clamd")
@@ -273,7 +273,7 @@ class Several(Case):
     def test_one_does_not_answer(self):
         self.clamd(None, timeout_judging=1)
         begun = time.monotonic()
-        self.check(self.scan(lab.mail()), DEFERRED, r"clamav +clean +.*",
+        self.check(self.scan(lab.mail()), DEFERRED, r"libclamav +clean +.*",
                    r"clamd +engine-failed +no verdict in time")
         self.assertLess(time.monotonic() - begun, 10)
 
@@ -326,7 +326,7 @@ class Messages(Case):
         self.check(self.scan(on_disk(mail)), REFUSED, VIRUS, rf"message .*, {len(mail)} bytes")
 
     def test_nothing(self):
-        self.check(self.scan(b""), DELIVERED, r"message +\S+, 0 bytes", r"clamav +clean +.*")
+        self.check(self.scan(b""), DELIVERED, r"message +\S+, 0 bytes", r"libclamav +clean +.*")
 
     def test_anything(self):
         self.configure(bare_newline="reject")

@@ -141,7 +141,7 @@ class Looking(Kept):
         self.assertEqual(note["schema"], 1)
         self.assertEqual(note["recipients"], ["bob@example.test", "eve@example.test"])
         self.assertEqual(note["helo"], "client.example")
-        self.assertEqual(note["check"], "clamav")
+        self.assertEqual(note["check"], "libclamav")
         self.assertEqual(note["action"], "refuse")
         self.assertEqual(note["client"]["address"], "127.0.0.1")
         self.assertEqual(note["server"], {"address": "127.0.0.1", "port": self.sink.port})

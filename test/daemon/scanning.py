@@ -260,7 +260,7 @@ class Words(Case):
         client = self.begin()
         client.submit(lab.mail_with(broken, name="a.xz"))
         client.__exit__()
-        self.gated.wait_for_log("^scanner-complains s=[a-z0-9]+ t=1 scanner=clamav level=error")
+        self.gated.wait_for_log("^scanner-complains s=[a-z0-9]+ t=1 scanner=libclamav level=error")
         self.assertEqual(self.gated.write_state()["scan_complaints"], "2")
         self.gated.stop()
 
@@ -269,7 +269,7 @@ class Words(Case):
         (self.gated.directory / "signatures" / "odd.yar").write_text(
             'rule odd { strings: $a = "never seen" condition: $a and undefined_thing }\n')
         self.gated.start()
-        self.gated.wait_for_log("^scanner-complains scanner=clamav level=(error|warning)")
+        self.gated.wait_for_log("^scanner-complains scanner=libclamav level=(error|warning)")
         self.serves()
         self.gated.stop()
 

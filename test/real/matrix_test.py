@@ -45,7 +45,7 @@ INFECTED, UNWANTED = {"plain", "base64", "zip", "both", "late"}, {"gtube", "both
 
 # By scanner: its program, what it is called in the log, and what it finds.
 SCANNERS = {
-    "libclamav": (None, "clamav", "virus"),
+    "libclamav": (None, "libclamav", "virus"),
     "clamd": ("clamd", "clamd", "virus"),
     "icap": ("c-icap", "icap", "virus"),
     "spamassassin": ("spamd", "spamassassin", "spam"),
@@ -258,7 +258,7 @@ class FirstCertain(Case):
         return gateway
 
     def test_spamd_hangs(self):
-        self.check_hanging("spamassassin", ["libclamav"], "zip", "virus", "clamav")
+        self.check_hanging("spamassassin", ["libclamav"], "zip", "virus", "libclamav")
 
     def test_rspamd_hangs(self):
         self.check_hanging("rspamd", ["libclamav"], "both", "virus", "clamav")

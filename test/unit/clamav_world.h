@@ -220,7 +220,7 @@ judged_cb(const struct findings *found, void *arg)
 	struct judged *judged = arg;
 
 	for (size_t i = 0; i < found->count; i++) {
-		if (strcmp(found->at[i].check, "clamav") != 0)
+		if (strcmp(found->at[i].check, "libclamav") != 0)
 			continue;
 		judged->found = found->at[i];
 		judged->calls++;
@@ -259,7 +259,7 @@ finish(const struct judged *judged)
 	while (judged->calls == 0)
 		assert_int_equal(event_base_loop(base, EVLOOP_ONCE), 0);
 	assert_int_equal(judged->calls, 1);
-	assert_string_equal(judged->found.check, "clamav");
+	assert_string_equal(judged->found.check, "libclamav");
 }
 
 #endif

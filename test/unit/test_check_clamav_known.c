@@ -97,7 +97,7 @@ assert_known_after(const char *name, enum finding_kind kind, const char *virus)
 			fail_msg("%s is not known", name);
 		assert_int_equal(again.kind, kind);
 		assert_string_equal(again.name, virus);
-		assert_string_equal(again.check, "clamav");
+		assert_string_equal(again.check, "libclamav");
 	}
 	free(mail.data);
 }

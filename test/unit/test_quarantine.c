@@ -70,7 +70,7 @@ setup(void **state)
 		.recipients_total = 2,
 		.finding = "virus",
 		.name = "Eicar",
-		.check = "clamav",
+		.check = "libclamav",
 		.action = "refuse",
 	};
 	*state = w;
@@ -238,7 +238,7 @@ check_note(const struct world *w, const char *id, size_t size)
 	assert_true(json_is_false(json_object_get(note, "authenticated")));
 	assert_string_equal(note_string(note, "finding"), "virus");
 	assert_string_equal(note_string(note, "name"), "Eicar");
-	assert_string_equal(note_string(note, "check"), "clamav");
+	assert_string_equal(note_string(note, "check"), "libclamav");
 	assert_string_equal(note_string(note, "action"), "refuse");
 	json_decref(note);
 	free(bytes);
