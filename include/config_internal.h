@@ -82,6 +82,9 @@ const struct option *option_find(const char *name, size_t size);
 bool option_is_many(const struct option *opt);
 void *option_field(const struct config *cfg, const struct option *opt);
 
+/* True if TEXT (not necessarily terminated) is a mask's word for nothing: off, none, never. */
+bool option_is_nothing(const struct option *opt, const char *text, size_t size);
+
 /* True if TEXT can be a value of it (of a list, nets or mask: one element).  False: WHY says what is
  * wrong with TEXT and what would be right. */
 bool option_check(const struct option *opt, const char *text, char *why,

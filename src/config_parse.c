@@ -296,6 +296,39 @@ is_listed_twice(const struct option *opt, cfg_opt_t *given)
 	return false;
 }
 
+/* The first of the values of a mask that means nothing at all, or that does not; NULL:
+ * there is none. */
+static const char *
+first_word(const struct option *opt, cfg_opt_t *given, bool nothing)
+{
+	for (unsigned i = 0; i < cfg_opt_size(given); i++) {
+		const char *text = cfg_opt_getnstr(given, i);
+
+		if (option_is_nothing(opt, text, strlen(text)) == nothing)
+			return text;
+	}
+	return NULL;
+}
+
+/* False: there is no fault in the values together. */
+static bool
+contradicts(const struct option *opt, cfg_opt_t *given, char *why, size_t why_size)
+{
+	const char *nothing, *other;
+
+	if (opt->kind != OPTION_MASK)
+		return false;
+	nothing = first_word(opt, given, true);
+	other = first_word(opt, given, false);
+	if (!nothing || !other)
+		return false;
+	snprintf(why, why_size,
+	         "\"%s\" means nothing at all, and contradicts \"%s\"; leave out "
+	         "one of them",
+	         nothing, other);
+	return true;
+}
+
 /* Called by libconfuse after each value, while it still knows the line.  It is let go on:
  * there may be more to tell.  Of the last value of a list it calls once more at the
  * brace. */
@@ -308,9 +341,10 @@ confuse_checks(cfg_t *parsed, cfg_opt_t *given)
 	char why[1500], *words;
 
 	if (option_check(opt, text, why, sizeof(why))) {
-		if (!is_listed_twice(opt, given))
+		if (is_listed_twice(opt, given))
+			snprintf(why, sizeof(why), "\"%s\" is listed twice", text);
+		else if (!contradicts(opt, given, why, sizeof(why)))
 			return 0;
-		snprintf(why, sizeof(why), "\"%s\" is listed twice", text);
 	}
 	words = xasprintf("%s: %s", name, why);
 	if (!option_is_many(opt) || !report_has(current->report, words))

@@ -55,32 +55,66 @@ write_word(struct rewriting *work, const char *text, size_t size)
 		print_quoted(text, size, work->out);
 }
 
-/* Parts between commas, without the blanks around them. */
+/* The next part between commas, without the blanks around it; NULL: there is no more. */
+static const char *
+next_part(const char **rest, size_t *size)
+{
+	const char *part = *rest + strspn(*rest, " \t,");
+
+	*size = strcspn(part, ",");
+	*rest = part + *size;
+	while (*size > 0 && strchr(" \t", part[*size - 1]))
+		--*size;
+	return *size > 0 ? part : NULL;
+}
+
+static bool
+says_something(const struct option *opt, const char *value)
+{
+	const char *part;
+	size_t size;
+
+	while ((part = next_part(&value, &size)))
+		if (!option_is_nothing(opt, part, size))
+			return true;
+	return false;
+}
+
+/* In 1.4 a word such as never was no more than nothing that is added to the others. */
+static void
+note_nothing(struct rewriting *work, const struct option *opt, const char *value)
+{
+	note(work,
+	     "%s: \"%s\": the word for nothing at all is left out, the others "
+	     "count, as in 1.4",
+	     opt->name, value);
+	if (work->keep)
+		fprintf(work->out, "   # was %s", value);
+}
+
 static void
 write_list(struct rewriting *work, const struct option *opt, const char *value)
 {
-	const char *comma = "";
+	const char *comma = "", *rest = value, *part;
+	bool says = says_something(opt, value), left_out = false;
+	size_t size;
 
 	fputc('{', work->out);
-	while (*value) {
-		size_t size;
-
-		value += strspn(value, " \t,");
-		size = strcspn(value, ",");
-		for (; size > 0 && strchr(" \t", value[size - 1]); size--)
-			;
-		if (size == 0)
+	while ((part = next_part(&rest, &size))) {
+		if (says && option_is_nothing(opt, part, size)) {
+			left_out = true;
 			continue;
+		}
 		fputs(comma, work->out);
 		if (opt->kind == OPTION_MASK)
-			write_word(work, value, size);
+			write_word(work, part, size);
 		else
-			print_quoted(value, size, work->out);
+			print_quoted(part, size, work->out);
 		comma = ", ";
-		value += size;
-		value += strspn(value, " \t");
 	}
 	fputc('}', work->out);
+	if (left_out)
+		note_nothing(work, opt, value);
 }
 
 /* Low numbers that 1.4 took, and what they were meant to say.  (The limits are for what

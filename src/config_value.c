@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <syslog.h>
 
 void
@@ -108,6 +109,18 @@ option_copy(struct config *to, const struct option *opt, const struct config *fr
 	case OPTION_SECTION:
 		break;
 	}
+}
+
+bool
+option_is_nothing(const struct option *opt, const char *text, size_t size)
+{
+	if (opt->kind != OPTION_MASK)
+		return false;
+	for (const struct word *word = opt->words; word->text; word++)
+		if (word->value == 0 && strlen(word->text) == size &&
+		    strncasecmp(word->text, text, size) == 0)
+			return true;
+	return false;
 }
 
 static bool

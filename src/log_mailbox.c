@@ -84,6 +84,9 @@ begin_of(const char *text, size_t at, size_t least)
 			begin--;
 		return begin > least ? begin - 1 : least;
 	}
+	if (begin > least && strchr(")]>", text[begin - 1]))
+		while (begin > least && (unsigned char)text[begin - 1] > ' ')
+			begin--;
 	while (begin > least && !is_between(text[begin - 1]))
 		begin--;
 	return begin;

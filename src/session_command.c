@@ -243,14 +243,14 @@ note_name(struct session *s, const struct command *command)
 	s->helo = xstrdup(command->argument);
 }
 
-/* What is no address to us, as a name alone, may be one to the server. */
+/* What is no address to us, as a name alone, may be one to the server; and some write it
+ * where nothing is expected, as behind NOOP. */
 static bool
 is_hidden(const struct session *s, enum verb verb)
 {
 	if (verb == VERB_AUTH)
 		return true;
-	return s->log.hides_mailboxes && (verb == VERB_MAIL || verb == VERB_RCPT ||
-	                                  verb == VERB_VRFY || verb == VERB_EXPN);
+	return s->log.hides_mailboxes && verb != VERB_HELO && verb != VERB_EHLO;
 }
 
 static void

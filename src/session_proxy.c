@@ -41,7 +41,8 @@ refuse_header(struct session *s, const char *text)
 	log_event(&s->log, LOG_REFUSE_EVENT,
 	          log_text("why", session_end_word(END_PROXY_HEADER)),
 	          log_addr("client", &s->peer), log_text("text", text),
-	          log_bytes("begins", begins, size > 0 ? (size_t)size : 0));
+	          log_bytes("begins", s->log.hides_mailboxes ? NULL : begins,
+	                    size > 0 ? (size_t)size : 0));
 	session_close(s, END_PROXY_HEADER);
 }
 

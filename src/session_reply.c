@@ -108,6 +108,38 @@ recipient_accepted(struct session *s, const char *recipient)
 	session_note(s, HAPPENED_RCPT_ACCEPTED, recipient);
 }
 
+/* "5.1.1", where TEXT begins with such a status (RFC 3463); else 0. */
+static size_t
+status_size(const char *text)
+{
+	size_t size = 1, digits;
+
+	if (text[0] == '\0' || !strchr("245", text[0]))
+		return 0;
+	for (int part = 0; part < 2; part++) {
+		if (text[size] != '.')
+			return 0;
+		digits = strspn(text + ++size, "0123456789");
+		if (digits == 0 || digits > 3)
+			return 0;
+		size += digits;
+	}
+	return text[size] == ' ' || text[size] == '\0' ? size : 0;
+}
+
+/* Servers write whom they mean in ways that nobody can know: by the name alone, or with
+ * "(at)".  Where addresses are hidden, the status alone is said. */
+static struct log_field
+reply_field(const struct session *s, const char *words)
+{
+	size_t size;
+
+	if (!words || !s->log.hides_mailboxes)
+		return log_text("reply", words);
+	size = status_size(words);
+	return log_bytes("reply", size > 0 ? words : NULL, size);
+}
+
 /* A client that guesses names must not fill the log. */
 void
 session_log_rejected(struct session *s, enum verb verb, const char *path, int code,
@@ -123,7 +155,7 @@ session_log_rejected(struct session *s, enum verb verb, const char *path, int co
 	log_event(s->mail ? &s->mail->log : &s->log, LOG_REJECTED_EVENT,
 	          log_text("verb", verb_name(verb)),
 	          log_text("by", words ? "server" : "us"), log_number("code", code),
-	          log_text("reply", words),
+	          reply_field(s, words),
 	          mailbox_from(s->cfg, verb == VERB_MAIL ? path : NULL),
 	          mailbox_to(s->cfg, verb == VERB_RCPT ? path : NULL),
 	          log_addr("client", &s->client_addr));
@@ -151,7 +183,7 @@ session_content_answered(struct session *s, int code, const char *words)
 
 	log_event(&s->mail->log, LOG_DELIVERED_EVENT,
 	          log_text("accepted", accepted ? "yes" : "no"),
-	          log_number("code", code), log_text("reply", words),
+	          log_number("code", code), reply_field(s, words),
 	          mailbox_from(s->cfg, s->mail->sender),
 	          mailbox_to(s->cfg, transaction_recipient(s->mail)),
 	          log_number("rcpts", s->mail->recipients),

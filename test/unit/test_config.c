@@ -60,6 +60,7 @@ static const struct config_row accepted[] = {
 	{ "bare_newline = reject\n", "bare_newline = reject\n" },
 	{ "bare_newline = PASS\n", "bare_newline = pass\n" },
 	{ "antivirus_type = off\n", "antivirus_type = {}\n" },
+	{ "spool_leave_on = {never, never}\n", "spool_leave_on = {}\n" },
 	{ "antivirus_type = clamd\n", "antivirus_type = {clamd}\n" },
 	{ "spam_threshold = 6.50\n", "spam_threshold = 6.5\n" },
 	{ "spam_threshold = -0.125\n", "spam_threshold = -0.125\n" },
@@ -188,6 +189,22 @@ static const struct config_row refused[] = {
 	{ "msg_nomem = x\n",
 	  "1: msg_nomem: has no effect any more: this cannot happen any "
 	  "more; delete it\n" },
+	{ "port = 25\nlog_mail_from = {off, accepted, rejected}\n",
+	  "2: log_mail_from: \"off\" means nothing at all, and contradicts "
+	  "\"accepted\"; leave out one of them\n" },
+	{ "antivirus_type = {\nlibclamav,\nOFF\n}\n",
+	  "3: antivirus_type: \"OFF\" means nothing at all, and contradicts "
+	  "\"libclamav\"; leave out one of them\n" },
+	{ "auth_skip = {none, direct}\nantispam_type = {rspamd, off}\n",
+	  "1: auth_skip: \"none\" means nothing at all, and contradicts "
+	  "\"direct\"; leave out one of them\n"
+	  "2: antispam_type: \"off\" means nothing at all, and contradicts "
+	  "\"rspamd\"; leave out one of them\n" },
+	{ "policy p {\nclients = ::1\nlock_on = {virus, never}\n}\n",
+	  "3: lock_on: \"never\" means nothing at all, and contradicts \"virus\"; "
+	  "leave out one of them\n" },
+	{ "log_rcpt_to += off\n", "1: log_rcpt_to: \"off\" means nothing at all, and "
+	                          "contradicts \"first\"; leave out one of them\n" },
 	{ "antispam_type = x\n", "1: antispam_type: no such word: \"x\"; allowed: off, "
 	                         "spamassassin, rspamd\n" },
 	{ "spam_threshold = 1.2345\n",

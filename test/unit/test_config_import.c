@@ -210,6 +210,8 @@ static const struct config_row rows[] = {
 	/* words */
 	{ "forbid_starttls ON\nlog_level 7 # all\n",
 	  "forbid_starttls = ON\nlog_level = 7   # all\n" },
+	{ "lock_on never, virus,spam\n",
+	  "lock_on = {virus, spam}   # was never, virus,spam\n" },
 	{ "log_level warn\n", "log_level = warning   # was warn\n" },
 	{ "outgoing_addr 0.0.0.0\n", "outgoing_addr = \"\"   # was 0.0.0.0\n" },
 	{ "statefile_type slots , flat\n", "statefile_type = {slots, flat}\n" },

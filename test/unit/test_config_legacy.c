@@ -133,6 +133,10 @@ static const struct config_row lines[] = {
 	{ "bind_address ,\n", "1: bind_address: at least one address is needed\n" },
 	{ "bind_address \"x\n",
 	  "1: bind_address: \"\"x\" is no IPv4 or IPv6 address\n" },
+	{ "lock_on never, virus\n",
+	  "note 1: lock_on: \"never, virus\": the word for nothing at all is left out, "
+	  "the others count, as in 1.4\nlock_on = {virus}\n" },
+	{ "lock_on never , never\nauth_skip none\n", "lock_on = {}\n" },
 	/* modes: never one for another */
 	{ "mode netfilter\n", "" },
 	{ "mode fixed\nfixed_server 10.0.0.1\n",

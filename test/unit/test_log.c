@@ -210,6 +210,8 @@ static const struct {
 	{ "ann@x@y@", "(hidden)" },
 	{ "@", "(hidden)" },
 	{ "j\xc3\xb6rg@x.test", "(hidden)" },
+	{ "for [ann.b]@x.test", "for (hidden)" },
+	{ "ann(b)@x.test", "(hidden)" },
 };
 
 static void
