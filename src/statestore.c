@@ -28,6 +28,8 @@ struct statestore {
 	unsigned failures;
 	char identity[NAME_SIZE]; /* of this gateway, for good */
 	char nonce[NAME_SIZE];    /* of this process */
+	char life[NAME_SIZE];     /* of what the server has, see ask_life() */
+	bool is_life_known, is_life_asked;
 	struct state_counts *counts;
 	struct state_locks *locks;
 };
@@ -209,6 +211,59 @@ introduce(struct statestore *store)
 }
 
 static void
+tell_all(struct statestore *store)
+{
+	if (store->counts)
+		counts_up(store->counts);
+	if (store->locks)
+		locks_up(store->locks);
+}
+
+static void
+on_life(const struct link_answer *answer, void *arg)
+{
+	struct statestore *store = arg;
+	bool was_known = store->is_life_known;
+
+	store->is_life_asked = false;
+	if (!answer || (answer->kind != LINK_TEXT && answer->kind != LINK_NOTHING) ||
+	    (was_known && strncmp(answer->text, store->life, NAME_SIZE - 1) == 0))
+		return;
+	snprintf(store->life, NAME_SIZE, "%.16s", answer->text);
+	store->is_life_known = true;
+	if (!was_known || !store->life[0])
+		return; /* told all by now; or nothing can be told yet */
+	log_event(NULL, LOG_SHARED_EVENT,
+	          log_text("text", "the state server has lost what it had: all is told "
+	                           "again"),
+	          log_text("state_server", caller_server(store->caller)));
+	tell_all(store);
+}
+
+/* PREFIX:life is a random text, of whoever finds none.  If it is another one than before,
+ * the server has been emptied under us. */
+static void
+ask_life(struct statestore *store)
+{
+	struct link *talk = caller_talk(store->caller);
+	char *key, life[NAME_SIZE];
+	struct link_word set[] = {
+		link_text("SET"), { 0 }, { life, NAME_SIZE - 1 }, link_text("NX")
+	};
+	struct link_word get[] = { link_text("GET"), { 0 } };
+
+	if (!talk || store->is_life_asked)
+		return;
+	store->is_life_asked = true;
+	name_make(life);
+	key = xasprintf("%.200s:life", store->prefix);
+	set[1] = get[1] = link_text(key);
+	link_ask(talk, set, 4, NULL, NULL);
+	link_ask(talk, get, 2, on_life, store);
+	free(key);
+}
+
+static void
 on_up(void *arg)
 {
 	struct statestore *store = arg;
@@ -217,10 +272,9 @@ on_up(void *arg)
 	say_up(store);
 	store->since_ms = clock_ms();
 	introduce(store);
-	if (store->counts)
-		counts_up(store->counts);
-	if (store->locks)
-		locks_up(store->locks);
+	store->is_life_known = false;
+	ask_life(store); /* before anything is told */
+	tell_all(store);
 }
 
 /* "NAME NONCE" of a gateway that has come. */
@@ -259,6 +313,7 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd, (void)what;
 	caller_tick(store->caller);
+	ask_life(store);
 	if (store->counts)
 		counts_tick(store->counts);
 	if (store->locks)

@@ -24,6 +24,7 @@ LOCKED = r"\A554 gate\.example You are locked out"
 LOST = 'text="the state server cannot be used'
 BACK = 'text="the state server can be used again'
 REFUSED = 'text="the state server refuses what it is told'
+EMPTIED = 'text="the state server has lost what it had: all is told again"'
 TAKEN = 'text="the state server takes what it is told again'
 ODD = 'text="the state server has what no gateway has put there'
 LIMIT = 6
@@ -410,6 +411,41 @@ class Outages(Shared):
         self.redis.start()
         self.is_over()
         self.wait_for_locks(self.other, "10.0.0.1")
+        self.stop()
+
+    def test_emptied(self):
+        """Under gateways that stay connected: it gets all of it again; and so does a key that
+        somebody has put there, once that is gone."""
+        self.start()
+        self.touch(self.gated, "10.0.0.1")
+        self.wait_for_locks(self.other, "10.0.0.1")
+        self.assertEqual(self.sends(self.gated, 2), 2)
+        self.assertEqual(self.sends(self.other, 1), 1)
+        self.settle(2, 1)
+        for count, command in enumerate(("FLUSHALL", "FLUSHDB"), 1):
+            self.redis.ask(command)
+            self.settle(2, 1)
+            self.assertTrue(wait_until(
+                lambda: self.redis.ask("HEXISTS", "smtp-gated:locks", "10.0.0.1"), 5))
+            for gated in (self.gated, self.other):
+                gated.wait_for_log(EMPTIED, count)
+        time.sleep(2 * A_SECOND)
+        self.assertEqual([len(gated.logged(EMPTIED)) for gated in (self.gated, self.other)],
+                         [2, 2])
+        third = self.another()
+        third.start()
+        self.wait_for_locks(third, "10.0.0.1")
+        self.assertEqual(self.sends(third, 4), 3)
+        third.stop()
+        self.redis.ask("DEL", "smtp-gated:locks")
+        self.redis.ask("SET", "smtp-gated:locks", "no hash")
+        self.touch(self.gated, "10.0.0.2")
+        self.gated.wait_for_log(ODD)
+        self.redis.ask("DEL", "smtp-gated:locks")
+        if not wait_until(lambda: "10.0.0.2" in self.locks(self.other), 15):
+            raise AssertionError(self.gated.log())
+        self.assertTrue(self.redis.ask("HEXISTS", "smtp-gated:locks", "10.0.0.1"))
+        self.assertFalse(self.gated.logged(LOST))
         self.stop()
 
     def test_refusals(self):
