@@ -161,17 +161,6 @@ put(struct state_locks *locks, const struct mirror_entry *entry, const char *why
 	locks->puts++;
 }
 
-/* With the words that the file has. */
-static void
-put_again(struct state_locks *locks, const struct mirror_entry *entry)
-{
-	struct lockfile_fact fact = { 0 };
-
-	if (entry->is_locked)
-		(void)!lockfile_read(locks->files, entry->name, &fact);
-	put(locks, entry, fact.words);
-}
-
 static void
 forget_there(struct state_locks *locks, const char *name, int64_t when)
 {
@@ -407,14 +396,18 @@ hear_stored(struct state_locks *locks, const struct link_answer *name,
 		(void)hear(locks, name->text, &lock);
 }
 
+/* With the words that the file has. */
 static void
 put_missing(struct mirror_entry *entry, void *arg)
 {
 	struct state_locks *locks = arg;
+	struct lockfile_fact fact = { 0 };
 
-	if (entry->pass != locks->pass &&
-	    !is_over(locks, entry->when, entry->is_locked))
-		put_again(locks, entry);
+	if (entry->pass == locks->pass || is_over(locks, entry->when, entry->is_locked))
+		return;
+	if (entry->is_locked)
+		(void)!lockfile_read(locks->files, entry->name, &fact);
+	put(locks, entry, fact.words);
 }
 
 /* A few at a time. */

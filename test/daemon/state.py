@@ -292,7 +292,8 @@ class Sharing(Shared):
         state = self.other.write_state()
         self.assertGreater(int(state["state_counts_told"]), 0)
         self.assertEqual((state["state_refused"], state["state_odd"]), ("0", "0"))
-        self.assertEqual(self.redis.ask("EXISTS", "ours:locks"), 0)
+        self.assertEqual(self.redis.ask("EXISTS", "ours:locks"), 0)     # in database 0
+        self.assertIn(b"keys=3,", self.redis.ask("INFO", "keyspace"))   # locks, life, a client
         self.stop()
 
 
