@@ -37,7 +37,8 @@ struct backend_server {
 	unsigned calls;		/* that hold it */
 	unsigned talks;		/* of these, that ask it now */
 	unsigned most;		/* of talks; 0: any number */
-	int64_t asked_us;	/* when it was last looked for */
+	int64_t asked_us;	/* when it was last looked for, */
+	int64_t answered_us;	/* and when it last answered */
 	struct backoff backoff;
 	bool was_missed;	/* when it was found to be down: not reached at all */
 };
@@ -77,6 +78,8 @@ bool backend_server_is_full(const struct backend_server *server);
 void backend_server_begin(struct backend_server *server, bool *tried);
 void backend_server_reached(struct backend_server *server, bool tried);
 void backend_server_answered(struct backend_server *server, bool tried);
+/* No answer in time, since then; unless it has answered others meanwhile, it has failed. */
+void backend_server_slow(struct backend_server *server, bool tried, int64_t since_us);
 void backend_server_missed(struct backend_server *server, bool tried, const char *why);
 void backend_server_failed(struct backend_server *server, bool tried, const char *why);
 void backend_server_left(struct backend_server *server, bool tried); /* none of these */
@@ -100,7 +103,7 @@ struct backend_call {
 	struct event turn;               /* goes on when the loop turns */
 	struct event late;               /* for all of it */
 	struct event attempt;            /* for this server */
-	int64_t deadline_us;
+	int64_t deadline_us, begun_us; /* of this server's turn */
 	uint64_t limit, sent; /* bytes of what is sent of the spool */
 	uint64_t dismissed;   /* bytes that came, and are not of the answer */
 	bool is_connected, is_sent;

@@ -73,8 +73,11 @@ size_t spool_capacity_for(const struct spool *spool, size_t more);
 /* It will be told when it may append so many bytes. */
 void spool_wait(struct spool *spool, size_t wants);
 
-/* Files were written to, within so many milliseconds; ERROR is an errno, or 0: all is
- * well.  Said, if that is news. */
+/* A file was written to, within so many milliseconds; ERROR is an errno, or 0.  Said, if that
+ * is news. */
 void spool_note(struct spool_budget *budget, int error, int64_t ms);
+
+/* A file holds all of its message: whatever was wrong with files is over. */
+void spool_note_whole(struct spool_budget *budget);
 
 #endif

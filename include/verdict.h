@@ -15,7 +15,8 @@
  * function.
  */
 enum finding_kind {
-	FOUND_NOTHING,		/* the check looked at all of it, and it is clean */
+	FOUND_NOTHING,		/* the check looked at all of it, and it is clean; unless
+				 * it was skipped */
 #define FINDING(id, ...) FOUND_##id,
 #include "findings.def"
 	FOUND_KINDS
@@ -31,6 +32,7 @@ struct finding {		/* what one check saw */
 	char name[FINDING_NAME_SIZE];	/* of the virus, or the reason; from outside! */
 	unsigned scan_us;	/* microseconds it looked, waiting for its turn left out */
 	bool cached;		/* known from a message like this one */
+	const char *skipped;	/* the option for which it did not look; NULL: it did.  Static */
 	bool has_score;
 	double score;		/* points of a spam scanner */
 };
@@ -50,6 +52,8 @@ struct verdict {		/* what we do about it */
 	struct finding because;	/* the finding that decided, or FOUND_NOTHING */
 	bool has_score;		/* a spam scanner gave points, whatever decided */
 	double score;		/* of the one that decided, else the most that any gave */
+	char skipped[128];	/* checks that did not look, and the options for which:
+				 * "spamassassin:spam_max_size,..."; or "" */
 };
 
 /* Decides.  The gravest finding wins, the later row of findings.def; but one that the

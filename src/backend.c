@@ -282,6 +282,7 @@ try_next(struct backend_call *call)
 		return;
 	}
 	call->asked[call->at] = true;
+	call->begun_us = clock_us();
 	backend_server_begin(backend_call_server(call), &call->tried);
 	prepare(call);
 }
@@ -297,8 +298,8 @@ on_late(int fd, short what, void *arg)
 	if (call->at < call->count) {
 		say_why(call, "no answer in time");
 		if (call->is_connected)
-			backend_server_failed(backend_call_server(call), call->tried,
-			                      "no answer in time");
+			backend_server_slow(backend_call_server(call), call->tried,
+			                    call->begun_us);
 		else
 			backend_server_missed(backend_call_server(call), call->tried,
 			                      "cannot be reached");

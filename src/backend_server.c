@@ -197,6 +197,7 @@ backend_server_answered(struct backend_server *server, bool tried)
 	bool was_down = backoff_rests(&server->backoff);
 
 	(void)tried; /* it is up, whoever has found out */
+	server->answered_us = clock_us();
 	end_talk(server);
 	if (backoff_answered(&server->backoff))
 		log_event(NULL, LOG_RECOVERED_EVENT,
@@ -250,4 +251,13 @@ backend_server_left(struct backend_server *server, bool tried)
 {
 	end_talk(server);
 	backoff_left(&server->backoff, tried);
+}
+
+void
+backend_server_slow(struct backend_server *server, bool tried, int64_t since_us)
+{
+	if (server->answered_us > since_us)
+		backend_server_left(server, tried);
+	else
+		backend_server_failed(server, tried, "no answer in time");
 }

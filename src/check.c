@@ -256,6 +256,7 @@ was_scanned(const struct check_round *round)
 		const struct check_run *run = &round->run[i];
 
 		if (run->rule->family == FAMILY_ANTIVIRUS && !run->ended &&
+		    !run->found->skipped &&
 		    (kind == FOUND_NOTHING || kind == FOUND_VIRUS))
 			return true;
 	}
@@ -383,6 +384,14 @@ round_goes_on(struct check_round *round)
 	round->checks->rounds++;
 }
 
+/* That it did not read the message is told with the verdict. */
+static bool
+is_skipped(const struct check_run *run)
+{
+	return run->rule->reads &&
+	       is_spared(run->rule, run->cfg, run->evidence->authenticated);
+}
+
 /* Nobody reads a message of which it is known already that it will not pass. */
 static void
 begin_runs(struct check_round *round)
@@ -391,7 +400,9 @@ begin_runs(struct check_round *round)
 		struct check_run *run = &round->run[i];
 
 		assert(run->start);
-		if (!round->certain || !run->rule->reads) {
+		if (is_skipped(run)) {
+			run->found->skipped = "auth_skip";
+		} else if (!round->certain || !run->rule->reads) {
 			run->start(run);
 			continue;
 		}
@@ -407,7 +418,7 @@ looks(const struct checks *checks, const struct check_rule *rule,
 	if (!(rule->stages & stage) || !rule->wanted(cfg))
 		return false;
 	return (!checks->explain || rule->reads) &&
-	       !is_spared(rule, cfg, evidence->authenticated);
+	       (rule->reads || !is_spared(rule, cfg, evidence->authenticated));
 }
 
 struct check_round *

@@ -16,6 +16,7 @@
 struct job {
 	struct check_talk talk;
 	enum clamdproto_answer answer;
+	bool has_all; /* of the message: it may be clean */
 };
 
 /* ---- the protocol ----------------------------------------------------------------------- */
@@ -23,7 +24,9 @@ struct job {
 static void
 begin(struct evbuffer *out, void *owner)
 {
-	(void)owner;
+	struct job *job = owner;
+
+	job->has_all = false;
 	evbuffer_add(out, clamdproto_instream, clamdproto_instream_size);
 }
 
@@ -42,8 +45,9 @@ static void
 end(struct evbuffer *out, void *owner)
 {
 	unsigned char front[CLAMDPROTO_CHUNK_SIZE];
+	struct job *job = owner;
 
-	(void)owner;
+	job->has_all = true;
 	clamdproto_chunk(front, 0);
 	evbuffer_add(out, front, sizeof(front));
 }
@@ -58,6 +62,17 @@ take_error(const struct job *job)
 	return found.kind == FOUND_FAILED ? BACKEND_UNABLE : BACKEND_DONE;
 }
 
+/* It cannot know that of what it has not got. */
+static enum backend_word
+take_clean(struct job *job)
+{
+	if (job->has_all)
+		return BACKEND_DONE;
+	snprintf(job->talk.words, sizeof(job->talk.words),
+	         "it answered before it had all of the message");
+	return BACKEND_BABBLE;
+}
+
 static enum backend_word
 answer(struct evbuffer *in, bool eof, void *owner)
 {
@@ -69,6 +84,7 @@ answer(struct evbuffer *in, bool eof, void *owner)
 	case CLAMDPROTO_MORE:
 		return BACKEND_MORE;
 	case CLAMDPROTO_CLEAN:
+		return take_clean(job);
 	case CLAMDPROTO_FOUND:
 	case CLAMDPROTO_TOO_BIG:
 		return BACKEND_DONE;

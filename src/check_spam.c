@@ -20,12 +20,15 @@ is_too_busy(const struct config *cfg)
 bool
 check_spam_is_spared(struct check_run *run)
 {
-	if (is_too_big(run))
+	if (is_too_big(run)) {
 		stats_add(STAT_spam_too_big, 1);
-	else if (is_too_busy(run->cfg))
+		run->found->skipped = "spam_max_size";
+	} else if (is_too_busy(run->cfg)) {
 		stats_add(STAT_spam_overload, 1);
-	else
+		run->found->skipped = "spam_max_load";
+	} else {
 		return false;
+	}
 	check_answer(run);
 	return true;
 }

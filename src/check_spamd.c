@@ -19,17 +19,28 @@ struct job {
 
 /* ---- the conversation ------------------------------------------------------------ */
 
+/* spamd takes the length 0 for none that is known, and waits for the end of the connection:
+ * an empty message is an empty line to it. */
+static const char empty_line[] = "\r\n";
+
+static bool
+is_empty(const struct job *job)
+{
+	return spool_message_size(job->talk.run->evidence->message) == 0;
+}
+
 static void
 begin(struct evbuffer *out, void *owner)
 {
 	struct job *job = owner;
+	uint64_t size = spool_message_size(job->talk.run->evidence->message);
 	char request[SPAMC_REQUEST_SIZE];
 
 	job->has_all = false;
 	job->talk.words[0] = '\0';
-	evbuffer_add(out, request,
-	             spamc_request(request, spool_message_size(
-						    job->talk.run->evidence->message)));
+	if (is_empty(job))
+		size = strlen(empty_line);
+	evbuffer_add(out, request, spamc_request(request, size));
 }
 
 static void
@@ -44,7 +55,8 @@ end(struct evbuffer *out, void *owner)
 {
 	struct job *job = owner;
 
-	(void)out;
+	if (is_empty(job))
+		evbuffer_add(out, empty_line, strlen(empty_line));
 	job->has_all = true;
 }
 

@@ -332,8 +332,9 @@ icap_fault(const char *text)
 	good = addr_parse(&addr, server, 0) || addr_parse_port(&addr, server);
 	free(server);
 	return good ? NULL
-	            : "has no numeric address: icap://ADDRESS:PORT/SERVICE, with an "
-	              "IPv6 address in brackets";
+	            : "has no numeric address, or no port: "
+	              "icap://ADDRESS:PORT/SERVICE, "
+	              "with an IPv6 address in brackets";
 }
 
 static bool

@@ -232,6 +232,21 @@ note_rates(struct together *together, const struct config *cfg)
 }
 
 /* Only where somebody has set a limit: without one all that is larger is in the gap. */
+/* Who lets mail pass that nobody has scanned hardly wants to stop what one of two has. */
+static void
+note_engines(struct together *together, const struct config *cfg)
+{
+	bool are_many = (cfg->antivirus_type & (cfg->antivirus_type - 1)) != 0;
+
+	if (are_many && cfg->on_scan_failed == ACTION_PASS &&
+	    cfg->on_engine_failed != ACTION_PASS && !cfg->ignore_errors)
+		remark(together, cfg,
+		       place_of_either(cfg, "on_engine_failed", "on_scan_failed"),
+		       "on_engine_failed: does not pass what one scanner has failed on "
+		       "and another found clean, while on_scan_failed passes what none "
+		       "has looked at");
+}
+
 static void
 note_gap(struct together *together, const struct config *cfg)
 {
@@ -282,6 +297,7 @@ note_doubtful(struct together *together, const struct config *cfg)
 		       "scan_max_size: a message larger than scan_max_unpacked is "
 		       "never scanned in full");
 	note_gap(together, cfg);
+	note_engines(together, cfg);
 	note_memory(together, cfg);
 	if (cfg->timeout_judging < cfg->timeout_scanner)
 		remark(together, cfg,

@@ -197,6 +197,19 @@ stop_waiting(struct explain *explain)
 			event_free(explain->signals[i]);
 }
 
+/* The daemon would not have it scanned either. */
+static bool
+is_refused_unseen(const struct explain *explain)
+{
+	struct finding faults[TRANSACTION_FAULTS];
+	size_t count = transaction_faults(explain->cfg, explain->input.size,
+	                                  explain->input.bare, faults);
+	struct verdict verdict;
+
+	verdict_weigh(&verdict, explain->cfg, faults, count);
+	return verdict.act != VERDICT_DELIVER;
+}
+
 /* All of them.  False: a signal came before they had answered. */
 static bool
 ask_scanners(struct explain *explain)
@@ -218,6 +231,8 @@ ask_scanners(struct explain *explain)
 		.message = explain->spool,
 	};
 
+	if (is_refused_unseen(explain))
+		return true;
 	explain->round = check_start(explain->checks, explain->cfg, STAGE_MESSAGE,
 	                             &evidence, &explain->found, on_found, explain);
 	if (explain->round)

@@ -19,15 +19,18 @@ print_finding(const struct finding *found)
 {
 	const char *between = "  ";
 
-	printf("%-13s %-13s", found->check, finding_word(found->kind));
+	printf("%-13s %-13s", found->check,
+	       found->skipped ? "skipped" : finding_word(found->kind));
 	if (found->scan_us > 0)
 		printf(" %9.1f ms", (double)found->scan_us / 1000);
 	else
 		printf(" %12s", "");
 	if (found->has_score) {
-		printf("%sscore %.1f", between, found->score);
+		printf("%sscore %.1f", between, found->score + 0.0); /* no -0.0 */
 		between = ", ";
 	}
+	if (found->skipped)
+		printf("%snot asked: %s", between, found->skipped);
 	if (found->name[0]) {
 		fputs(between, stdout);
 		print_outside(found->name);

@@ -120,7 +120,8 @@ static void
 count_verdict(const struct finding *because)
 {
 	stats_add(STAT_mails, 1);
-	stats_add(finding_counter(because->kind), 1);
+	if (!because->skipped)
+		stats_add(finding_counter(because->kind), 1);
 }
 
 static void
@@ -131,8 +132,11 @@ log_verdict(const struct session *s)
 	bool found = because->kind != FOUND_NOTHING;
 
 	log_event(&mail->log, found ? LOG_FOUND_EVENT : LOG_VERDICT_EVENT,
-	          log_text("finding", finding_word(because->kind)),
+	          log_text("finding",
+	                   because->skipped ? "skipped" : finding_word(because->kind)),
 	          log_text("name", because->name[0] ? because->name : NULL),
+	          log_text("skipped",
+	                   mail->verdict.skipped[0] ? mail->verdict.skipped : NULL),
 	          mail->verdict.has_score ? log_real("score", mail->verdict.score)
 	                                  : log_text("score", NULL),
 	          log_text("action", verdict_word(mail->verdict.act)),

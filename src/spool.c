@@ -72,6 +72,8 @@ spool_drop(struct spool *spool)
 void
 spool_seal(struct spool *spool)
 {
+	if (spool->fd >= 0)
+		spool_note_whole(spool->budget);
 	spool_close(spool);
 }
 

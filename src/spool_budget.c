@@ -276,17 +276,9 @@ note_slow(struct spool_budget *budget, int64_t ms)
 void
 spool_note(struct spool_budget *budget, int error, int64_t ms)
 {
-	uint64_t times;
-
 	note_slow(budget, ms);
-	if (error == 0) {
-		if (episode_ends(&budget->trouble, &times))
-			log_event(NULL, LOG_RECOVERED_EVENT,
-			          log_text("text", "messages can be stored again"),
-			          log_text("spool_path", budget->limits.path),
-			          log_number("failed", (int64_t)times));
+	if (error == 0)
 		return;
-	}
 	stats_add(STAT_spool_failed, 1);
 	if (episode_meets(&budget->trouble, error))
 		log_event(NULL, LOG_TROUBLE_EVENT,
@@ -295,6 +287,19 @@ spool_note(struct spool_budget *budget, int error, int64_t ms)
 		                   "free space and the permissions of spool_path"),
 		          log_text("spool_path", budget->limits.path),
 		          log_error(error));
+}
+
+/* The first bytes of a message fit into a disk on which there is no room for it. */
+void
+spool_note_whole(struct spool_budget *budget)
+{
+	uint64_t times;
+
+	if (episode_ends(&budget->trouble, &times))
+		log_event(NULL, LOG_RECOVERED_EVENT,
+		          log_text("text", "messages can be stored again"),
+		          log_text("spool_path", budget->limits.path),
+		          log_number("failed", (int64_t)times));
 }
 
 /* ---- the budget ---------------------------------------------------------------------- */

@@ -172,6 +172,28 @@ take_score(struct verdict *verdict, const struct finding *found, size_t count)
 	}
 }
 
+static void
+take_skipped(struct verdict *verdict, const struct finding *found, size_t count)
+{
+	size_t size = 0;
+
+	for (size_t i = 0; i < count && size < sizeof(verdict->skipped); i++)
+		if (found[i].skipped)
+			size += (size_t)snprintf(verdict->skipped + size,
+			                         sizeof(verdict->skipped) - size,
+			                         "%s%s:%s", size > 0 ? "," : "",
+			                         found[i].check, found[i].skipped);
+}
+
+/* Of two that found nothing, the one that looked says so. */
+static bool
+is_graver(const struct config *cfg, const struct finding *a, const struct finding *b)
+{
+	int by = weight(cfg, a->kind) - weight(cfg, b->kind);
+
+	return by > 0 || (by == 0 && b->skipped && !a->skipped);
+}
+
 void
 verdict_weigh(struct verdict *verdict, const struct config *cfg,
               const struct finding *found, size_t count)
@@ -179,11 +201,10 @@ verdict_weigh(struct verdict *verdict, const struct config *cfg,
 	const struct rule *rule;
 
 	*verdict = (struct verdict){ .act = VERDICT_DELIVER };
-	for (size_t i = 0; i < count; i++) {
-		if (i == 0 ||
-		    weight(cfg, found[i].kind) > weight(cfg, verdict->because.kind))
+	for (size_t i = 0; i < count; i++)
+		if (i == 0 || is_graver(cfg, &found[i], &verdict->because))
 			verdict->because = found[i];
-	}
+	take_skipped(verdict, found, count);
 	take_score(verdict, found, count);
 	rule = &rules[verdict->because.kind];
 	switch (action_for(cfg, verdict->because.kind)) {

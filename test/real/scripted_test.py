@@ -10,6 +10,7 @@ nothing of an answer has come.
 import pathlib
 import struct
 import sys
+import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
@@ -40,6 +41,31 @@ class Clamd(scripted.Talk):
         self.say(b"stream:")
         self.step("half")
         self.say(b" OK\0")
+
+
+class Hasty(Clamd):
+    """Calls a message clean of which it has got the beginning."""
+
+    def hold(self):
+        assert self.read(10) == b"zINSTREAM\0"
+        self.read(struct.unpack(">I", self.read(4))[0])
+        self.say(b"stream: OK\0")
+        time.sleep(1)                   # more is on its way than fits into sockets
+        while size := struct.unpack(">I", self.read(4))[0]:
+            self.read(size)
+
+
+class Busy(Clamd):
+    """Takes for ever with messages that say so."""
+
+    def hold(self):
+        assert self.read(10) == b"zINSTREAM\0"
+        message = b""
+        while size := struct.unpack(">I", self.read(4))[0]:
+            message += self.read(size)
+        if b"for ever" in message:
+            self.read(1)
+        self.say(b"stream: OK\0")
 
 
 class Icap(scripted.Talk):
@@ -117,6 +143,32 @@ class Scripted(scripted.Case, unittest.TestCase):
 
     def test_icap_fails(self):
         self.check_all(Icap)
+
+    def test_clamd_knows_too_early(self):
+        server = scripted.Server(Hasty)
+        self.addCleanup(server.stop)
+        gateway = self.by(server)
+        self.assertEqual(self.submit(gateway, scripted.MESSAGE * 8), FAILED)
+
+    def by(self, server, **options):
+        return self.new_gateway(self.PROGRAM, antivirus_type="clamd",
+                                antivirus_path=f'{{"{server.name}"}}', **options)
+
+    def test_clamd_works_for_others(self):
+        """Messages that take too long are not held against it then."""
+        server = scripted.Server(Busy)
+        self.addCleanup(server.stop)
+        gateway = self.by(server, timeout_scanner=1)
+        for _ in range(4):
+            with lab.Client(("127.0.0.1", gateway.port), 30) as client:
+                client.hello()
+                for command in ("MAIL FROM:<a@b.c>", "RCPT TO:<d@e.f>", "DATA"):
+                    client.ask(command)
+                client.send(lab.dotted(lab.mail(b"for ever")))
+                self.assertTrue(lab.wait_until(lambda: server.talks % 2, 5))
+                self.assertEqual(self.submit(gateway, lab.mail(b"soon")), TAKEN)
+                self.assertEqual(client.reply().rstrip(), FAILED)
+        self.assertEqual(gateway.logged("^trouble"), [])
 
     def test_slow(self):
         for kind in (Clamd, Icap):

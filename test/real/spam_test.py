@@ -134,6 +134,17 @@ class Spamassassin(Case, unittest.TestCase):
             self.assert_delivered(let, GTUBE)
             self.found(let, "finding=spam .*score=1[0-9]{3}.* action=deliver")
 
+    def test_empty(self):
+        """To spamd a message of no bytes is one whose length nobody knows."""
+        gateway = self.by(self.spamd.socket, nat_header_type="none", timeout_spam=20,
+                          spam_threshold=100)
+        for _ in range(4):
+            reply, seconds = self.timed(gateway, b"")
+            self.assertEqual(reply, TAKEN)
+            self.assertLess(seconds, 15)
+        self.assertEqual(gateway.logged("^trouble"), [])
+        self.assert_refused(gateway, GTUBE, SPAM)
+
     def test_two(self):
         second = spam.Spamd()
         self.addCleanup(second.stop)

@@ -210,7 +210,7 @@ static const struct config_row refused[] = {
 	  "1: icap_url: \"icap://127.0.0.1:1344\" lacks the name of a service, as in "
 	  "icap://ADDRESS:PORT/SERVICE\n" },
 	{ "icap_url = \"icap://localhost/av\"\n",
-	  "1: icap_url: \"icap://localhost/av\" has no numeric address: "
+	  "1: icap_url: \"icap://localhost/av\" has no numeric address, or no port: "
 	  "icap://ADDRESS:PORT/SERVICE, with an IPv6 address in brackets\n" },
 	{ "pid_hash_size = 1\n",
 	  "1: pid_hash_size: has no effect any more: there is no such "

@@ -256,6 +256,32 @@ the_first_of_equals_is_named(void **unused)
 	assert_string_equal(verdict.text, "Virus found: one");
 }
 
+/* Nobody takes what was not looked at for clean. */
+static void
+who_did_not_look_is_told(void **unused)
+{
+	struct config cfg = config_with(ACTION_PASS, ACTION_PASS, false);
+	struct finding found[] = { finding(FOUND_NOTHING, ""),
+		                   finding(FOUND_NOTHING, ""),
+		                   finding(FOUND_NOTHING, "") };
+	struct verdict verdict;
+
+	(void)unused;
+	found[0].check = "spamassassin";
+	found[0].skipped = "spam_max_size";
+	found[2].check = "rspamd";
+	found[2].skipped = "auth_skip";
+	verdict_weigh(&verdict, &cfg, found, 3);
+	assert_string_equal(verdict.skipped,
+	                    "spamassassin:spam_max_size,rspamd:auth_skip");
+	assert_string_equal(verdict.because.check, "test");
+	assert_null(verdict.because.skipped);
+	verdict_weigh(&verdict, &cfg, found, 1);
+	assert_string_equal(verdict.because.skipped, "spam_max_size");
+	verdict_weigh(&verdict, &cfg, found + 1, 1);
+	assert_string_equal(verdict.skipped, "");
+}
+
 static void
 a_long_text_is_cut(void **unused)
 {
@@ -343,6 +369,7 @@ main(void)
 		cmocka_unit_test(the_gravest_finding_wins),
 		cmocka_unit_test(a_finding_that_passes_hides_none_that_does_not),
 		cmocka_unit_test(the_first_of_equals_is_named),
+		cmocka_unit_test(who_did_not_look_is_told),
 		cmocka_unit_test(a_long_text_is_cut),
 		cmocka_unit_test(words_are_those_of_the_log),
 	};
