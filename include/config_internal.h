@@ -93,6 +93,7 @@ bool option_check(const struct option *opt, const char *text, char *why,
 /* What is wrong with TEXT as a URL that we may call; NULL: nothing. */
 const char *config_url_fault(const char *text);
 const char *config_state_fault(const char *text);	/* the same, of a state server */
+const char *config_login_fault(const struct config *cfg);	/* and of who logs in there */
 
 /* Gives the option a value that option_check() has passed; a list, nets or
  * mask grow by an element. */

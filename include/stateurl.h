@@ -10,9 +10,9 @@
 /*
  * Where several gateways share what they know: the URL of a server of Redis or Valkey.
  *
- *	redis://[[USER]:PASSWORD@]HOST[:6379][/DATABASE]
+ *	redis://[[USER][:PASSWORD]@]HOST[:6379][/DATABASE]
  *	rediss://...					the same, by TLS
- *	unix://[[USER]:PASSWORD@]/PATH[?db=DATABASE]
+ *	unix://[[USER][:PASSWORD]@]/PATH[?db=DATABASE]
  *
  * Users and passwords have %XX for what a URL cannot hold.
  */
@@ -27,6 +27,9 @@ struct stateurl {
 
 /* What is wrong with TEXT, for people; NULL: nothing, and URL, to be cleared, is it. */
 const char *stateurl_read(struct stateurl *url, const char *text) MUST_CHECK;
+
+/* The same, of who has a user and no password, unless a file HAS it. */
+const char *stateurl_login_fault(const struct stateurl *url, bool has_file) MUST_CHECK;
 
 void stateurl_clear(struct stateurl *url);
 

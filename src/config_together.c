@@ -362,7 +362,13 @@ static void
 check_main(struct together *together)
 {
 	const struct config *cfg = together->cfg;
+	const char *fault = config_login_fault(cfg);
+	char words[256];
 
+	if (fault) {
+		snprintf(words, sizeof(words), "state_server: it %s", fault);
+		complain(together, place_of(cfg, "state_server"), words);
+	}
 	if (!config_serves(cfg) && cfg->sections->listens.count == 0)
 		complain(together, place_of(cfg, "bind_address"),
 		         "bind_address: at least one address is needed");

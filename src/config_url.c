@@ -74,3 +74,17 @@ config_state_fault(const char *text)
 	stateurl_clear(&url);
 	return fault;
 }
+
+const char *
+config_login_fault(const struct config *cfg)
+{
+	struct stateurl url;
+	const char *fault;
+
+	if (!cfg->state_server[0])
+		return NULL;
+	fault = stateurl_read(&url, cfg->state_server)
+	                ?: stateurl_login_fault(&url, cfg->state_password_file[0]);
+	stateurl_clear(&url);
+	return fault;
+}

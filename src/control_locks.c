@@ -24,6 +24,7 @@ struct view {
 	uid_t daemon;
 	struct lockfile_entry *entries;
 	size_t count;
+	bool is_shared; /* with other gateways */
 };
 
 enum {
@@ -85,6 +86,7 @@ view_open(struct view *view, const struct config *cfg)
 
 	*view = (struct view){
 		.path = xasprintf("%s%s", cfg->chroot_path, cfg->lock_path),
+		.is_shared = cfg->state_server[0],
 	};
 	if (!find_daemon(cfg, view))
 		return false;
@@ -204,9 +206,12 @@ note_never(const struct view *view, const struct lockfile_entry *entry)
 	terminal_failure(
 		EXIT_FAILURE,
 		"%s/%s is not removed: it belongs to user %s%s%u, and so means that "
-		"this client is never locked",
+		"this client is never locked%s",
 		view->path, entry->name, owner ? owner->pw_name : "", owner ? ", " : "",
-		(unsigned)entry->owner);
+		(unsigned)entry->owner,
+		view->is_shared ? " here; if another gateway of state_server has it "
+				  "locked, unlock it there"
+				: "");
 }
 
 struct tally {

@@ -135,6 +135,9 @@ look(struct showing *showing, const char *path, const struct addr *client)
 	}
 	if (showing->shown == 0)
 		printf("%s: nothing has been counted\n", showing->client);
+	if (showing->cfg->root->state_server[0])
+		printf("\nBy this gateway: what others of state_server have counted "
+		       "is not shown.\n");
 	return terminal_printed();
 }
 

@@ -47,6 +47,8 @@ fault_of_text(const char *text, size_t size, size_t least)
 {
 	if (memchr(text, '\0', size) || memchr(text, '\n', size))
 		return "must hold one line of text";
+	if (size < least && least == 1)
+		return "is empty: it must hold one line of text";
 	if (size < least)
 		return "is too short; \"openssl rand -hex 32\" makes a good key";
 	if (size > SECRET_MAX)

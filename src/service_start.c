@@ -253,6 +253,31 @@ service_note_scripts(struct config *cfg)
 	config_each(cfg, note_script, &noted);
 }
 
+/* NULL, or what will go wrong later, as the user that we are by now.  With a chroot_path
+ * there are no upgrades. */
+static const char *
+doubt_about_password(const struct config *cfg)
+{
+	const char *path = cfg->state_password_file;
+
+	if (!cfg->state_server[0] || !path[0] || cfg->chroot_path[0] ||
+	    access(path, R_OK) == 0)
+		return NULL;
+	return "set_user cannot read state_password_file: --upgrade will fail, for the "
+	       "new process reads it as that user; let it be the file's group, and "
+	       "chmod 640";
+}
+
+static void
+note_password(const struct config *cfg)
+{
+	const char *doubt = doubt_about_password(cfg);
+
+	if (doubt)
+		log_event(NULL, LOG_TROUBLE_EVENT, log_text("text", doubt),
+		          log_text("file", cfg->state_password_file), log_error(errno));
+}
+
 /* As the user that we are by now, and from the root that we have. */
 static bool
 check_directories(const struct service *service)
@@ -266,6 +291,7 @@ check_directories(const struct service *service)
 			cfg->spool_path, strerror(errno),
 			errno == EACCES ? "; it must be writable for set_user" : "");
 	note_statefile(cfg);
+	note_password(cfg);
 	service_note_scripts(service->cfg);
 	return checks_ready(service->checks, why, sizeof(why)) ||
 	       service_fail("%s", why);
@@ -283,13 +309,10 @@ drop_privileges(const struct config *cfg)
 	       service_fail("%s", why);
 }
 
-/* With other gateways. */
-static bool
-share(struct service *service)
+static struct statestore_setup
+setup_of_sharing(const struct config *cfg)
 {
-	const struct config *cfg = service->cfg;
-	struct lockfile_rules rules = lockfile_rules(cfg);
-	struct statestore_setup setup = {
+	return (struct statestore_setup){
 		.server = cfg->state_server,
 		.password_file = cfg->state_password_file,
 		.prefix = cfg->state_prefix,
@@ -297,6 +320,15 @@ share(struct service *service)
 		.seconds = (unsigned)cfg->timeout_state,
 		.identity_path = cfg->ratelimit_period > 0 ? cfg->ratelimit_path : "",
 	};
+}
+
+/* With other gateways. */
+static bool
+share(struct service *service)
+{
+	const struct config *cfg = service->cfg;
+	struct statestore_setup setup = setup_of_sharing(cfg);
+	struct lockfile_rules rules = lockfile_rules(cfg);
 	char why[512];
 
 	if (!cfg->state_server[0])
@@ -306,6 +338,30 @@ share(struct service *service)
 		return service_fail("%s", why);
 	checks_share(service->checks, service->shared);
 	statestore_share_locks(service->shared, cfg->lock_path, &rules);
+	return true;
+}
+
+bool
+service_check(const struct config *cfg)
+{
+	struct statestore_setup setup = setup_of_sharing(cfg);
+	struct statestore *store;
+	const char *doubt;
+	char why[512];
+
+	if (!cfg->state_server[0])
+		return true;
+	store = statestore_new(&setup, why, sizeof(why));
+	if (!store) {
+		fprintf(stderr, "smtp-gated: %s\n", why);
+		return false;
+	}
+	statestore_free(store);
+	if (geteuid() == 0 && cfg->set_user[0] && !cfg->chroot_path[0] &&
+	    privilege_drop(cfg, why, sizeof(why)) &&
+	    (doubt = doubt_about_password(cfg)))
+		fprintf(stderr, "smtp-gated: %s: %s\n", cfg->state_password_file,
+		        doubt);
 	return true;
 }
 

@@ -15,6 +15,7 @@ enum {
 	PAUSE_MOST_MS = 10000,
 	STEADY_MS = 10000, /* what lasts so long was no failure */
 	FAREWELL_MS = 1000,
+	REASONS_MOST = 8, /* that are said while it cannot be used */
 };
 
 struct statestore {
@@ -26,8 +27,13 @@ struct statestore {
 	bool has_left;
 	bool trouble_said, refusal_said, oddness_said, has_been_up;
 	unsigned failures;
+	uint64_t reasons[REASONS_MOST]; /* that have been said: their hashes */
+	size_t reason_count;
+	struct siphash_key secret;
 	char identity[NAME_SIZE]; /* of this gateway, for good */
 	char nonce[NAME_SIZE];    /* of this process */
+	char life[NAME_SIZE];     /* of what the server has, see ask_life() */
+	bool is_life_known, is_life_asked;
 	struct state_counts *counts;
 	struct state_locks *locks;
 };
@@ -109,6 +115,39 @@ statestore_odd(struct statestore *store, const char *what)
 	store->oddness_said = true;
 }
 
+/* False: that has been said of this outage, or enough. */
+static bool
+is_new_reason(struct statestore *store, const char *why)
+{
+	uint64_t hash = siphash(&store->secret, why, strlen(why));
+
+	for (size_t i = 0; i < store->reason_count; i++)
+		if (store->reasons[i] == hash)
+			return false;
+	if (store->reason_count == REASONS_MOST)
+		return false;
+	store->reasons[store->reason_count++] = hash;
+	return true;
+}
+
+/* What it was lost by is seldom why it stays away: each reason is said, once. */
+static void
+say_lost(struct statestore *store, const char *why)
+{
+	if (!store->trouble_said) {
+		store->since_ms = clock_ms();
+		store->reason_count = 0;
+	}
+	if (is_new_reason(store, why))
+		trouble(store,
+		        store->trouble_said ? "the state server still cannot be used"
+		                            : "the state server cannot be used: until "
+		                              "it can, locks "
+		                              "and counts are this gateway's alone",
+		        why);
+	store->trouble_said = true;
+}
+
 static void
 say_up(struct statestore *store)
 {
@@ -173,14 +212,7 @@ on_lost(const char *why, void *arg)
 		stats_add(STAT_state_lost, 1);
 	if (was_up && clock_ms() - store->since_ms > STEADY_MS)
 		store->failures = 0;
-	if (!store->trouble_said) {
-		store->since_ms = clock_ms();
-		trouble(store,
-		        "the state server cannot be used: until it can, locks and "
-		        "counts are this gateway's alone",
-		        why);
-	}
-	store->trouble_said = true;
+	say_lost(store, why);
 	hang_up(store);
 	plan_retry(store);
 }
@@ -209,6 +241,59 @@ introduce(struct statestore *store)
 }
 
 static void
+tell_all(struct statestore *store)
+{
+	if (store->counts)
+		counts_up(store->counts);
+	if (store->locks)
+		locks_up(store->locks);
+}
+
+static void
+on_life(const struct link_answer *answer, void *arg)
+{
+	struct statestore *store = arg;
+	bool was_known = store->is_life_known;
+
+	store->is_life_asked = false;
+	if (!answer || (answer->kind != LINK_TEXT && answer->kind != LINK_NOTHING) ||
+	    (was_known && strncmp(answer->text, store->life, NAME_SIZE - 1) == 0))
+		return;
+	snprintf(store->life, NAME_SIZE, "%.16s", answer->text);
+	store->is_life_known = true;
+	if (!was_known || !store->life[0])
+		return; /* told all by now; or nothing can be told yet */
+	log_event(NULL, LOG_SHARED_EVENT,
+	          log_text("text", "the state server has lost what it had: all is told "
+	                           "again"),
+	          log_text("state_server", caller_server(store->caller)));
+	tell_all(store);
+}
+
+/* PREFIX:life is a random text, of whoever finds none.  If it is another one than before,
+ * the server has been emptied under us. */
+static void
+ask_life(struct statestore *store)
+{
+	struct link *talk = caller_talk(store->caller);
+	char *key, life[NAME_SIZE];
+	struct link_word set[] = {
+		link_text("SET"), { 0 }, { life, NAME_SIZE - 1 }, link_text("NX")
+	};
+	struct link_word get[] = { link_text("GET"), { 0 } };
+
+	if (!talk || store->is_life_asked)
+		return;
+	store->is_life_asked = true;
+	name_make(life);
+	key = xasprintf("%.200s:life", store->prefix);
+	set[1] = get[1] = link_text(key);
+	link_ask(talk, set, 4, NULL, NULL);
+	link_ask(talk, get, 2, on_life, store);
+	free(key);
+}
+
+static void
 on_up(void *arg)
 {
 	struct statestore *store = arg;
@@ -217,10 +302,9 @@ on_up(void *arg)
 	say_up(store);
 	store->since_ms = clock_ms();
 	introduce(store);
-	if (store->counts)
-		counts_up(store->counts);
-	if (store->locks)
-		locks_up(store->locks);
+	store->is_life_known = false;
+	ask_life(store); /* before anything is told */
+	tell_all(store);
 }
 
 /* "NAME NONCE" of a gateway that has come. */
@@ -233,9 +317,9 @@ meet(struct statestore *store, const char *text)
 	name_make(store->identity);
 	name_keep(store->identity, store->identity_path);
 	log_event(NULL, LOG_SHARED_EVENT,
-	          log_text("text", "another gateway has the name of this one, from a "
-	                           "copy of its ratelimit_path: this one has a new "
-	                           "name"),
+	          log_text("text", "another gateway has the name of this one (a copy "
+	                           "of its ratelimit_path, or the same one: each "
+	                           "daemon needs its own): this one has a new name"),
 	          log_text("gateway", store->identity));
 	if (store->counts)
 		counts_rename(store->counts, store->identity);
@@ -259,6 +343,7 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd, (void)what;
 	caller_tick(store->caller);
+	ask_life(store);
 	if (store->counts)
 		counts_tick(store->counts);
 	if (store->locks)
@@ -307,6 +392,7 @@ statestore_new(const struct statestore_setup *setup, char *why, size_t why_size)
 	store->prefix = xstrdup(setup->prefix);
 	store->identity_path = xstrdup(setup->identity_path);
 	name_make(store->nonce);
+	store->secret = siphash_random_key();
 	return store;
 }
 

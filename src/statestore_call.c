@@ -328,7 +328,9 @@ struct caller *
 caller_new(const struct statestore_setup *setup, char *why, size_t why_size)
 {
 	struct caller *caller = xcalloc(1, sizeof(*caller));
-	const char *fault = stateurl_read(&caller->url, setup->server);
+	const char *fault = stateurl_read(&caller->url, setup->server)
+	                            ?: stateurl_login_fault(&caller->url,
+	                                                    setup->password_file[0]);
 	char words[256];
 
 	if (fault)

@@ -17,6 +17,7 @@
 enum {
 	WINDOW = 256,        /* clients under way at one time */
 	REFUSED_S = 10,      /* between two tries with a server that takes nothing */
+	ODD_S = 60,          /* until all is told again when a key is something else */
 	GATEWAYS_MOST = 256, /* that are looked at */
 	KEY_SIZE = 512,
 };
@@ -27,7 +28,8 @@ struct state_counts {
 	char identity[NAME_SIZE];
 	struct event *soon;
 	unsigned under_way;
-	unsigned rests; /* seconds */
+	unsigned rests;     /* seconds */
+	unsigned until_all; /* the same; 0: not planned */
 };
 
 /* One client that is told, and asked for. */
@@ -200,9 +202,11 @@ on_read(const struct link_answer *answer, void *arg)
 		ratestore_share_again(counts->rates, &ask->key);
 	if (ask->refused)
 		counts->rests = REFUSED_S;
-	if (answer && answer->kind == LINK_REFUSAL)
+	if (answer && answer->kind == LINK_REFUSAL) {
 		statestore_odd(counts->store, answer->text);
-	else if (answer && answer->kind == LINK_LIST && is_of_now(ask))
+		if (counts->until_all == 0)
+			counts->until_all = ODD_S;
+	} else if (answer && answer->kind == LINK_LIST && is_of_now(ask))
 		add_all(ask, answer);
 	free(ask);
 	if (answer && counts->under_way == WINDOW - 1)
@@ -288,6 +292,8 @@ counts_tick(struct state_counts *counts)
 {
 	if (counts->rests > 0)
 		counts->rests--;
+	if (counts->until_all > 0 && --counts->until_all == 0)
+		ratestore_share_all(counts->rates);
 	pump(counts, counts->rests > 0);
 }
 

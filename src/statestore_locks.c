@@ -26,6 +26,7 @@ enum {
 	FORGET_MOST = 1000,
 	SWEEP_S = 30,
 	RETRY_S = 10,
+	AGREE_S = 300,      /* somebody may have removed what he should not */
 	LOOK_S = 60,        /* for all of it, where inotify cannot be had */
 	AHEAD_MS = 3600000, /* whose clock is so wrong is not believed */
 	FOR_EVER_S = 30 * 86400,
@@ -44,8 +45,8 @@ struct state_locks {
 	size_t seen;     /* in this pass */
 	size_t bucket; /* of the mirror: what the server lacks of those before is told */
 	size_t puts;   /* under way */
-	size_t forgotten;                              /* by this sweep */
-	unsigned until_sweep, until_retry, until_look; /* seconds; 0: not planned */
+	size_t forgotten;                             /* by this sweep */
+	unsigned until_sweep, until_pass, until_look; /* seconds; 0: not planned */
 	bool full_said;
 };
 
@@ -114,9 +115,10 @@ on_put(const struct link_answer *answer, void *arg)
 		return; /* the next pass finds it */
 	if (answer->kind == LINK_REFUSAL && strstr(answer->text, "WRONGTYPE")) {
 		statestore_odd(locks->store, answer->text);
+		locks->until_pass = RETRY_S;
 	} else if (answer->kind == LINK_REFUSAL) {
 		statestore_refused(locks->store, answer->text);
-		locks->until_retry = RETRY_S;
+		locks->until_pass = RETRY_S;
 	} else {
 		statestore_taken(locks->store);
 		catch_up(locks);
@@ -157,17 +159,6 @@ put(struct state_locks *locks, const struct mirror_entry *entry, const char *why
 	stats_add(STAT_state_locks_told, 1);
 	link_ask(talk, eval, sizeof(eval) / sizeof(eval[0]), on_put, locks);
 	locks->puts++;
-}
-
-/* With the words that the file has. */
-static void
-put_again(struct state_locks *locks, const struct mirror_entry *entry)
-{
-	struct lockfile_fact fact = { 0 };
-
-	if (entry->is_locked)
-		(void)!lockfile_read(locks->files, entry->name, &fact);
-	put(locks, entry, fact.words);
 }
 
 static void
@@ -405,14 +396,18 @@ hear_stored(struct state_locks *locks, const struct link_answer *name,
 		(void)hear(locks, name->text, &lock);
 }
 
+/* With the words that the file has. */
 static void
 put_missing(struct mirror_entry *entry, void *arg)
 {
 	struct state_locks *locks = arg;
+	struct lockfile_fact fact = { 0 };
 
-	if (entry->pass != locks->pass &&
-	    !is_over(locks, entry->when, entry->is_locked))
-		put_again(locks, entry);
+	if (entry->pass == locks->pass || is_over(locks, entry->when, entry->is_locked))
+		return;
+	if (entry->is_locked)
+		(void)!lockfile_read(locks->files, entry->name, &fact);
+	put(locks, entry, fact.words);
 }
 
 /* A few at a time. */
@@ -427,6 +422,8 @@ static void
 pass_end(struct state_locks *locks)
 {
 	locks->is_passing = false;
+	if (locks->until_pass == 0)
+		locks->until_pass = AGREE_S;
 	locks->bucket = 0;
 	catch_up(locks);
 }
@@ -451,6 +448,7 @@ on_batch(const struct link_answer *answer, void *arg)
 		                                     ? answer->text
 		                                     : "no list of locks");
 		locks->is_passing = false;
+		locks->until_pass = RETRY_S;
 		return;
 	}
 	list = answer->list[1];
@@ -481,7 +479,10 @@ ask_more(struct state_locks *locks, const char *cursor)
 static void
 pass_begin(struct state_locks *locks)
 {
-	if (!are_wanted(locks) || locks->is_passing || !statestore_talk(locks->store))
+	if (!are_wanted(locks) || !statestore_talk(locks->store))
+		return;
+	locks->until_pass = locks->is_passing; /* as soon as this one is done */
+	if (locks->is_passing)
 		return;
 	locks->is_passing = true;
 	locks->bucket = MIRROR_BUCKETS;
@@ -525,7 +526,7 @@ locks_tick(struct state_locks *locks)
 		locks->forgotten = 0;
 		mirror_each(locks->mirror, drop_old, locks);
 	}
-	if (is_due(&locks->until_retry))
+	if (is_due(&locks->until_pass))
 		pass_begin(locks);
 }
 
@@ -540,7 +541,7 @@ locks_down(struct state_locks *locks)
 {
 	locks->is_passing = false;
 	locks->bucket = MIRROR_BUCKETS;
-	locks->until_retry = 0;
+	locks->until_pass = 0;
 }
 
 /* ---- birth and death -------------------------------------------------------------------- */

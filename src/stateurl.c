@@ -89,14 +89,16 @@ read_login(struct stateurl *url, const char *text, size_t size)
 {
 	const char *colon = memchr(text, ':', size);
 
-	if (!colon)
-		return "has a user without a password: write "
-		       "redis://USER:PASSWORD@HOST, "
-		       "or redis://:PASSWORD@HOST";
-	if (colon > text)
-		url->user = decode(text, (size_t)(colon - text));
-	url->password = decode(colon + 1, size - (size_t)(colon + 1 - text));
-	if ((colon > text && !url->user) || !url->password)
+	size_t user = colon ? (size_t)(colon - text) : size;
+
+	if (size == 0)
+		return "has nobody before its \"@\": write redis://USER:PASSWORD@HOST, "
+		       "redis://:PASSWORD@HOST, or redis://HOST";
+	if (user > 0)
+		url->user = decode(text, user);
+	if (colon)
+		url->password = decode(colon + 1, size - user - 1);
+	if ((user > 0 && !url->user) || (colon && !url->password))
 		return "has a \"%\" in its user or password without two hexadecimal "
 		       "digits behind it: a % itself is %25";
 	return NULL;
@@ -240,6 +242,15 @@ stateurl_clear(struct stateurl *url)
 	free(url->host);
 	free(url->path);
 	*url = (struct stateurl){ 0 };
+}
+
+const char *
+stateurl_login_fault(const struct stateurl *url, bool has_file)
+{
+	if (!url->user || url->password || has_file)
+		return NULL;
+	return "has a user without a password: write it into state_password_file, or "
+	       "redis://USER:PASSWORD@HOST";
 }
 
 char *

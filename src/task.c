@@ -211,9 +211,10 @@ int
 task_check(const struct wish *wish)
 {
 	struct config *cfg = load(wish->file, note_to_terminal);
+	bool good = cfg && service_check(cfg);
 
 	config_drop(cfg);
-	return cfg ? EXIT_SUCCESS : EXIT_FAILURE;
+	return good ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 int

@@ -24,6 +24,8 @@ LOCKED = r"\A554 gate\.example You are locked out"
 LOST = 'text="the state server cannot be used'
 BACK = 'text="the state server can be used again'
 REFUSED = 'text="the state server refuses what it is told'
+STILL_LOST = 'text="the state server still cannot be used'
+EMPTIED = 'text="the state server has lost what it had: all is told again"'
 TAKEN = 'text="the state server takes what it is told again'
 ODD = 'text="the state server has what no gateway has put there'
 LIMIT = 6
@@ -137,6 +139,12 @@ class Sharing(Shared):
         self.assertEqual(self.sends(self.gated, 1), 0)
         life = self.redis.ask("PTTL", KEY)
         self.assertTrue(3600000 < life <= 4500000, life)
+        shown = subprocess.run([self.gated.program, "-L", "127.0.0.1", self.gated.file],
+                               check=True, env=self.gated.environment(), text=True,
+                               capture_output=True, timeout=PATIENCE).stdout
+        self.assertRegex(shown, r"(?m)^messages +4 +6$")
+        self.assertIn("By this gateway: what others of state_server have counted is not shown",
+                      shown)
         state = self.gated.write_state()
         self.assertEqual(state["state_connected"], "1")
         self.assertGreater(int(state["state_counts_heard"]), 0)
@@ -247,6 +255,11 @@ class Sharing(Shared):
         self.wait_for_locks(self.other, "127.0.0.1", "127.0.0.9")
         self.assertRegex(self.greeting(self.other), "^220")
         self.assertRegex(self.greeting(self.gated), LOCKED)
+        done = subprocess.run([self.other.program, "--unlock", "127.0.0.1", self.other.file],
+                              check=False, env=self.other.environment(), capture_output=True,
+                              text=True, timeout=PATIENCE)
+        self.assertIn("if another gateway of state_server has it locked, unlock it there",
+                      done.stderr)
         never.unlink()
         self.touch(self.other, "127.0.0.8")
         self.wait_for_locks(self.gated, "127.0.0.1", "127.0.0.8", "127.0.0.9")
@@ -262,7 +275,7 @@ class Sharing(Shared):
         secret.write_text("not to be guessed%\n")
         secret.chmod(0o600)
         self.gated.configure(
-            state_server=f'"unix://{self.redis.path}?db=3"', set_user="backup",
+            state_server=f'"unix://default@{self.redis.path}?db=3"', set_user="backup",
             state_password_file=f'"{secret}"', state_prefix="ours", allow_root="no")
         self.redis.ask("ACL", "SETUSER", "gated", "on", ">and %this", "~ours:*", "&ours:*",
                        "+@read", "+@write", "+@transaction", "+@pubsub", "+@scripting",
@@ -271,6 +284,7 @@ class Sharing(Shared):
             state_server=f'"redis://gated:and%20%25this@localhost:{self.redis.port}/3"',
             state_prefix="ours")
         self.start()
+        self.gated.wait_for_log("set_user cannot read state_password_file: --upgrade will fail")
         self.touch(self.other, "10.1.1.1")
         self.wait_for_locks(self.gated, "10.1.1.1")
         self.assertEqual(self.sends(self.other, 1), 1)
@@ -278,7 +292,8 @@ class Sharing(Shared):
         state = self.other.write_state()
         self.assertGreater(int(state["state_counts_told"]), 0)
         self.assertEqual((state["state_refused"], state["state_odd"]), ("0", "0"))
-        self.assertEqual(self.redis.ask("EXISTS", "ours:locks"), 0)
+        self.assertEqual(self.redis.ask("EXISTS", "ours:locks"), 0)     # in database 0
+        self.assertIn(b"keys=3,", self.redis.ask("INFO", "keyspace"))   # locks, life, a client
         self.stop()
 
 
@@ -412,6 +427,41 @@ class Outages(Shared):
         self.wait_for_locks(self.other, "10.0.0.1")
         self.stop()
 
+    def test_emptied(self):
+        """Under gateways that stay connected: it gets all of it again; and so does a key that
+        somebody has put there, once that is gone."""
+        self.start()
+        self.touch(self.gated, "10.0.0.1")
+        self.wait_for_locks(self.other, "10.0.0.1")
+        self.assertEqual(self.sends(self.gated, 2), 2)
+        self.assertEqual(self.sends(self.other, 1), 1)
+        self.settle(2, 1)
+        for count, command in enumerate(("FLUSHALL", "FLUSHDB"), 1):
+            self.redis.ask(command)
+            self.settle(2, 1)
+            self.assertTrue(wait_until(
+                lambda: self.redis.ask("HEXISTS", "smtp-gated:locks", "10.0.0.1"), 5))
+            for gated in (self.gated, self.other):
+                gated.wait_for_log(EMPTIED, count)
+        time.sleep(2 * A_SECOND)
+        self.assertEqual([len(gated.logged(EMPTIED)) for gated in (self.gated, self.other)],
+                         [2, 2])
+        third = self.another()
+        third.start()
+        self.wait_for_locks(third, "10.0.0.1")
+        self.assertEqual(self.sends(third, 4), 3)
+        third.stop()
+        self.redis.ask("DEL", "smtp-gated:locks")
+        self.redis.ask("SET", "smtp-gated:locks", "no hash")
+        self.touch(self.gated, "10.0.0.2")
+        self.gated.wait_for_log(ODD)
+        self.redis.ask("DEL", "smtp-gated:locks")
+        if not wait_until(lambda: "10.0.0.2" in self.locks(self.other), 15):
+            raise AssertionError(self.gated.log())
+        self.assertTrue(self.redis.ask("HEXISTS", "smtp-gated:locks", "10.0.0.1"))
+        self.assertFalse(self.gated.logged(LOST))
+        self.stop()
+
     def test_refusals(self):
         """A replica, one that is full, one that cannot save: read, and told again later."""
         self.start()
@@ -436,6 +486,20 @@ class Outages(Shared):
         self.assertFalse(self.gated.logged(LOST))
         for number in (1, 2, 3):
             self.assertTrue(wait_until(lambda: f"10.0.0.{number}" in self.locks(self.other), 15))
+        self.stop()
+
+    def test_another_password(self):
+        """The reason why it stays away is said, too, and each but once."""
+        self.start()
+        self.redis.kill()
+        self.gated.wait_for_log(STILL_LOST + '.*why="Connection refused')
+        self.redis.settings = ("--requirepass", "another")
+        self.redis.password = "another"
+        self.redis.start()
+        self.gated.wait_for_log(STILL_LOST + '.*why="NOAUTH .*see state_password_file')
+        time.sleep(2)
+        self.assertEqual(len(self.gated.logged(LOST)), 1)
+        self.assertEqual(len(self.gated.logged(STILL_LOST)), 2, self.gated.log())
         self.stop()
 
     def test_wrong_password(self):
@@ -531,6 +595,37 @@ class Settings(Shared):
                 self.assertIn(words, refusal)
         self.set_up(self.gated, state_password_file='"/nowhere"')
         self.assertIn("state_password_file: /nowhere: ", self.gated.refused())
+
+    def checked(self):
+        done = subprocess.run([self.gated.program, "--check", self.gated.file], check=False,
+                              env=self.gated.environment(), capture_output=True, text=True,
+                              timeout=PATIENCE)
+        return done.returncode, done.stderr
+
+    def test_check(self):
+        """Of --check: it looks at the file with the password, as the start does."""
+        secret = self.gated.directory / "etc" / "password"
+        self.gated.configure(state_password_file=f'"{secret}"')
+        for text, mode, words in ((None, 0, "No such file"), ("", 0o600, "is empty"),
+                                  ("a\nb\n", 0o600, "one line"), ("a\n", 0o644, "chmod 640")):
+            with self.subTest(words):
+                if text is not None:
+                    secret.write_text(text)
+                    secret.chmod(mode)
+                code, said = self.checked()
+                self.assertEqual(code, 1)
+                self.assertIn(f"state_password_file: {secret}: ", said)
+                self.assertIn(words, said)
+                self.assertNotIn("openssl", said)
+        secret.chmod(0o640)
+        self.assertEqual(self.checked(), (0, ""))
+        if os.geteuid() == 0:
+            self.gated.configure(set_user="backup")
+            code, said = self.checked()
+            self.assertEqual(code, 0)
+            self.assertIn("--upgrade will fail", said)
+            os.chown(secret, -1, pwd.getpwnam("backup").pw_gid)
+            self.assertEqual(self.checked(), (0, ""))
 
 
 if __name__ == "__main__":

@@ -42,6 +42,8 @@ test_urls(void **state)
 	         "-");
 	reads_as("redis://:pw@a.example", "redis://a.example:6379/0", "-", "pw");
 	reads_as("redis://u:p:w@a.example", "redis://a.example:6379/0", "u", "p:w");
+	reads_as("redis://u@a.example", "redis://a.example:6379/0", "u", "-");
+	reads_as("unix://u@/s", "unix:///s?db=0", "u", "-");
 	reads_as("redis://u%40v:%2f%3A%25@a", "redis://a:6379/0", "u@v", "/:%");
 	reads_as("redis://u:p@w@a", "redis://a:6379/0", "u", "p@w");
 	reads_as("unix:///run/redis.sock", "unix:///run/redis.sock?db=0", "-", "-");
@@ -70,7 +72,8 @@ test_no_urls(void **state)
 		"redis://a/1/2",
 		"redis://a/99999999999999999999",
 		"redis://a?db=1",
-		"redis://u@a",
+		"redis://@a",
+		"redis://u%@a",
 		"redis://u:%@a",
 		"redis://u:%2@a",
 		"redis://u:%00@a",
