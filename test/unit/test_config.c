@@ -223,6 +223,10 @@ static const struct config_row refused[] = {
 	{ "antispam_path = \"::1:783\"\n",
 	  "1: antispam_path: \"::1:783\" is no server: the absolute path of its "
 	  "socket, or ADDRESS:PORT, with an IPv6 address in brackets\n" },
+	/* no password in a message */
+	{ "state_server = \"redis://:secret@\"\n",
+	  "1: state_server: it has no host, "
+	  "or one that cannot be, behind the \"//\"\n" },
 	{ "icap_url = \"icap://127.0.0.1:1344\"\n",
 	  "1: icap_url: \"icap://127.0.0.1:1344\" lacks the name of a service, as in "
 	  "icap://ADDRESS:PORT/SERVICE\n" },
