@@ -45,6 +45,21 @@ def need_root():
         skip_all("needs root")
 
 
+reserved = []               # each until this process ends
+
+
+def reserve(port):
+    """False: another test has chosen it, too, and may not listen there yet."""
+    mark = socket.socket(socket.AF_UNIX)
+    try:
+        mark.bind(f"\0gated-test-port-{port}")
+    except OSError:
+        mark.close()
+        return False
+    reserved.append(mark)
+    return True
+
+
 def free_port(host="127.0.0.1"):
     """Below the ports that the kernel gives to clients: those come and go meanwhile."""
     while True:
@@ -54,7 +69,8 @@ def free_port(host="127.0.0.1"):
                 probe.bind((host, port))
             except OSError:
                 continue
-            return port
+            if reserve(port):
+                return port
 
 
 def wait_until(condition, seconds, pause=0.05):
