@@ -373,7 +373,7 @@ a_cancelled_round_is_not_heard_of(void **state)
 	for (int i = 0; i < ROUNDS; i++)
 		round[i] = begin(spool_mail(mails[i % 3], i % 2), &judged[i]);
 	for (int i = 0; i < ROUNDS; i++) {
-		if (i % 4 == 3)
+		if (i % 4 == 3 && judged[i].calls == 0) /* or nothing might come */
 			event_base_loop(base, EVLOOP_ONCE);
 		if (judged[i].calls == 0) /* waits, runs, or has an answer on its way */
 			check_cancel(round[i]);
