@@ -27,7 +27,9 @@ struct explain {
 	struct spool_budget *budget;
 	struct spool *spool; /* NULL: nobody reads the message */
 	struct event *deadline, *signals[SIGNALS];
-	struct check_round *round; /* under way */
+	struct check_round *round;                 /* under way */
+	struct finding faults[TRANSACTION_FAULTS]; /* that can be seen without them */
+	size_t fault_count;
 	struct findings found;
 	int signal; /* that ended it; 0: none */
 };
@@ -199,14 +201,13 @@ stop_waiting(struct explain *explain)
 
 /* The daemon would not have it scanned either. */
 static bool
-is_refused_unseen(const struct explain *explain)
+is_refused_unseen(struct explain *explain)
 {
-	struct finding faults[TRANSACTION_FAULTS];
-	size_t count = transaction_faults(explain->cfg, explain->input.size,
-	                                  explain->input.bare, faults);
 	struct verdict verdict;
 
-	verdict_weigh(&verdict, explain->cfg, faults, count);
+	explain->fault_count = transaction_faults(explain->cfg, explain->input.size,
+	                                          explain->input.bare, explain->faults);
+	verdict_weigh(&verdict, explain->cfg, explain->faults, explain->fault_count);
 	return verdict.act != VERDICT_DELIVER;
 }
 
@@ -263,11 +264,11 @@ static int
 conclude(const struct explain *explain)
 {
 	struct finding all[TRANSACTION_FAULTS + CHECKS_MOST];
-	size_t count = transaction_faults(explain->cfg, explain->input.size,
-	                                  explain->input.bare, all);
+	size_t count = explain->fault_count;
 	struct verdict verdict;
 	int code;
 
+	memcpy(all, explain->faults, count * sizeof(all[0]));
 	for (size_t i = 0; i < explain->found.count; i++)
 		all[count++] = explain->found.at[i];
 	verdict_weigh(&verdict, explain->cfg, all, count);

@@ -162,10 +162,20 @@ task_show(const struct wish *wish)
 	return code;
 }
 
+/* What applies to it. */
+static struct config *
+config_of(const struct config *cfg, const struct example *of)
+{
+	struct config *is = config_listener(cfg,
+	                                    of->listener ?: CONFIG_DEFAULT_LISTENER);
+
+	return config_policy(is, &of->client, &of->server);
+}
+
 int
 task_findings(const struct wish *wish)
 {
-	struct config *cfg = load(wish->file, note_to_terminal), *is;
+	struct config *cfg = load(wish->file, note_to_terminal);
 	struct example of;
 	int code;
 
@@ -173,8 +183,7 @@ task_findings(const struct wish *wish)
 		return EXIT_FAILURE;
 	code = read_example(cfg, wish, &of);
 	if (code == EXIT_SUCCESS) {
-		is = config_listener(cfg, of.listener ?: CONFIG_DEFAULT_LISTENER);
-		findings_print(config_policy(is, &of.client, &of.server), stdout);
+		findings_print(config_of(cfg, &of), stdout);
 		code = terminal_printed();
 	}
 	config_drop(cfg);
@@ -184,17 +193,16 @@ task_findings(const struct wish *wish)
 int
 task_scan(const struct wish *wish)
 {
-	struct config *cfg = load(wish->file, NULL), *is;
+	struct config *cfg = load(wish->file, NULL);
 	struct example of;
 	int code;
 
 	if (!cfg)
 		return EXIT_FAILURE;
 	code = read_example(cfg, wish, &of);
-	if (code == EXIT_SUCCESS) {
-		is = config_listener(cfg, of.listener ?: CONFIG_DEFAULT_LISTENER);
+	if (code == EXIT_SUCCESS)
 		code = explain_message(&(struct explain_wish){
-			.cfg = config_policy(is, &of.client, &of.server),
+			.cfg = config_of(cfg, &of),
 			.message = wish->argument,
 			.client = &of.client,
 			.server = &of.server,
@@ -202,7 +210,6 @@ task_scan(const struct wish *wish)
 			.sender = wish->details[DETAIL_FROM],
 			.recipient = wish->details[DETAIL_RCPT],
 		});
-	}
 	config_drop(cfg);
 	return code;
 }
