@@ -377,7 +377,8 @@ check_string(const struct option *opt, const char *text, char *why, size_t why_s
 		fault = dnsbl_zone_read(&zone, text);
 	else if (opt->flags & OPT_STATE)
 		fault = config_state_fault(text);
-	if (fault && (!*text || opt->flags & OPT_STATE)) /* there may be a password in it */
+	if (fault &&
+	    (!*text || opt->flags & OPT_STATE)) /* there may be a password in it */
 		snprintf(why, why_size, "it %s", fault);
 	else if (fault)
 		snprintf(why, why_size, "\"%s\" %s", text, fault);
