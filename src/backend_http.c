@@ -30,9 +30,9 @@ struct backend_post {
 	bool is_cut;                     /* it does not get all of the time */
 	bool was_connected;              /* to any of them */
 	struct http_call *call;
-	struct event turn; /* goes on when the loop turns */
-	int64_t deadline_us;
-	char why[WHY_SIZE]; /* what the last one that failed lacked */
+	struct event turn;             /* goes on when the loop turns */
+	int64_t deadline_us, begun_us; /* of this server's turn */
+	char why[WHY_SIZE];            /* what the last one that failed lacked */
 };
 
 static void try_next(struct backend_post *post);
@@ -105,6 +105,16 @@ fail(struct backend_post *post, const char *what)
 	try_next(post);
 }
 
+/* This one has not answered, and may only be slow. */
+static void
+give_up(struct backend_post *post)
+{
+	say_why(post, "no answer in time");
+	backend_server_slow(server_of(post), post->tried, post->begun_us);
+	post->at = post->count;
+	try_next(post);
+}
+
 static const char *
 fault_of(const struct backend_post *post)
 {
@@ -137,8 +147,10 @@ on_done(const struct http_answer *answer, void *arg)
 		read_answer(post, answer);
 	else if (!answer->was_connected)
 		miss(post, answer->was_timed_out ? "cannot be reached" : answer->error);
+	else if (answer->was_timed_out)
+		give_up(post);
 	else
-		fail(post, answer->was_timed_out ? "no answer in time" : answer->error);
+		fail(post, answer->error);
 }
 
 /* ---- one after another ---------------------------------------------------------------- */
@@ -228,6 +240,7 @@ try_next(struct backend_post *post)
 		return;
 	}
 	post->asked[post->at] = true;
+	post->begun_us = clock_us();
 	backend_server_begin(server_of(post), &post->tried);
 	ask(post, left);
 }

@@ -1,5 +1,6 @@
 """Scanners that do as they are told: each step of a protocol, and each way to fail there."""
 import concurrent.futures
+import contextlib
 import socket
 import struct
 import threading
@@ -120,6 +121,31 @@ class Case(scanners.Case):
             for server in servers:
                 server.stop()
             gateway.stop()
+
+    def by(self, server, **options):
+        kind = server.kind
+        return self.new_gateway(self.PROGRAM, **kind.OPTIONS, **options,
+                                **{kind.SERVERS: scanners.listed(server.name)})
+
+    def check_busy(self, kind, failed):
+        """Messages that take too long are not held against a scanner that answers others."""
+        server = Server(kind)
+        self.addCleanup(server.stop)
+        gateway = self.by(server, **{self.TIMEOUT: 1})
+        with contextlib.ExitStack() as stack:
+            slow = [stack.enter_context(lab.Client(("127.0.0.1", gateway.port), 30))
+                    for _ in range(4)]
+            for client in slow:
+                client.hello()
+                for command in ("MAIL FROM:<a@b.c>", "RCPT TO:<d@e.f>", "DATA"):
+                    client.ask(command)
+            for client in slow:
+                client.send(lab.dotted(lab.mail(b"for ever")))
+            self.assertTrue(lab.wait_until(lambda: server.talks == len(slow), 5))
+            self.assertEqual(self.submit(gateway, lab.mail(b"soon")), scanners.TAKEN)
+            for client in slow:
+                self.assertEqual(client.reply().rstrip(), failed)
+        self.assertEqual(gateway.logged("^trouble"), [])
 
     def try_failure(self, kind, step, how):
         first, second, good = Server(kind, step, how), Server(kind, step, how), Server(kind)

@@ -56,6 +56,19 @@ class Rspamd(Talk):
     ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(HAM), HAM)
 
 
+class Busy(Rspamd):
+    """Takes for ever with messages that say so."""
+
+    def hold(self):
+        size = 0
+        while row := self.line():
+            if row.lower().startswith(b"content-length:"):
+                size = int(row[15:])
+        if b"for ever" in self.read(size):
+            self.read(1)
+        self.say(self.ANSWER)
+
+
 class Scripted(scripted.Case, unittest.TestCase):
     PROGRAM, TIMEOUT = lab.program(), "timeout_spam"
 
@@ -74,6 +87,9 @@ class Scripted(scripted.Case, unittest.TestCase):
 
     def test_rspamd_fails(self):
         self.check_all(Rspamd)
+
+    def test_rspamd_works_for_others(self):
+        self.check_busy(Busy, FAILED)
 
     def test_slow(self):
         for kind in (Spamd, Rspamd):

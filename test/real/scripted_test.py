@@ -150,25 +150,9 @@ class Scripted(scripted.Case, unittest.TestCase):
         gateway = self.by(server)
         self.assertEqual(self.submit(gateway, scripted.MESSAGE * 8), FAILED)
 
-    def by(self, server, **options):
-        return self.new_gateway(self.PROGRAM, antivirus_type="clamd",
-                                antivirus_path=f'{{"{server.name}"}}', **options)
-
     def test_clamd_works_for_others(self):
         """Messages that take too long are not held against it then."""
-        server = scripted.Server(Busy)
-        self.addCleanup(server.stop)
-        gateway = self.by(server, timeout_scanner=1)
-        for _ in range(4):
-            with lab.Client(("127.0.0.1", gateway.port), 30) as client:
-                client.hello()
-                for command in ("MAIL FROM:<a@b.c>", "RCPT TO:<d@e.f>", "DATA"):
-                    client.ask(command)
-                client.send(lab.dotted(lab.mail(b"for ever")))
-                self.assertTrue(lab.wait_until(lambda: server.talks % 2, 5))
-                self.assertEqual(self.submit(gateway, lab.mail(b"soon")), TAKEN)
-                self.assertEqual(client.reply().rstrip(), FAILED)
-        self.assertEqual(gateway.logged("^trouble"), [])
+        self.check_busy(Busy, FAILED)
 
     def test_slow(self):
         for kind in (Clamd, Icap):
