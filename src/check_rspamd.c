@@ -69,7 +69,14 @@ tell_paths(struct rspamd_job *job, const struct evidence *evidence)
 		tell_path(job, "Rcpt", evidence->paths[i]);
 }
 
-/* Whether somebody authenticated is what counts; as whom, only the server was told. */
+/* That somebody has authenticated counts, too, if it is not known who it was. */
+static void
+tell_user(struct rspamd_job *job, const struct evidence *evidence)
+{
+	if (evidence->authenticated)
+		tell(job, "User", evidence->user ? evidence->user : "authenticated");
+}
+
 static void
 tell_all(struct rspamd_job *job, const struct config *cfg,
          const struct evidence *evidence)
@@ -82,7 +89,7 @@ tell_all(struct rspamd_job *job, const struct config *cfg,
 	if (addr_family(evidence->client) != AF_UNSPEC)
 		tell(job, "IP", addr_text(evidence->client, host));
 	tell(job, "Helo", evidence->helo);
-	tell(job, "User", evidence->authenticated ? "authenticated" : NULL);
+	tell_user(job, evidence);
 	tell(job, "Queue-Id", id);
 	tell(job, "MTA-Name", cfg->proxy_name);
 	tell_paths(job, evidence);
