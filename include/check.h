@@ -5,6 +5,7 @@
 #include "config.h"
 #include "log.h"
 #include "resolver.h"
+#include "retouch.h"
 #include "spool.h"
 #include "statestore.h"
 #include "verdict.h"
@@ -66,6 +67,9 @@ struct evidence {
 	struct spool *message;	/* sealed; at STAGE_MESSAGE only, and NULL if nobody reads it */
 	const char *header_blank;	/* our header in it, with header_facts.blank; NULL: none */
 	uint64_t header_at;	/* where that is in the message */
+	struct retouch *changes;	/* a check adds what it wants to be changed in the
+				 * message if that is delivered; NULL: it has gone on
+				 * already, nothing can be changed */
 };
 
 /* Engines, threads and connections that checks need; one for the process. */

@@ -4,6 +4,7 @@
 #include "body.h"
 #include "check.h"
 #include "header.h"
+#include "retouch.h"
 #include "spool.h"
 #include "verdict.h"
 
@@ -38,6 +39,7 @@ struct transaction {
 	char *header_blank;		/* with header_facts.blank; owned, NULL: none */
 	uint64_t header_at;		/* where it is in the spool, once it is placed */
 	struct header_place place;
+	struct retouch *changes;	/* if it was held; owned, NULL: nothing can be changed */
 	struct spool *spool;		/* NULL if no check wants it */
 	struct check_round *round;	/* while it is judged */
 	struct verdict verdict;

@@ -244,6 +244,9 @@ judge(struct session *s)
 	evidence.message = mail->spool;
 	evidence.header_blank = mail->header_blank;
 	evidence.header_at = mail->header_at;
+	if (mail->way->holds)
+		mail->changes = retouch_new();
+	evidence.changes = mail->changes;
 	if (mail->spool)
 		spool_seal(mail->spool);
 	session_enter(s, SESSION_JUDGING);

@@ -72,6 +72,7 @@ transaction_free(struct transaction *mail)
 	transaction_drop_spool(mail);
 	if (mail->message)
 		evbuffer_free(mail->message);
+	retouch_free(mail->changes);
 	free(mail->header);
 	free(mail->header_blank);
 	free(mail->sender);

@@ -1,0 +1,52 @@
+#ifndef RETOUCH_H
+#define RETOUCH_H
+
+#include "header.h"
+
+#include <event2/buffer.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+/*
+ * What is changed in the header section of one message, and the filter that does it.
+ *
+ * Bytes that nobody asked to be changed stay as they are: signatures (DKIM) that do not
+ * cover what was changed still verify.
+ */
+enum {
+	RETOUCH_REMOVALS = 64,		/* most names to be removed */
+	RETOUCH_FIELDS = 64,		/* most fields to be added */
+	RETOUCH_BYTES = 65536,		/* all that is added, together */
+	RETOUCH_SUBJECT = 4096,		/* longest subject, and longest prefix of one */
+};
+
+struct retouch;
+
+struct retouch *retouch_new(void);
+void retouch_free(struct retouch *retouch);		/* NULL is fine */
+
+/* True if nothing is to be changed; NULL is fine. */
+bool retouch_is_empty(const struct retouch *retouch);
+
+/*
+ * Wishes.  Texts may come from outside.  False: it cannot be had (no name of a field, or
+ * too much), and nothing has changed.
+ */
+
+/* Fields of this NAME, in any case of letters, go: WHICH of them, counted from the top
+ * from 1 on, or all with 0.  Of the message as it came: fields that are added stay. */
+bool retouch_remove(struct retouch *retouch, const char *name, unsigned which);
+
+/* A field is put on top, below those that were asked for earlier.  VALUE is folded at its
+ * blanks; line ends in it are blanks, other control characters vanish, and what is not
+ * ASCII becomes '?'. */
+bool retouch_add(struct retouch *retouch, const char *name, const char *value);
+
+/* UTF-8.  The subject begins with this TEXT, all of them if there are several; where there
+ * is none one is added.  Each replaces the prefix asked for before; empty: none. */
+bool retouch_subject_prefix(struct retouch *retouch, const char *text);
+
+/* UTF-8.  The subject is this TEXT, whatever it was; a prefix still goes in front. */
+bool retouch_subject(struct retouch *retouch, const char *text);
+
+#endif
