@@ -17,7 +17,8 @@ enum {
 	RETOUCH_REMOVALS = 64,		/* most names to be removed */
 	RETOUCH_FIELDS = 64,		/* most fields to be added */
 	RETOUCH_BYTES = 65536,		/* all that is added, together */
-	RETOUCH_SUBJECT = 4096,		/* longest subject, and longest prefix of one */
+	RETOUCH_SUBJECT = 4096,		/* longest subject */
+	RETOUCH_PREFIX = 256,		/* longest prefix of one */
 };
 
 struct retouch;
@@ -48,5 +49,29 @@ bool retouch_subject_prefix(struct retouch *retouch, const char *text);
 
 /* UTF-8.  The subject is this TEXT, whatever it was; a prefix still goes in front. */
 bool retouch_subject(struct retouch *retouch, const char *text);
+
+/*
+ * The filter, for one message.
+ *
+ * For removing, the header section goes to the first empty line.  Lines that are no field
+ * do not end it, though for some readers they do: nobody misses a result of a scanner in
+ * the text that follows.  Names are told as the most lenient reader would: in any case,
+ * with blanks before the colon, with control characters in between, behind a CR or LF that
+ * stands alone.
+ *
+ * Fields are added where header_put() puts them; a subject that was missing goes to the
+ * end of the header section.
+ */
+struct retouch_filter;
+
+/* WHAT must live as long. */
+struct retouch_filter *retouch_filter_new(const struct retouch *what);
+void retouch_filter_free(struct retouch_filter *filter);	/* NULL is fine */
+
+/* Moves all of FROM, the message in pieces cut anywhere, to TO, changed; a little may stay
+ * inside till more comes.  ALL: this was the last.  No CRLF is divided between two calls
+ * that was not before. */
+void retouch_filter(struct retouch_filter *filter, struct evbuffer *from,
+		    struct evbuffer *to, bool all);
 
 #endif

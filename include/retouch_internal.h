@@ -23,4 +23,20 @@ struct retouch {
 /* retouch_text.c: appends a field, folded. */
 void retouch_put_field(struct evbuffer *to, const char *name, const char *value);
 
+/* retouch_text.c: true if TEXT may stand in a subject as it is. */
+bool retouch_is_plain(const char *text);
+
+/* retouch_text.c: appends TEXT, which is UTF-8, as encoded-words (RFC 2047), with folds
+ * between them. */
+void retouch_put_words(struct evbuffer *to, const char *text);
+
+/* retouch_text.c: appends a subject that is PREFIX, unless NULL, and TEXT. */
+void retouch_put_subject(struct evbuffer *to, const char *prefix, const char *text);
+
+/* retouch_text.c: appends the PREFIX of a subject that goes on, behind "Subject:".  LINE: so
+ * long is the line that gets it without; IS_OVER: there is nothing more in it; IS_WORD: what
+ * comes next is an encoded-word. */
+void retouch_put_prefix(struct evbuffer *to, const char *prefix, size_t line,
+			bool is_over, bool is_word);
+
 #endif

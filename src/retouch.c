@@ -66,9 +66,9 @@ retouch_add(struct retouch *retouch, const char *name, const char *value)
 }
 
 static bool
-set_text(char **text, const char *to)
+set_text(char **text, const char *to, size_t most)
 {
-	if (strlen(to) > RETOUCH_SUBJECT)
+	if (strlen(to) > most)
 		return false;
 	free(*text);
 	*text = xstrdup(to);
@@ -78,7 +78,7 @@ set_text(char **text, const char *to)
 bool
 retouch_subject_prefix(struct retouch *retouch, const char *text)
 {
-	if (!set_text(&retouch->prefix, text))
+	if (!set_text(&retouch->prefix, text, RETOUCH_PREFIX))
 		return false;
 	if (!*text) {
 		free(retouch->prefix);
@@ -90,5 +90,5 @@ retouch_subject_prefix(struct retouch *retouch, const char *text)
 bool
 retouch_subject(struct retouch *retouch, const char *text)
 {
-	return set_text(&retouch->subject, text);
+	return set_text(&retouch->subject, text, RETOUCH_SUBJECT);
 }

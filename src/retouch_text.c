@@ -17,7 +17,7 @@ is_blank(char c)
 	return c == ' ' || c == '\t';
 }
 
-/* VALUE without what could end its line, and blanks at its ends.  Where a line ended there
+/* VALUE without what could end its line, blanks at its ends, and more than one in a row.  Where a line ended there
  * is a blank. */
 static char *
 clean(const char *value)
@@ -34,7 +34,7 @@ clean(const char *value)
 			c = c == 0x7f ? '\0' : '?';
 		else if (c < ' ' && !blank)
 			c = '\0';
-		if (c && !(blank && (end == text || (c == ' ' && is_blank(end[-1])))))
+		if (c && !(blank && (end == text || is_blank(end[-1]))))
 			*end++ = (char)c;
 	}
 	while (end > text && is_blank(end[-1]))
@@ -70,5 +70,144 @@ retouch_put_field(struct evbuffer *to, const char *name, const char *value)
 		}
 	}
 	evbuffer_add(to, "\r\n", 2);
+	free(text);
+}
+
+/* ---- a subject -------------------------------------------------------------------- */
+
+/* Text that has the beginning of an encoded-word in it would be taken for one. */
+bool
+retouch_is_plain(const char *text)
+{
+	for (const char *at = text; *at; at++)
+		if (*at < ' ' || *at > '~')
+			return false;
+	return !strstr(text, "=?");
+}
+
+/* Bytes of the character at AT (RFC 3629); 0: it is none. */
+static size_t
+char_size(const unsigned char *at)
+{
+	size_t size = at[0] < 0x80                  ? 1
+	              : at[0] >= 0xc2 && *at < 0xe0 ? 2
+	              : at[0] >= 0xe0 && *at < 0xf0 ? 3
+	              : at[0] >= 0xf0 && *at < 0xf5 ? 4
+	                                            : 0;
+
+	for (size_t i = 1; i < size; i++)
+		if ((at[i] & 0xc0) != 0x80)
+			return 0;
+	if ((at[0] == 0xe0 && at[1] < 0xa0) || (at[0] == 0xed && at[1] > 0x9f) ||
+	    (at[0] == 0xf0 && at[1] < 0x90) || (at[0] == 0xf4 && at[1] > 0x8f))
+		return 0;
+	return size;
+}
+
+static void
+put_base64(struct evbuffer *to, const unsigned char *at, size_t size)
+{
+	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				     "abcdefghijklmnopqrstuvwxyz0123456789+/";
+
+	for (; size > 0; at += 3) {
+		size_t have = size < 3 ? size : 3;
+		unsigned bits = (unsigned)at[0] << 16;
+		char four[4];
+
+		bits |= have > 1 ? (unsigned)at[1] << 8 : 0;
+		bits |= have > 2 ? at[2] : 0;
+		for (unsigned i = 0; i < 4; i++)
+			four[i] = i <= have ? digits[bits >> (18 - 6 * i) & 63] : '=';
+		evbuffer_add(to, four, 4);
+		size -= have;
+	}
+}
+
+enum {
+	/* Of text in one encoded-word: with "Subject: " in front it makes a line of 73, and
+	 * 76 is the most (RFC 2047 2). */
+	WORD_BYTES = 39,
+};
+
+/* One encoded-word of the text AT; returns where the rest begins. */
+static const unsigned char *
+put_one_word(struct evbuffer *to, const unsigned char *at)
+{
+	unsigned char word[WORD_BYTES];
+	size_t size = 0;
+
+	while (*at) {
+		size_t one = char_size(at), takes = one ? one : 1;
+
+		if (size + takes > WORD_BYTES)
+			break;
+		if (!one)
+			word[size++] = '?';
+		else if (one > 1 || (*at >= ' ' && *at < 0x7f))
+			for (size_t i = 0; i < one; i++)
+				word[size++] = at[i];
+		else
+			word[size++] = ' '; /* a line's end, a control character */
+		at += takes;
+	}
+	evbuffer_add(to, "=?UTF-8?B?", 10);
+	put_base64(to, word, size);
+	evbuffer_add(to, "?=", 2);
+	return at;
+}
+
+void
+retouch_put_words(struct evbuffer *to, const char *text)
+{
+	const unsigned char *at = (const unsigned char *)text;
+
+	while (*at) {
+		if (at != (const unsigned char *)text)
+			evbuffer_add(to, "\r\n ", 3);
+		at = put_one_word(to, at);
+	}
+}
+
+void
+retouch_put_subject(struct evbuffer *to, const char *prefix, const char *text)
+{
+	char *whole = xasprintf("%s%s", prefix ? prefix : "", text);
+	size_t size = strlen(whole);
+
+	while (size > 0 && is_blank(whole[size - 1]))
+		whole[--size] = '\0';
+	if (retouch_is_plain(whole)) {
+		retouch_put_field(to, "Subject", whole);
+	} else {
+		evbuffer_add_printf(to, "Subject: ");
+		retouch_put_words(to, whole);
+		evbuffer_add(to, "\r\n", 2);
+	}
+	free(whole);
+}
+
+/* A blank between two encoded-words is none (RFC 2047 6.2): there it must be inside, and
+ * outside anywhere else. */
+void
+retouch_put_prefix(struct evbuffer *to, const char *prefix, size_t line, bool is_over,
+                   bool is_word)
+{
+	char *text = xasprintf("%s", prefix);
+	size_t size = strlen(text);
+	bool has_blank = size > 0 && is_blank(text[size - 1]);
+	bool is_plain = retouch_is_plain(prefix);
+
+	while (size > 0 && is_blank(text[size - 1]))
+		text[--size] = '\0';
+	evbuffer_add(to, " ", 1);
+	if (is_plain)
+		evbuffer_add(to, text, size);
+	else
+		retouch_put_words(to, is_word ? prefix : text);
+	if (!is_over && (!is_plain || line + size + 2 > HEADER_LINE))
+		evbuffer_add(to, "\r\n ", 3);
+	else if (!is_over && (has_blank || is_word))
+		evbuffer_add(to, " ", 1);
 	free(text);
 }

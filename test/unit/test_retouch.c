@@ -1,0 +1,380 @@
+#include "retouch.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static char *
+pass(const struct retouch *what, const char *text, size_t size, size_t cut)
+{
+	struct retouch_filter *filter = retouch_filter_new(what);
+	struct evbuffer *in = evbuffer_new(), *out = evbuffer_new();
+	char *result;
+
+	evbuffer_add(in, text, cut);
+	retouch_filter(filter, in, out, false);
+	assert_int_equal(evbuffer_get_length(in), 0);
+	evbuffer_add(in, text + cut, size - cut);
+	retouch_filter(filter, in, out, true);
+	size = evbuffer_get_length(out);
+	result = calloc(1, size + 1);
+	evbuffer_remove(out, result, size);
+	evbuffer_free(in);
+	evbuffer_free(out);
+	retouch_filter_free(filter);
+	return result;
+}
+
+/* However the message is cut in two. */
+static void
+gives(const struct retouch *what, const char *text, const char *expected)
+{
+	size_t size = strlen(text);
+
+	for (size_t cut = 0; cut <= size; cut++) {
+		char *result = pass(what, text, size, cut);
+
+		assert_string_equal(result, expected);
+		free(result);
+	}
+}
+
+static struct retouch *
+removes(const char *name, unsigned which)
+{
+	struct retouch *what = retouch_new();
+
+	assert_true(retouch_is_empty(what));
+	assert_true(retouch_remove(what, name, which));
+	assert_false(retouch_is_empty(what));
+	return what;
+}
+
+static struct retouch *
+tags(const char *prefix)
+{
+	struct retouch *what = retouch_new();
+
+	assert_true(retouch_subject_prefix(what, prefix));
+	return what;
+}
+
+static struct retouch *
+adds(const char *name, const char *value)
+{
+	struct retouch *what = retouch_new();
+
+	assert_true(retouch_add(what, name, value));
+	return what;
+}
+
+/* ---- removing -------------------------------------------------------------------- */
+
+#define REST "\r\nX-Spam: text\r\n\r\nX-Spam: text\r\n"
+
+static void
+test_removed(void **state)
+{
+	struct retouch *what = removes("X-Spam", 0);
+
+	(void)state;
+	gives(what, "", "");
+	gives(what, "\r\n", "\r\n");
+	gives(what, REST, REST);
+	gives(what, "A: 1\r\n" REST, "A: 1\r\n" REST);
+	gives(what, "X-Spam: 1\r\nA: 1\r\n" REST, "A: 1\r\n" REST);
+	gives(what, "A: 1\r\nX-Spam: 1\r\n" REST, "A: 1\r\n" REST);
+	gives(what, "A: 1\r\nX-Spam:1\r\n 2\r\n\t3\r\nB: 1\r\n" REST,
+	      "A: 1\r\nB: 1\r\n" REST);
+	gives(what, "x-SPAM : 1\r\nX-Spam\t:\r\n  \r\n 2\r\nB:\r\n  \r\n c\r\n" REST,
+	      "B:\r\n  \r\n c\r\n" REST);
+	gives(what, "X-Spam-Flag: 1\r\nX-Spa: 1\r\nX Spam: 1\r\nX-Spam\r\n" REST,
+	      "X-Spam-Flag: 1\r\nX-Spa: 1\r\nX Spam: 1\r\nX-Spam\r\n" REST);
+	gives(what, "no field\r\nX-Spam: 1\r\nB: 1\r\n" REST,
+	      "no field\r\nB: 1\r\n" REST);
+	gives(what, "From x\r\nX-Spam: 1\r\n 2\r\nB: 1\r\n" REST,
+	      "From x\r\nB: 1\r\n" REST);
+	gives(what, ">From x: 1\r\nX-Spam: 1\r\n" REST, ">From x: 1\r\n" REST);
+	gives(what, " 1\r\nX-Spam: 1\r\n" REST, " 1\r\n" REST);
+	gives(what,
+	      "X\x01-Sp\x7f"
+	      "am: 1\r\n\x01X-Spam: 1\r\n" REST,
+	      REST);
+	gives(what, "X-Spam: 1", "");
+	gives(what, "X-Spam", "X-Spam");
+	gives(what, "A: 1\r\nX-Spam: 1\r", "A: 1\r\n");
+	retouch_free(what);
+}
+
+/* For those to whom a CR or LF ends a line it vanishes; for the others lines stay apart. */
+static void
+test_bare(void **state)
+{
+	struct retouch *what = removes("X-Spam", 0);
+
+	(void)state;
+	gives(what, "A: 1\nX-Spam: 1\r\nB: 1\r\n" REST, "A: 1\n\r\nB: 1\r\n" REST);
+	gives(what, "A: 1\rX-Spam: 1\r\n 2\r\nB: 1\r\n" REST,
+	      "A: 1\r\r\nB: 1\r\n" REST);
+	gives(what, "A: 1\r\nX-Spam: 1\nB: 1\r\n" REST, "A: 1\r\nB: 1\r\n" REST);
+	gives(what, "A: 1\r\nX-Spam: 1\n\r\nB: 1\r\n" REST, "A: 1\r\nB: 1\r\n" REST);
+	gives(what, "A: 1\nX-Spam: 1\n\r\nB: 1\r\n" REST, "A: 1\n\r\nB: 1\r\n" REST);
+	gives(what, "A: 1\n\nX-Spam: 1\r\n" REST, "A: 1\n\n\r\n" REST);
+	gives(what, "A: 1\n\r\nX-Spam: 1\r\n" REST, "A: 1\n\r\n" REST);
+	gives(what, "A: 1\r\n\nX-Spam: 1\r\n" REST, "A: 1\r\n\n\r\n" REST);
+	retouch_free(what);
+}
+
+static void
+test_which(void **state)
+{
+	struct retouch *what = removes("x-spam", 2);
+
+	(void)state;
+	gives(what, "X-Spam: 1\r\nX-Spam: 2\r\n a\r\nX-Spam: 3\r\n" REST,
+	      "X-Spam: 1\r\nX-Spam: 3\r\n" REST);
+	assert_true(retouch_remove(what, "X-Spam", 3));
+	assert_true(retouch_remove(what, "B", 0));
+	gives(what, "X-Spam: 1\r\nX-Spam: 2\r\n a\r\nB: 1\r\nX-Spam: 3\r\n" REST,
+	      "X-Spam: 1\r\n" REST);
+	assert_false(retouch_remove(what, "", 0));
+	assert_false(retouch_remove(what, "a b", 0));
+	retouch_free(what);
+}
+
+static void
+test_bounds(void **state)
+{
+	struct retouch *what = retouch_new();
+	char *value = malloc(RETOUCH_BYTES + 1);
+	unsigned count = 0;
+
+	(void)state;
+	while (count < 1000 && retouch_remove(what, "A", 0))
+		count++;
+	assert_int_equal(count, RETOUCH_REMOVALS);
+	memset(value, 'a', RETOUCH_BYTES);
+	value[RETOUCH_BYTES] = '\0';
+	assert_false(retouch_add(what, "A", value));
+	assert_false(retouch_subject(what, value));
+	assert_false(retouch_subject_prefix(what, value));
+	for (count = 0; count < 1000 && retouch_add(what, "A", "b"); count++)
+		;
+	assert_int_equal(count, RETOUCH_FIELDS);
+	free(value);
+	retouch_free(what);
+}
+
+/* A name that is hidden among very many control characters, a field without end, very many
+ * fields: nothing piles up inside. */
+static void
+test_long(void **state)
+{
+	struct retouch *what = removes("X-Spam", 0);
+	struct retouch_filter *filter = retouch_filter_new(what);
+	struct evbuffer *in = evbuffer_new(), *out = evbuffer_new();
+	char piece[5000];
+
+	(void)state;
+	evbuffer_add_printf(in, "X-Sp");
+	memset(piece, 1, sizeof(piece));
+	evbuffer_add(in, piece, sizeof(piece));
+	evbuffer_add_printf(in, "am: 1\r\nA: ");
+	retouch_filter(filter, in, out, false);
+	assert_true(evbuffer_get_length(out) <= 3);
+	memset(piece, 'a', sizeof(piece));
+	for (int i = 0; i < 2000; i++) {
+		evbuffer_add(in, piece, sizeof(piece));
+		retouch_filter(filter, in, out, false);
+		assert_true(evbuffer_get_length(out) >= sizeof(piece) - 1024);
+		evbuffer_drain(out, evbuffer_get_length(out));
+	}
+	evbuffer_add_printf(in, "\r\n");
+	retouch_filter(filter, in, out, false);
+	evbuffer_drain(out, evbuffer_get_length(out));
+	for (int i = 0; i < 100000; i++) {
+		evbuffer_add_printf(in, i % 2 ? "X-Spam: 1\r\n" : "B: 1\r\n");
+		retouch_filter(filter, in, out, false);
+		assert_int_equal(evbuffer_get_length(out), i % 2 ? 0 : 6);
+		evbuffer_drain(out, evbuffer_get_length(out));
+	}
+	evbuffer_free(in);
+	evbuffer_free(out);
+	retouch_filter_free(filter);
+	retouch_free(what);
+}
+
+/* ---- adding ---------------------------------------------------------------------- */
+
+static void
+test_added(void **state)
+{
+	struct retouch *what = adds("X-A", "1");
+
+	(void)state;
+	assert_true(retouch_add(what, "X-B", " 2\r\n\t3\r4\n 5\x01\xc3\xa4 "));
+	assert_true(retouch_remove(what, "x-a", 0));
+#define OURS "X-A: 1\r\nX-B: 2 3 4 5??\r\n"
+	gives(what, "", OURS);
+	gives(what, "\r\ntext\r\n", OURS "\r\ntext\r\n");
+	gives(what, "X-A: 7\r\nB: 1\r\n\r\n", OURS "B: 1\r\n\r\n");
+	gives(what, "From x\r\nX-A: 7\r\nB: 1\r\n\r\n",
+	      "From x\r\n" OURS "B: 1\r\n\r\n");
+	gives(what, " text\r\n", OURS "\r\n text\r\n");
+	retouch_free(what);
+	assert_false(retouch_is_empty(what = adds("X-E", "")));
+	gives(what, "A: 1\r\n\r\n", "X-E: \r\nA: 1\r\n\r\n");
+	retouch_free(what);
+}
+
+static void
+test_folded(void **state)
+{
+	struct retouch *what;
+	char value[3001], *result, *line;
+
+	(void)state;
+	what = adds("X-A", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa "
+	                   "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb\tcccccccccccc  d");
+	gives(what, "A: 1\r\n\r\n",
+	      "X-A: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa "
+	      "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb\r\n\tcccccccccccc d\r\n"
+	      "A: 1\r\n\r\n");
+	retouch_free(what);
+	memset(value, 'a', 3000);
+	value[3000] = '\0';
+	what = adds("X-A", value);
+	result = pass(what, "\r\n", 2, 0);
+	for (line = strtok(result, "\r\n"); line; line = strtok(NULL, "\r\n"))
+		assert_true(strlen(line) <= HEADER_LINE_MAX);
+	free(result);
+	retouch_free(what);
+}
+
+/* ---- subjects -------------------------------------------------------------------- */
+
+static void
+test_tagged(void **state)
+{
+	struct retouch *what = tags("[SPAM] ");
+
+	(void)state;
+	gives(what, "Subject: Hello you\r\n\r\n", "Subject: [SPAM] Hello you\r\n\r\n");
+	gives(what, "subject :Hello\r\n\r\n", "subject : [SPAM] Hello\r\n\r\n");
+	gives(what, "A: 1\r\nSubject: a\r\n b\r\nB: 1\r\nSUBJECT: c\r\n\r\n",
+	      "A: 1\r\nSubject: [SPAM] a\r\n b\r\nB: 1\r\nSUBJECT: [SPAM] c\r\n\r\n");
+	gives(what, "Subject:\r\n a\r\n\r\n", "Subject: [SPAM]\r\n a\r\n\r\n");
+	gives(what, "Subject:\r\n\r\n", "Subject: [SPAM]\r\n\r\n");
+	gives(what, "Subject: \r\nA: 1\r\n\r\n", "Subject: [SPAM] \r\nA: 1\r\n\r\n");
+	gives(what, "Subject:", "Subject: [SPAM]");
+	gives(what, "Subject: =?UTF-8?Q?=C3=A4?=\r\n\r\n",
+	      "Subject: [SPAM] =?UTF-8?Q?=C3=A4?=\r\n\r\n");
+	gives(what, "A: 1\r\n\r\nSubject: text\r\n",
+	      "A: 1\r\nSubject: [SPAM]\r\n\r\nSubject: text\r\n");
+	gives(what, "\r\ntext\r\n", "Subject: [SPAM]\r\n\r\ntext\r\n");
+	gives(what, "text\r\n", "Subject: [SPAM]\r\ntext\r\n");
+	gives(what, " text\r\n", "Subject: [SPAM]\r\n\r\n text\r\n");
+	gives(what, "A: 1\r\n", "A: 1\r\nSubject: [SPAM]\r\n");
+	gives(what, "A: 1", "A: 1\r\nSubject: [SPAM]\r\n");
+	gives(what, "", "Subject: [SPAM]\r\n");
+	gives(what, "From a\r\n b\r\n", "From a\r\nSubject: [SPAM]\r\n\r\n b\r\n");
+	gives(what, "A: 1\r\ntext\r\nSubject: b\r\n\r\n",
+	      "A: 1\r\nSubject: [SPAM]\r\ntext\r\nSubject: [SPAM] b\r\n\r\n");
+	gives(what, "A: 1\n\r\nSubject: b\r\n\r\n",
+	      "A: 1\n\r\nSubject: [SPAM] b\r\n\r\n");
+	retouch_free(what);
+	what = tags("X");
+	gives(what, "Subject: a\r\n\r\n", "Subject: Xa\r\n\r\n");
+	gives(what, "Subject:=?UTF-8?Q?a?=\r\n\r\n",
+	      "Subject: X =?UTF-8?Q?a?=\r\n\r\n");
+	assert_true(retouch_subject_prefix(what, ""));
+	assert_true(retouch_is_empty(what));
+	retouch_free(what);
+}
+
+/* Our words are "[WERBÄ]" and, where a blank must be inside of them, "[WERBÄ] ". */
+static void
+test_tagged_words(void **state)
+{
+	struct retouch *what = tags("[WERB\xc3\x84] ");
+
+	(void)state;
+	gives(what, "Subject: a b\r\n\r\n",
+	      "Subject: =?UTF-8?B?W1dFUkLDhF0=?=\r\n a b\r\n\r\n");
+	gives(what, "Subject: =?utf-8?q?b?=\r\n\r\n",
+	      "Subject: =?UTF-8?B?W1dFUkLDhF0g?=\r\n =?utf-8?q?b?=\r\n\r\n");
+	gives(what, "Subject:\r\n =?utf-8?q?b?=\r\n\r\n",
+	      "Subject: =?UTF-8?B?W1dFUkLDhF0g?=\r\n =?utf-8?q?b?=\r\n\r\n");
+	gives(what, "A: 1\r\n\r\n",
+	      "A: 1\r\nSubject: =?UTF-8?B?W1dFUkLDhF0=?=\r\n\r\n");
+	retouch_free(what);
+	what = tags("=?x ");
+	gives(what, "Subject: a\r\n\r\n", "Subject: =?UTF-8?B?PT94?=\r\n a\r\n\r\n");
+	retouch_free(what);
+}
+
+/* Lines that become too long are folded; longest is the fold's blank and what was there. */
+static void
+test_tagged_long(void **state)
+{
+	struct retouch *what = tags("[SPAM] ");
+	char text[2000], expected[2000], a[1800];
+
+	(void)state;
+	for (unsigned size = 60; size < 1700;
+	     size = size < 70 ? size + 1 : size + 500) {
+		memset(a, 'a', size);
+		a[size] = '\0';
+		snprintf(text, sizeof(text), "Subject: %s\r\n\r\n", a);
+		snprintf(expected, sizeof(expected), "Subject: [SPAM]%s%s\r\n\r\n",
+		         size + 17 > 78 ? "\r\n " : " ", a);
+		gives(what, text, expected);
+	}
+	retouch_free(what);
+}
+
+static void
+test_replaced(void **state)
+{
+	struct retouch *what = retouch_new();
+
+	(void)state;
+	assert_true(retouch_subject(what, "New"));
+	gives(what, "Subject: a\r\n b\r\nA: 1\r\nSubject: c\r\n\r\n",
+	      "Subject: New\r\nA: 1\r\n\r\n");
+	gives(what, "A: 1\r\n\r\n", "Subject: New\r\nA: 1\r\n\r\n");
+	assert_true(retouch_subject_prefix(what, "[SPAM] "));
+	gives(what, "Subject: a\r\n\r\n", "Subject: [SPAM] New\r\n\r\n");
+	assert_true(retouch_subject(what, "\xff\xe2\x82\xac\nb"));
+	gives(what, "Subject: a\r\n\r\n",
+	      "Subject: =?UTF-8?B?W1NQQU1dID/igqwgYg==?=\r\n\r\n");
+	/* No character is divided: 13 of three bytes go into a word. */
+	assert_true(retouch_subject_prefix(what, ""));
+	assert_true(retouch_subject(what,
+	                            "a\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac"
+	                            "\u20ac\u20ac\u20ac\u20ac\u20ac"));
+	gives(what, "\r\n",
+	      "Subject: "
+	      "=?UTF-8?B?YeKCrOKCrOKCrOKCrOKCrOKCrOKCrOKCrOKCrOKCrOKCrOKCrA==?=\r\n"
+	      " =?UTF-8?B?4oKs?=\r\n\r\n");
+	retouch_free(what);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_removed),      cmocka_unit_test(test_bare),
+		cmocka_unit_test(test_which),        cmocka_unit_test(test_bounds),
+		cmocka_unit_test(test_long),         cmocka_unit_test(test_added),
+		cmocka_unit_test(test_folded),       cmocka_unit_test(test_tagged),
+		cmocka_unit_test(test_tagged_words), cmocka_unit_test(test_tagged_long),
+		cmocka_unit_test(test_replaced),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
