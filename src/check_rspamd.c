@@ -113,7 +113,7 @@ remove_field(void *arg, const char *name, unsigned which)
 static void
 set_subject(void *arg, const char *text)
 {
-	(void)retouch_subject(arg, text);
+	(void)retouch_subject_as_is(arg, text);
 }
 
 static void

@@ -85,6 +85,15 @@ retouch_is_plain(const char *text)
 	return !strstr(text, "=?");
 }
 
+bool
+retouch_is_value(const char *value)
+{
+	for (; *value; value++)
+		if ((unsigned char)*value >= 0x7f)
+			return false;
+	return true;
+}
+
 /* Bytes of the character at AT (RFC 3629); 0: it is none. */
 static size_t
 char_size(const unsigned char *at)
