@@ -25,29 +25,33 @@ name_of(struct span span)
 	return xstrndup(span.at, span.size);
 }
 
-/* A saslname of RFC 5802: "=2C" is a comma, "=3D" is "=", and any other "=" is wrong. */
+/* "=2C" is a comma, "=3D" is "="; any other "=" is wrong: NUL. */
+static char
+unescaped(const char *at, size_t left)
+{
+	if (left >= 3 && strncasecmp(at, "=2C", 3) == 0)
+		return ',';
+	if (left >= 3 && strncasecmp(at, "=3D", 3) == 0)
+		return '=';
+	return '\0';
+}
+
+/* A saslname of RFC 5802. */
 static char *
 escaped_name_of(struct span span)
 {
 	char box[SASLNAME_MAX + 1];
-	size_t size = 0, i = 0;
+	size_t size = 0;
 
-	while (i < span.size && size < sizeof(box)) {
-		bool is_escape = span.at[i] == '=';
-
-		if (!is_escape)
-			box[size++] = span.at[i];
-		else if (span.size - i < 3)
-			return NULL;
-		else if (strncasecmp(span.at + i, "=2C", 3) == 0)
-			box[size++] = ',';
-		else if (strncasecmp(span.at + i, "=3D", 3) == 0)
-			box[size++] = '=';
-		else
-			return NULL;
-		i += is_escape ? 3 : 1;
+	for (size_t i = 0; i < span.size && size < sizeof(box); i++) {
+		box[size] = span.at[i];
+		if (span.at[i] == '=') {
+			box[size] = unescaped(span.at + i, span.size - i);
+			i += 2;
+		}
+		size++;
 	}
-	return name_of((struct span){ box, size });
+	return name_of((struct span){ box, size }); /* which may have no NUL */
 }
 
 /* Cuts off what stands before END; false: there is none. */
