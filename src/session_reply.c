@@ -333,6 +333,21 @@ note_ehlo(struct session *s, const struct expected *due, const struct reply *rep
 	s->trusted |= ehlo_offers(reply, "XCLIENT") || ehlo_offers(reply, "XFORWARD");
 }
 
+/* What is not simply passed on. */
+static bool
+goes_elsewhere(struct session *s, const struct expected *due, const struct reply *reply)
+{
+	if (due->subject == SUBJECT_HELD)
+		session_hold_reply(s, due, reply);
+	else if (due->subject == SUBJECT_CONTENT)
+		session_content_reply(s, reply);
+	else if (due->plan == PLAN_SWALLOW && due->subject != SUBJECT_CHALLENGED)
+		session_introduction_reply(s, due, reply);
+	else
+		return false;
+	return true;
+}
+
 /* The entry leaves the queue before its consequences: they may queue others. */
 static void
 on_due_reply(struct session *s, struct expected *due, const struct reply *reply)
@@ -345,18 +360,8 @@ on_due_reply(struct session *s, struct expected *due, const struct reply *reply)
 		session_end(s, END_PROTOCOL);
 		return;
 	}
-	if (due->subject == SUBJECT_HELD) {
-		session_hold_reply(s, due, reply);
+	if (goes_elsewhere(s, due, reply))
 		return;
-	}
-	if (due->subject == SUBJECT_CONTENT) {
-		session_content_reply(s, reply);
-		return;
-	}
-	if (due->plan == PLAN_SWALLOW && due->subject != SUBJECT_CHALLENGED) {
-		session_introduction_reply(s, due, reply);
-		return;
-	}
 	if (due->subject == SUBJECT_GREETING && code == 220 &&
 	    !session_screen_greeting(s))
 		return;
