@@ -536,6 +536,8 @@ all_that_waits(const struct session *s)
 		all += waits_in(s->server);
 	if (s->mail && s->mail->message)
 		all += evbuffer_get_length(s->mail->message);
+	if (s->mail)
+		all += s->mail->outcome.safest.size;
 	return all;
 }
 

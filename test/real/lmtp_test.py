@@ -6,6 +6,7 @@
 import pathlib
 import re
 import smtplib
+import subprocess
 import sys
 import unittest
 
@@ -256,6 +257,40 @@ class ByItself(unittest.TestCase):
                 client.send(lab.dotted(message))
                 self.assertEqual([client.getreply()[0] for _ in range(2)], [code, code])
         self.assertEqual([len(server.delivered(name)) for name in ("box59", "box60")], [1, 1])
+
+
+class Released(unittest.TestCase):
+    """A message that was kept is sent to the mailboxes later."""
+
+    def setUp(self):
+        self.gateway = new_gateway(server.port, server_protocol="lmtp", delivery="hold",
+                                   spool_leave_on="{virus}")
+        self.addCleanup(self.gateway.clear)
+
+    def keep(self, *names):
+        """Its id."""
+        with smtplib.SMTP("127.0.0.1", self.gateway.port, local_hostname="c.example") as client:
+            with self.assertRaises(smtplib.SMTPDataError):
+                client.sendmail(SENDER, [address(name) for name in names], lab.infected_mail())
+        self.assertTrue(self.gateway.wait_for_log(r"^kept "))
+        return re.search(r"^kept .*\bid=(\S+)", self.gateway.log(), re.M)[1]
+
+    def release(self, name):
+        return subprocess.run(
+            [PROGRAM, "--quarantine", self.gateway.directory + "/conf", "release", name],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            timeout=60, check=False, text=True)
+
+    def test_all(self):
+        done = self.release(self.keep("box57", "box58"))
+        self.assertEqual(done.returncode, 0, done.stdout)
+        self.assertEqual([len(server.delivered(name)) for name in ("box57", "box58")], [1, 1])
+
+    def test_some(self):
+        done = self.release(self.keep("full", "box56"))
+        self.assertNotEqual(done.returncode, 0)
+        self.assertRegex(done.stdout, r"1 of 2 recipients are refused.*RCPT full@.*: 552 ")
+        self.assertEqual(len(server.delivered("box56")), 1)
 
 
 class Introduced(unittest.TestCase):
