@@ -17,7 +17,7 @@
  * it is never passed on.
  */
 #define VERBS(V) \
-	V(HELO) V(EHLO) V(MAIL) V(RCPT) V(DATA) V(BDAT) V(RSET) V(NOOP) V(QUIT) \
+	V(HELO) V(EHLO) V(LHLO) V(MAIL) V(RCPT) V(DATA) V(BDAT) V(RSET) V(NOOP) V(QUIT) \
 	V(VRFY) V(EXPN) V(HELP) V(AUTH) V(STARTTLS) V(ETRN) V(TURN) V(ATRN) V(BURL) \
 	V(XCLIENT) V(XFORWARD) V(XEXCH50)
 
@@ -71,6 +71,9 @@ void command_parse(struct command *command, const char *line, size_t size);
 
 /* The verb's name in capitals; "?" for VERB_UNKNOWN. */
 const char *verb_name(enum verb verb);
+
+/* HELO, EHLO, and LHLO, which is the one of LMTP (RFC 2033 4.1). */
+bool verb_is_hello(enum verb verb);
 
 /*
  * The path of MAIL FROM:<path> or RCPT TO:<path> (RFC 5321 4.1.2), without the angle

@@ -37,6 +37,11 @@ enum send_proxy {
 	SEND_PROXY_V2,
 };
 
+enum server_protocol {
+	SERVER_SMTP,
+	SERVER_LMTP,		/* RFC 2033 */
+};
+
 enum newline_policy {
 	NEWLINE_NORMALISE,	/* each becomes CRLF */
 	NEWLINE_REJECT,		/* the message is refused */

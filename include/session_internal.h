@@ -143,7 +143,7 @@ struct session {
 	unsigned hops;			/* of the client's connection; 0: not known */
 	char ident[ROUTE_IDENT_SIZE];	/* of the client, as a helper says; or empty */
 	const char *spf;		/* word of its result for the last MAIL; NULL: not asked */
-	char *helo;			/* argument of the last HELO or EHLO, owned; NULL: none */
+	char *helo;			/* argument of the last HELO, EHLO, LHLO, owned; NULL: none */
 	struct saslname auth;		/* the AUTH under way, if any */
 	char *user;			/* who has authenticated, owned; NULL: nobody, or not known */
 	uint64_t found;			/* a bit for each kind of finding that was logged */
@@ -159,7 +159,8 @@ struct session {
 	bool enhanced;			/* the server offered ENHANCEDSTATUSCODES */
 	bool opaque;			/* the next line answers an AUTH challenge */
 	bool auth_offered;		/* by the server, at any time */
-	bool extended;			/* the server accepted EHLO, and not HELO since */
+	bool extended;			/* the server accepted EHLO or LHLO, and not HELO since */
+	bool lmtp;			/* the client said LHLO, and the server accepted it */
 	bool trusted;			/* by the server: it would take XCLIENT from us */
 	bool authenticated;
 	bool direct_begun;		/* DIRECT: the server may speak */
@@ -350,8 +351,32 @@ void session_take_replies(struct session *s);
 /* session_reply.c: sends the answers of our own that are due. */
 void session_answer_due(struct session *s);
 
-/* session_reply.c: logs and counts the server's last word on a message, which is over. */
-void session_content_answered(struct session *s, int code, const char *words);
+/* session_reply.c: a server's words as field "reply"; none: nothing is logged. */
+struct log_field session_reply_field(const struct session *s, const char *words);
+
+/*
+ * session_content.c: the last words on a message.  An LMTP client gets one for each
+ * recipient.
+ */
+
+/* True if it answers content once for each recipient. */
+bool session_server_is_lmtp(const struct session *s);
+
+/* How many replies the server owes to the content of this mail; 0: it cannot have any. */
+unsigned session_content_replies(const struct session *s);
+
+/* The last words that the client still waits for are ours, or all the same. */
+void session_say_last(struct session *s, int code, const char *enhanced, const char *text);
+void session_forward_last(struct session *s, const struct reply *reply);
+
+/* A reply to content; takes it from the input. */
+void session_content_reply(struct session *s, const struct reply *reply);
+
+/* The server does not even want the content: logs that, and the mail is over. */
+void session_content_declined(struct session *s, int code, const char *words);
+
+/* The mail ends before all replies are here: logs and counts those that are; else nothing. */
+void session_content_cut(struct session *s);
 
 /*
  * A way to deliver: what differs between a message that the server gets while it comes,
@@ -430,7 +455,7 @@ void session_naming_expired(struct session *s);
 void session_introduction_reply(struct session *s, const struct expected *due,
 				const struct reply *reply);
 
-/* session_xclient.c: the server accepted HELO or EHLO. */
+/* session_xclient.c: the server accepted HELO, EHLO or LHLO. */
 void session_note_hello(struct session *s, enum verb verb, const char *name);
 
 /* session_xclient.c: true if the server must be told something before this MAIL; it will
@@ -438,8 +463,12 @@ void session_note_hello(struct session *s, enum verb verb, const char *name);
 bool session_xforward_first(struct session *s, const struct command *mail);
 
 /* session_xclient.c: true if STARTTLS is hidden and refused: by the configuration, or
- * because a client that nobody reads could send XCLIENT itself. */
+ * because a client that nobody reads could send XCLIENT itself, or needs us to be understood
+ * by its server. */
 bool session_hides_starttls(const struct session *s);
+
+/* session_command.c: true if we speak LMTP to the server and SMTP to the client. */
+bool session_translates(const struct session *s);
 
 /* session_direct.c: bytes pass unread: the server has accepted STARTTLS, or the client has
  * authenticated and auth_skip says so (else nothing happens). */

@@ -4,6 +4,7 @@
 #include "body.h"
 #include "check.h"
 #include "header.h"
+#include "outcome.h"
 #include "retouch.h"
 #include "spool.h"
 #include "verdict.h"
@@ -13,7 +14,7 @@
  *
  * Whether a mail is open is for the server to say; a transaction begins with its word on
  * MAIL (or with its 354, if it wanted no MAIL) and ends with the last word on the content,
- * or with RSET, HELO, EHLO.
+ * or with RSET, HELO, EHLO, LHLO.
  */
 struct delivery;		/* a way to deliver: see session_internal.h */
 
@@ -48,6 +49,7 @@ struct transaction {
 	struct spool *spool;		/* NULL if no check wants it */
 	struct check_round *round;	/* while it is judged */
 	struct verdict verdict;
+	struct outcome outcome;		/* what the server says of its content */
 	uint64_t size;			/* bytes of content, decoded, our header left out */
 	struct finding early[EARLY_MOST];	/* let pass, until the end is judged */
 	unsigned early_count;

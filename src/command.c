@@ -17,6 +17,12 @@ verb_name(enum verb verb)
 	return verb_names[verb];
 }
 
+bool
+verb_is_hello(enum verb verb)
+{
+	return verb == VERB_HELO || verb == VERB_EHLO || verb == VERB_LHLO;
+}
+
 /* What servers take for a blank, not only what RFC 5321 does: to Postfix and Sendmail,
  * "<TAB>DATA<VT>" is DATA.  So it is to us, or they would hear what we did not. */
 static bool

@@ -18,6 +18,12 @@ static const struct word mode_words[] = {
 	{ 0 },
 };
 
+static const struct word server_protocol_words[] = {
+	{ "smtp", SERVER_SMTP },
+	{ "lmtp", SERVER_LMTP },
+	{ 0 },
+};
+
 static const struct word send_proxy_words[] = {
 	{ "no", SEND_PROXY_NO },
 	{ "v1", SEND_PROXY_V1 },

@@ -124,6 +124,23 @@ note_proxies(struct together *together, const struct config *cfg)
 		       "call must expect the header");
 }
 
+/* A server of SMTP does not know LHLO. */
+static void
+note_lmtp(struct together *together, const struct config *cfg)
+{
+	if (cfg->server_protocol != SERVER_LMTP)
+		return;
+	if (!config_is_fixed(cfg) && !cfg->policy_section)
+		remark(together, cfg, place_of_either(cfg, "server_protocol", "mode"),
+		       "server_protocol: unless mode is fixed, every server that "
+		       "clients call must speak LMTP");
+	if (cfg->auth_skip & AUTH_SKIP_DIRECT)
+		remark(together, cfg,
+		       place_of_either(cfg, "auth_skip", "server_protocol"),
+		       "auth_skip: direct has no effect on clients that speak SMTP "
+		       "where server_protocol is lmtp");
+}
+
 /* As 1.4 did it, and safe only behind a packet filter. */
 static void
 note_remote(struct together *together, const struct config *cfg)
@@ -298,6 +315,7 @@ note_doubtful(struct together *together, const struct config *cfg)
 		       "see the client's own address");
 	note_proxies(together, cfg);
 	note_remote(together, cfg);
+	note_lmtp(together, cfg);
 	note_texts(together, cfg);
 	note_lists(together, cfg);
 	note_rates(together, cfg);

@@ -17,7 +17,8 @@
 /*
  * A message to a server, by one who has time: each command waits for its reply
  * (RFC 5321 3.3).  One recipient who is refused is a message that is not released: nobody
- * shall get it twice because another one was missing.
+ * shall get it twice because another one was missing.  (A server of LMTP may say so of one
+ * when others have it already.)
  */
 enum {
 	CALL_MS = 30 * 1000,
@@ -36,6 +37,7 @@ struct talk {
 	char words[1024]; /* of it */
 	char where[320];
 	bool offers_size, offers_8bit, offers_utf8;
+	bool is_lmtp; /* each recipient is answered when the message is there */
 };
 
 /* ---- bytes ------------------------------------------------------------------------------ */
@@ -173,19 +175,33 @@ refused(const struct talk *talk, const char *doing)
 /* ---- the dialogue ---------------------------------------------------------------------------- */
 
 static bool
+say_hello(struct talk *talk, const char *verb)
+{
+	evbuffer_add_printf(talk->out, "%s %s\r\n", verb, talk->release->name);
+	return ask(talk, verb, REPLY_MS);
+}
+
+static bool
+is_unknown(const struct talk *talk)
+{
+	return talk->code >= 500 && talk->code <= 502;
+}
+
+static bool
 greet(struct talk *talk)
 {
 	if (!hear(talk, "greeting", REPLY_MS))
 		return false;
 	if (!accepted(talk))
 		return refused(talk, "greeting");
-	evbuffer_add_printf(talk->out, "EHLO %s\r\n", talk->release->name);
-	if (!ask(talk, "EHLO", REPLY_MS))
+	if (!say_hello(talk, "EHLO"))
 		return false;
-	if (accepted(talk))
-		return true;
-	evbuffer_add_printf(talk->out, "HELO %s\r\n", talk->release->name);
-	return ask(talk, "HELO", REPLY_MS) && (accepted(talk) || refused(talk, "HELO"));
+	if (!accepted(talk) && !say_hello(talk, "HELO"))
+		return false;
+	if (!is_unknown(talk))
+		return accepted(talk) || refused(talk, "HELO");
+	talk->is_lmtp = true;
+	return say_hello(talk, "LHLO") && (accepted(talk) || refused(talk, "LHLO"));
 }
 
 static bool
@@ -294,6 +310,44 @@ send_content(struct talk *talk)
 	return true;
 }
 
+static bool
+refused_in_part(const struct talk *talk, const char *recipient, size_t count,
+                size_t all)
+{
+	char doing[400];
+
+	snprintf(doing, sizeof(doing),
+	         "end of the message: %zu of %zu recipients are refused, and those who "
+	         "are not have it now; RCPT %s",
+	         count, all, recipient);
+	return refused(talk, doing);
+}
+
+/* The words of the last refusal, if there is any, stay. */
+static bool
+hear_each(struct talk *talk)
+{
+	const json_t *recipients = json_object_get(talk->release->note, "recipients");
+	const char *who = NULL;
+	struct talk refusal = *talk;
+	size_t i, count = 0;
+	json_t *one;
+
+	json_array_foreach(recipients, i, one)
+	{
+		if (!ask(talk, "end of the message", LAST_MS))
+			return lost(talk, "end of the message",
+			            "which recipients have it is not known: look there "
+			            "before you release it again");
+		if (accepted(talk))
+			continue;
+		who = json_string_value(one);
+		refusal = *talk;
+		count++;
+	}
+	return count == 0 || refused_in_part(&refusal, who, count, i);
+}
+
 /* Once the end is under way, it may have arrived. */
 static bool
 hand_over(struct talk *talk)
@@ -305,6 +359,8 @@ hand_over(struct talk *talk)
 		return refused(talk, "DATA");
 	if (!send_content(talk))
 		return false;
+	if (talk->is_lmtp)
+		return hear_each(talk);
 	if (!ask(talk, "end of the message", LAST_MS))
 		return lost(talk, "end of the message",
 		            "whether the server has taken it is not known: look there "

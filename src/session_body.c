@@ -167,7 +167,7 @@ refuse(struct session *s)
 
 	if (s->server)
 		conn_flush(s->server);
-	session_say(s, verdict->code, verdict->enhanced, verdict->text);
+	session_say_last(s, verdict->code, verdict->enhanced, verdict->text);
 	if (verdict->act == VERDICT_HANG_UP) {
 		session_end(s, END_FINDING);
 		return;

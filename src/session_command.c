@@ -40,16 +40,23 @@ session_answer_finding(struct session *s, const struct verdict *verdict)
 /* ---- passing on ----------------------------------------------------------- */
 
 static struct expected *
+expect(struct session *s, enum verb verb)
+{
+	struct expected *reply = pipeline_push(&s->owed, PLAN_FORWARD);
+
+	reply->subject = SUBJECT_COMMAND;
+	reply->verb = (unsigned char)verb;
+	return reply;
+}
+
+static struct expected *
 pass(struct session *s, const struct command *command)
 {
 	struct evbuffer *out = conn_output(s->server);
-	struct expected *reply = pipeline_push(&s->owed, PLAN_FORWARD);
 
 	evbuffer_add(out, command->line, command->size);
 	evbuffer_add(out, "\r\n", 2);
-	reply->subject = SUBJECT_COMMAND;
-	reply->verb = (unsigned char)command->verb;
-	return reply;
+	return expect(s, command->verb);
 }
 
 static void
@@ -74,11 +81,28 @@ on_auth(struct session *s, const struct command *command)
 	on_last_of_group(s, command);
 }
 
+bool
+session_translates(const struct session *s)
+{
+	return s->cfg->server_protocol == SERVER_LMTP && !s->lmtp;
+}
+
+static struct expected *
+pass_as_lhlo(struct session *s, const struct command *command)
+{
+	const char *name = command->argument;
+
+	evbuffer_add_printf(conn_output(s->server), "LHLO%s%s\r\n", *name ? " " : "",
+	                    name);
+	return expect(s, command->verb);
+}
+
 /* XFORWARD tells the server what the client said here. */
 static void
 on_hello(struct session *s, const struct command *command)
 {
-	struct expected *reply = pass(s, command);
+	bool is_lmtp = s->cfg->server_protocol == SERVER_LMTP;
+	struct expected *reply = is_lmtp ? pass_as_lhlo(s, command) : pass(s, command);
 
 	reply->ends_group = true;
 	reply->text = xstrdup(command->argument);
@@ -183,6 +207,7 @@ static command_cb *const handlers[VERB_COUNT] = {
 	[VERB_UNKNOWN] = on_last_of_group,
 	[VERB_HELO] = on_hello,
 	[VERB_EHLO] = on_hello,
+	[VERB_LHLO] = on_hello,
 	[VERB_MAIL] = on_mail,
 	[VERB_RCPT] = on_rcpt,
 	[VERB_DATA] = on_data,
@@ -250,7 +275,7 @@ session_pass_command(struct session *s, const struct command *command)
 static void
 note_name(struct session *s, const struct command *command)
 {
-	if (command->verb != VERB_HELO && command->verb != VERB_EHLO)
+	if (!verb_is_hello(command->verb))
 		return;
 	free(s->helo);
 	s->helo = xstrdup(command->argument);
@@ -263,7 +288,7 @@ is_hidden(const struct session *s, enum verb verb)
 {
 	if (verb == VERB_AUTH)
 		return true;
-	return s->log.hides_mailboxes && verb != VERB_HELO && verb != VERB_EHLO;
+	return s->log.hides_mailboxes && !verb_is_hello(verb);
 }
 
 static void

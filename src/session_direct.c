@@ -28,12 +28,13 @@ session_direct_starttls(struct session *s)
 
 /* Nobody may send XCLIENT unread to a server that would take it from us; who did not say
  * EHLO has not let us know whether it would.  What the client sent behind its AUTH is in
- * our input still, and goes to the server from there. */
+ * our input still, and goes to the server from there.  A client that speaks another protocol than
+ * its server needs us to the end. */
 void
 session_direct_auth(struct session *s)
 {
 	if (!(s->cfg->auth_skip & AUTH_SKIP_DIRECT) || !s->extended || s->trusted ||
-	    s->intro)
+	    s->intro || session_translates(s))
 		return;
 	s->direct_begun = true;
 	begin(s, "auth");

@@ -236,7 +236,7 @@ static void
 declined(struct session *s, int code, const char *words)
 {
 	if (client_listens(s)) {
-		session_content_answered(s, code, words);
+		session_content_declined(s, code, words);
 		session_ask_later(s, SUBJECT_HELD, VERB_RSET);
 		return;
 	}
@@ -281,7 +281,7 @@ session_hold_reply(struct session *s, const struct expected *due,
 
 	reply_first_words(reply, words, sizeof(words));
 	if (refuses && client_listens(s))
-		reply_forward(reply, conn_output(s->client));
+		session_forward_last(s, reply);
 	else if (refuses && code != 421)
 		session_doom_by_reply(s, reply);
 	evbuffer_drain(conn_input(s->server), reply->size);

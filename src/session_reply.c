@@ -71,6 +71,15 @@ edit_ehlo(struct reply_line *line, void *arg)
 	return true;
 }
 
+/* The reply to HELO has one line (RFC 5321 4.1.1.1). */
+static bool
+edit_helo(struct reply_line *line, void *arg)
+{
+	(void)line;
+	(void)arg;
+	return false;
+}
+
 static bool
 ehlo_offers(const struct reply *reply, const char *keyword)
 {
@@ -130,8 +139,8 @@ status_size(const char *text)
 
 /* Servers write whom they mean in ways that nobody can know: by the name alone, or with
  * "(at)".  Where addresses are hidden, the status alone is said. */
-static struct log_field
-reply_field(const struct session *s, const char *words)
+struct log_field
+session_reply_field(const struct session *s, const char *words)
 {
 	size_t size;
 
@@ -156,7 +165,7 @@ session_log_rejected(struct session *s, enum verb verb, const char *path, int co
 	log_event(s->mail ? &s->mail->log : &s->log, LOG_REJECTED_EVENT,
 	          log_text("verb", verb_name(verb)),
 	          log_text("by", words ? "server" : "us"), log_number("code", code),
-	          reply_field(s, words),
+	          session_reply_field(s, words),
 	          mailbox_from(s->cfg, verb == VERB_MAIL ? path : NULL),
 	          mailbox_to(s->cfg, verb == VERB_RCPT ? path : NULL),
 	          log_addr("client", &s->client_addr));
@@ -175,24 +184,6 @@ note_rejected(struct session *s, enum verb verb, const char *path, int code,
 		session_note(s, HAPPENED_MAIL_REJECTED, path);
 	else if (verb == VERB_RCPT)
 		session_note(s, HAPPENED_RCPT_REJECTED, path);
-}
-
-void
-session_content_answered(struct session *s, int code, const char *words)
-{
-	bool accepted = code >= 200 && code <= 299;
-
-	log_event(&s->mail->log, LOG_DELIVERED_EVENT,
-	          log_text("accepted", accepted ? "yes" : "no"),
-	          log_number("code", code), reply_field(s, words),
-	          mailbox_from(s->cfg, s->mail->sender),
-	          mailbox_to(s->cfg, transaction_recipient(s->mail)),
-	          log_number("rcpts", s->mail->recipients),
-	          log_number("size", (int64_t)s->mail->size));
-	s->delivered += accepted;
-	stats_add(STAT_mails_delivered, accepted);
-	session_forget_mail(s);
-	session_enter(s, SESSION_RELAYING);
 }
 
 /* Nothing may stand before the server's TLS, from either side. */
@@ -246,7 +237,7 @@ command_answered(struct session *s, const struct expected *was, int code,
 	enum verb verb = (enum verb)was->verb;
 	const char *about = was->text;
 	bool accepted = code >= 200 && code <= 299;
-	bool is_hello = verb == VERB_HELO || verb == VERB_EHLO;
+	bool is_hello = verb_is_hello(verb);
 
 	if (is_hello && s->cfg->log_helo)
 		log_event(&s->log, LOG_HELO_EVENT, log_text("verb", verb_name(verb)),
@@ -272,19 +263,26 @@ command_answered(struct session *s, const struct expected *was, int code,
 		session_note_hello(s, verb, about);
 }
 
+/* Without them LMTP has no reply to content: 354 is no answer then (RFC 2033 4.2). */
+static bool
+has_recipients(const struct session *s)
+{
+	return !session_server_is_lmtp(s) || (s->mail && s->mail->recipients > 0);
+}
+
 /*
  * 3yz asks for more (RFC 5321 4.2.1): content after DATA when it is 354, answers after
  * AUTH, or after another name for it, when it is 334.  After anything else we would not
  * know what the client's next bytes are.
  */
 static bool
-makes_sense(const struct expected *due, int code)
+makes_sense(const struct session *s, const struct expected *due, int code)
 {
 	if (code < 300 || code > 399)
 		return true;
 	switch ((enum reply_subject)due->subject) {
 	case SUBJECT_COMMAND:
-		return (code == 354 && due->verb == VERB_DATA) ||
+		return (code == 354 && due->verb == VERB_DATA && has_recipients(s)) ||
 		       (code == 334 &&
 		        (due->verb == VERB_AUTH || due->verb == VERB_UNKNOWN));
 	case SUBJECT_CHALLENGED: /* our own "*" is no answer to go on from */
@@ -300,6 +298,17 @@ makes_sense(const struct expected *due, int code)
 
 /* ---- passing on --------------------------------------------------------------- */
 
+/* With what the server can do: HELO has that only where it went out as another verb. */
+static bool
+answers_hello(const struct session *s, const struct expected *due,
+              const struct reply *reply)
+{
+	if (due->subject != SUBJECT_COMMAND || reply->code != 250)
+		return false;
+	return due->verb == VERB_EHLO || due->verb == VERB_LHLO ||
+	       (due->verb == VERB_HELO && s->cfg->server_protocol == SERVER_LMTP);
+}
+
 static void
 forward(struct session *s, const struct expected *due, const struct reply *reply)
 {
@@ -308,27 +317,51 @@ forward(struct session *s, const struct expected *due, const struct reply *reply
 
 	if (due->plan == PLAN_SWALLOW)
 		return;
-	if (due->subject == SUBJECT_COMMAND && due->verb == VERB_EHLO &&
-	    reply->code == 250)
-		reply_forward_edited(reply, out, edit_ehlo, &editing);
-	else
+	if (!answers_hello(s, due, reply))
 		reply_forward(reply, out);
+	else if (due->verb == VERB_HELO)
+		reply_forward_edited(reply, out, edit_helo, NULL);
+	else
+		reply_forward_edited(reply, out, edit_ehlo, &editing);
+}
+
+/* What is said from here on is LMTP, or is not. */
+static void
+note_protocol(struct session *s, enum verb verb)
+{
+	s->lmtp = verb == VERB_LHLO;
+	s->extended = verb != VERB_HELO;
 }
 
 static void
 note_ehlo(struct session *s, const struct expected *due, const struct reply *reply)
 {
-	if (due->subject != SUBJECT_COMMAND || reply->code != 250)
+	enum verb verb = (enum verb)due->verb;
+
+	if (due->subject != SUBJECT_COMMAND || reply->code != 250 ||
+	    !verb_is_hello(verb))
 		return;
-	s->extended = due->verb == VERB_EHLO || (s->extended && due->verb != VERB_HELO);
-	if (due->verb == VERB_EHLO) {
-		s->enhanced = ehlo_offers(reply, "ENHANCEDSTATUSCODES");
-		s->auth_offered |= ehlo_offers(reply, "AUTH");
-		s->trusted |= ehlo_offers(reply, "XCLIENT") ||
-		              ehlo_offers(reply, "XFORWARD");
-	}
-	if (due->verb == VERB_HELO)
-		s->enhanced = false;
+	note_protocol(s, verb);
+	s->enhanced = verb != VERB_HELO && ehlo_offers(reply, "ENHANCEDSTATUSCODES");
+	if (!answers_hello(s, due, reply))
+		return;
+	s->auth_offered |= ehlo_offers(reply, "AUTH");
+	s->trusted |= ehlo_offers(reply, "XCLIENT") || ehlo_offers(reply, "XFORWARD");
+}
+
+/* What is not simply passed on. */
+static bool
+goes_elsewhere(struct session *s, const struct expected *due, const struct reply *reply)
+{
+	if (due->subject == SUBJECT_HELD)
+		session_hold_reply(s, due, reply);
+	else if (due->subject == SUBJECT_CONTENT)
+		session_content_reply(s, reply);
+	else if (due->plan == PLAN_SWALLOW && due->subject != SUBJECT_CHALLENGED)
+		session_introduction_reply(s, due, reply);
+	else
+		return false;
+	return true;
 }
 
 /* The entry leaves the queue before its consequences: they may queue others. */
@@ -339,24 +372,18 @@ on_due_reply(struct session *s, struct expected *due, const struct reply *reply)
 	int code = reply->code;
 	char words[256] = "";
 
-	if (!makes_sense(due, code)) {
+	if (!makes_sense(s, due, code)) {
 		session_end(s, END_PROTOCOL);
 		return;
 	}
-	if (due->subject == SUBJECT_HELD) {
-		session_hold_reply(s, due, reply);
+	if (goes_elsewhere(s, due, reply))
 		return;
-	}
-	if (due->plan == PLAN_SWALLOW && due->subject != SUBJECT_CHALLENGED) {
-		session_introduction_reply(s, due, reply);
-		return;
-	}
 	if (due->subject == SUBJECT_GREETING && code == 220 &&
 	    !session_screen_greeting(s))
 		return;
 	note_ehlo(s, due, reply);
 	forward(s, due, reply);
-	if (due->subject == SUBJECT_CONTENT || code >= 400)
+	if (code >= 400)
 		reply_first_words(reply, words, sizeof(words));
 	evbuffer_drain(conn_input(s->server), reply->size);
 	due->text = NULL; /* ours now */
@@ -373,8 +400,6 @@ on_due_reply(struct session *s, struct expected *due, const struct reply *reply)
 			auth_answered(s, code);
 		break;
 	case SUBJECT_CONTENT:
-		session_content_answered(s, code, words);
-		break;
 	case SUBJECT_HELD:
 		break; /* see above */
 	}

@@ -219,8 +219,9 @@ session_screen_greeting(struct session *s)
 /* ---- commands --------------------------------------------------------------------- */
 
 static const enum stage stages[VERB_COUNT] = {
-	[VERB_HELO] = STAGE_HELO, [VERB_EHLO] = STAGE_HELO, [VERB_AUTH] = STAGE_AUTH,
-	[VERB_MAIL] = STAGE_MAIL, [VERB_RCPT] = STAGE_RCPT, [VERB_DATA] = STAGE_DATA,
+	[VERB_HELO] = STAGE_HELO, [VERB_EHLO] = STAGE_HELO, [VERB_LHLO] = STAGE_HELO,
+	[VERB_AUTH] = STAGE_AUTH, [VERB_MAIL] = STAGE_MAIL, [VERB_RCPT] = STAGE_RCPT,
+	[VERB_DATA] = STAGE_DATA,
 };
 
 /* Paths are cut out of the command: BOX holds them as strings. */
@@ -243,7 +244,7 @@ evidence_of(const struct session *s, const struct command *command, char *box)
 		evidence.sender = path ? box : NULL;
 	else if (command->verb == VERB_RCPT)
 		evidence.recipient = path ? box : NULL;
-	else if (command->verb == VERB_HELO || command->verb == VERB_EHLO)
+	else if (verb_is_hello(command->verb))
 		evidence.helo = command->argument;
 	if (command->verb != VERB_AUTH)
 		evidence.argument = command->argument;

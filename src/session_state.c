@@ -295,6 +295,7 @@ session_state_word(enum session_state state)
 void
 session_forget_mail(struct session *s)
 {
+	session_content_cut(s);
 	transaction_free(s->mail);
 	s->mail = NULL;
 }
@@ -350,14 +351,14 @@ session_end(struct session *s, enum session_end why)
 	s->phase = s->state;
 	session_forget_route(s);
 	session_screening_end(s);
-	session_forget_mail(s);
 	session_introduction_end(s);
 	if (ends[why].code != 0 && s->state != SESSION_DIRECT &&
 	    s->state != SESSION_PROXY) {
 		words = xasprintf("%s %s", s->cfg->proxy_name, text);
-		session_say(s, ends[why].code, ends[why].enhanced, words);
+		session_say_last(s, ends[why].code, ends[why].enhanced, words);
 		free(words);
 	}
+	session_forget_mail(s);
 	if (why != END_CLIENT_QUIT)
 		session_drop_server(s);
 	session_enter(s, SESSION_CLOSING);
@@ -539,6 +540,8 @@ all_that_waits(const struct session *s)
 		all += waits_in(s->server);
 	if (s->mail && s->mail->message)
 		all += evbuffer_get_length(s->mail->message);
+	if (s->mail)
+		all += s->mail->outcome.safest.size;
 	return all;
 }
 

@@ -48,13 +48,14 @@ pass(struct session *s)
 	return true;
 }
 
-/* The dot, at last.  The server's reply is the client's. */
+/* The dot, at last.  What the server says to it is for the client. */
 static void
 release(struct session *s)
 {
 	struct expected *last;
 
 	body_encode_end(&s->mail->encoder, conn_output(s->server));
+	outcome_begin(&s->mail->outcome, session_content_replies(s));
 	last = pipeline_push(&s->owed, PLAN_FORWARD);
 	last->subject = SUBJECT_CONTENT;
 	transaction_drop_spool(s->mail);

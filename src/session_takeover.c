@@ -36,6 +36,7 @@ answer(struct session *s, enum verb verb)
 	switch (verb) {
 	case VERB_HELO:
 	case VERB_EHLO:
+	case VERB_LHLO:
 		say_hello(s);
 		break;
 	case VERB_NOOP:

@@ -106,7 +106,8 @@ speaks_unasked(struct session *s)
 static void
 say_ehlo(struct session *s)
 {
-	char *line = xasprintf("EHLO %s\r\n", s->cfg->proxy_name);
+	enum verb verb = session_server_is_lmtp(s) ? VERB_LHLO : VERB_EHLO;
+	char *line = xasprintf("%s %s\r\n", verb_name(verb), s->cfg->proxy_name);
 
 	if (!speaks_unasked(s))
 		say(s, VERB_EHLO, line, strlen(line));
@@ -324,7 +325,7 @@ session_note_hello(struct session *s, enum verb verb, const char *name)
 		return;
 	free(s->intro->helo);
 	s->intro->helo = xstrdup(name);
-	s->intro->esmtp = verb == VERB_EHLO;
+	s->intro->esmtp = verb != VERB_HELO;
 }
 
 /* The MAIL is put back, to be read again when the reply has come. */
@@ -348,5 +349,6 @@ session_xforward_first(struct session *s, const struct command *mail)
 bool
 session_hides_starttls(const struct session *s)
 {
-	return s->cfg->forbid_starttls || s->trusted || s->intro;
+	return s->cfg->forbid_starttls || s->trusted || s->intro ||
+	       session_translates(s);
 }

@@ -70,6 +70,7 @@ transaction_free(struct transaction *mail)
 		return;
 	check_cancel(mail->round);
 	transaction_drop_spool(mail);
+	outcome_fini(&mail->outcome);
 	if (mail->message)
 		evbuffer_free(mail->message);
 	retouch_filter_free(mail->filter);

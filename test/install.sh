@@ -25,7 +25,7 @@ package="$build
 # clamav-daemon, c-icap, libc-icap-mod-virus-scan: scanners to ask.
 test="$show $package
 	adduser apparmor bash-completion c-icap clamav-daemon clang clang-format clang-tidy
-	conntrack cpio git haproxy iproute2 libc-icap-mod-virus-scan libclang-rt-14-dev libcmocka-dev libnet-ssleay-perl
+	conntrack cpio dovecot-core dovecot-lmtpd git haproxy iproute2 libc-icap-mod-virus-scan libclang-rt-14-dev libcmocka-dev libnet-ssleay-perl
 	libsasl2-modules libyaml-dev lintian locales mandoc nftables openssl postfix procps
 	redis-server rpm2cpio rspamd sasl2-bin shellcheck spamassassin spamd
 	systemd-container unbound util-linux zip"

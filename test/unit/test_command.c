@@ -39,6 +39,7 @@ static const struct {
 	{ B("\n\r\n\n"), false, "?[]<> ?[]<> ?[]<>" },
 	{ B("EHLO a\r\nMAIL FROM:<b>\r\n"), false,
 	  "EHLO[EHLO a]<a> MAIL[MAIL FROM:<b>]<FROM:<b>>" },
+	{ B("lhlo a\n"), false, "LHLO[lhlo a]<a>" },
 	{ B("EHLO a\nRSET\nNO"), false, "EHLO[EHLO a]<a> RSET[RSET]<>" },
 	{ B("EHLO \t a b \r\n"), false, "EHLO[EHLO \t a b ]<a b >" },
 	{ B("DATA \r\n"), false, "DATA[DATA ]<>" },

@@ -144,6 +144,16 @@ static const struct config_row accepted[] = {
 	{ "send_proxy = v1\n",
 	  "note 1: send_proxy: unless mode is fixed, every server that clients call "
 	  "must expect the header\nsend_proxy = v1\n" },
+	{ "mode = fixed\nfixed_server = a\nserver_protocol = LMTP\n",
+	  "mode = fixed\nfixed_server = \"a\"\nserver_protocol = lmtp\n" },
+	{ "server_protocol = lmtp\n",
+	  "note 1: server_protocol: unless mode is fixed, every server that clients "
+	  "call must speak LMTP\nserver_protocol = lmtp\n" },
+	{ "mode = fixed\nfixed_server = a\nserver_protocol = lmtp\n"
+	  "auth_skip = direct\n",
+	  "note 4: auth_skip: direct has no effect on clients that speak SMTP where "
+	  "server_protocol is lmtp\nmode = fixed\nfixed_server = \"a\"\n"
+	  "server_protocol = lmtp\nauth_skip = {direct}\n" },
 	{ "port = 1\nport = 2\n",
 	  "note 2: port: given again; this line counts, line 1 does not\nport = 2\n" },
 	{ "bind_address = ::1\nbind_address = {127.0.0.1}\n",
