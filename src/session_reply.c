@@ -18,8 +18,7 @@ static const char *const early[] = { "PIPECONNECT", "X_PIPE_CONNECT" };
 /* Extensions that we cannot follow: what they bring past us would go unscanned, or would
  * be misread. */
 static const char *const hidden[] = {
-	"CHUNKING", "BINARYMIME", "XEXCH50", "XCLIENT",        "XFORWARD",
-	"BURL",     "ATRN",       "TURN",    "X-ANONYMOUSTLS",
+	"XEXCH50", "XCLIENT", "XFORWARD", "BURL", "ATRN", "TURN", "X-ANONYMOUSTLS",
 };
 
 static bool
@@ -38,6 +37,10 @@ hides(const struct session *s, const struct reply_line *line)
 		return true;
 	if (s->cfg->earlytalker &&
 	    offers_any(line, early, sizeof(early) / sizeof(early[0])))
+		return true;
+	if (!s->chunking && reply_offers(line, "CHUNKING"))
+		return true;
+	if (!s->binarymime && reply_offers(line, "BINARYMIME"))
 		return true;
 	return offers_any(line, hidden, sizeof(hidden) / sizeof(hidden[0]));
 }
@@ -88,11 +91,12 @@ ehlo_offers(const struct reply *reply, const char *keyword)
 /* ---- what replies mean ------------------------------------------------------ */
 
 static void
-mail_accepted(struct session *s, const char *sender, uint64_t declared)
+mail_accepted(struct session *s, const char *sender, const struct expected *mail)
 {
 	session_forget_mail(s);
 	s->mail = transaction_new(&s->log, ++s->mails, sender);
-	s->mail->declared = declared;
+	s->mail->declared = mail->size;
+	s->mail->binary = mail->binary;
 	log_event(&s->mail->log, LOG_MAIL_EVENT, mailbox_from(s->cfg, sender));
 	session_note(s, HAPPENED_MAIL_ACCEPTED, sender);
 }
@@ -187,7 +191,7 @@ session_content_answered(struct session *s, int code, const char *words)
 	          mailbox_from(s->cfg, s->mail->sender),
 	          mailbox_to(s->cfg, transaction_recipient(s->mail)),
 	          log_number("rcpts", s->mail->recipients),
-	          log_number("size", (int64_t)s->mail->size));
+	          log_number("size", (int64_t)s->mail->size), session_chunks_field(s));
 	s->delivered += accepted;
 	stats_add(STAT_mails_delivered, accepted);
 	session_forget_mail(s);
@@ -247,7 +251,7 @@ command_answered(struct session *s, const struct expected *was, int code,
 	else if (!accepted)
 		note_rejected(s, verb, about, code, words);
 	else if (verb == VERB_MAIL)
-		mail_accepted(s, about, was->size);
+		mail_accepted(s, about, was);
 	else if (verb == VERB_RCPT)
 		recipient_accepted(s, about);
 	else if (verb == VERB_RSET || is_hello)
@@ -277,6 +281,7 @@ makes_sense(const struct expected *due, int code)
 		return code == 354 && due->verb == VERB_DATA;
 	case SUBJECT_GREETING:
 	case SUBJECT_CONTENT:
+	case SUBJECT_PIECE:
 		return false;
 	}
 	return false;
@@ -307,12 +312,15 @@ note_ehlo(struct session *s, const struct expected *due, const struct reply *rep
 	s->extended = due->verb == VERB_EHLO || (s->extended && due->verb != VERB_HELO);
 	if (due->verb == VERB_EHLO) {
 		s->enhanced = ehlo_offers(reply, "ENHANCEDSTATUSCODES");
+		s->pipelining = ehlo_offers(reply, "PIPELINING");
+		s->chunking = s->cfg->chunking && ehlo_offers(reply, "CHUNKING");
+		s->binarymime = s->chunking && ehlo_offers(reply, "BINARYMIME");
 		s->auth_offered |= ehlo_offers(reply, "AUTH");
 		s->trusted |= ehlo_offers(reply, "XCLIENT") ||
 		              ehlo_offers(reply, "XFORWARD");
 	}
 	if (due->verb == VERB_HELO)
-		s->enhanced = false;
+		s->enhanced = s->pipelining = s->chunking = s->binarymime = false;
 }
 
 /* The entry leaves the queue before its consequences: they may queue others. */
@@ -325,6 +333,10 @@ on_due_reply(struct session *s, struct expected *due, const struct reply *reply)
 
 	if (!makes_sense(due, code)) {
 		session_end(s, END_PROTOCOL);
+		return;
+	}
+	if (due->subject == SUBJECT_PIECE) {
+		session_chunk_reply(s, reply);
 		return;
 	}
 	if (due->subject == SUBJECT_HELD) {
@@ -358,7 +370,10 @@ on_due_reply(struct session *s, struct expected *due, const struct reply *reply)
 		break;
 	case SUBJECT_CONTENT:
 		session_content_answered(s, code, words);
+		if (was.verb == VERB_BDAT && code >= 400)
+			session_reset_mail(s);
 		break;
+	case SUBJECT_PIECE:
 	case SUBJECT_HELD:
 		break; /* see above */
 	}
@@ -399,9 +414,14 @@ ask_later_due(struct session *s, const struct expected *due)
 {
 	enum reply_subject subject = (enum reply_subject)due->subject;
 	enum verb verb = (enum verb)due->verb;
+	uint64_t size = due->size;
+	bool last = due->last;
 
 	pipeline_done(&s->owed);
-	session_hold_due(s, subject, verb);
+	if (subject == SUBJECT_COMMAND && verb == VERB_BDAT)
+		session_chunk_due(s, size, last);
+	else
+		session_hold_due(s, subject, verb);
 }
 
 void

@@ -72,6 +72,8 @@ transaction_free(struct transaction *mail)
 	transaction_drop_spool(mail);
 	if (mail->message)
 		evbuffer_free(mail->message);
+	if (mail->gathered)
+		evbuffer_free(mail->gathered);
 	free(mail->header);
 	free(mail->header_blank);
 	free(mail->sender);
