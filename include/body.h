@@ -22,6 +22,8 @@
 enum body_newlines {
 	BODY_NORMALISE,		/* each CR or LF that stands alone becomes CRLF */
 	BODY_PASS,		/* they stay as they are */
+	BODY_BINARY,		/* so do they, and are nothing odd: content without lines
+				 * (BINARYMIME, RFC 3030 section 3), by chunks only */
 };
 
 enum body_step {
@@ -62,6 +64,21 @@ struct body_encoder {
  * second dot at its end, in what is scanned and what is sent alike. */
 enum body_step body_decode(struct body_decoder *dec, struct evbuffer *wire,
 			   struct evbuffer *message);
+
+/*
+ * Content that comes by chunks (BDAT, RFC 3030 section 2): no dots, and no end to be found
+ * in it; the newline policy is the same, with a CR held back from one chunk to the next.
+ *
+ * Moves content from WIRE to MESSAGE, at most LEFT bytes of the wire, and takes what it
+ * moved off LEFT.  body_decode_last_chunk() when the last one is all here: a CR at the very
+ * end stands alone.
+ */
+void body_decode_chunk(struct body_decoder *dec, struct evbuffer *wire, uint64_t *left,
+		       struct evbuffer *message);
+void body_decode_last_chunk(struct body_decoder *dec, struct evbuffer *message);
+
+/* Moves all of FROM to the end of TO; little is copied, so that it takes little memory. */
+void body_move(struct evbuffer *to, struct evbuffer *from);
 
 /* Moves all of MESSAGE to WIRE, dotted. */
 void body_encode(struct body_encoder *enc, struct evbuffer *message,

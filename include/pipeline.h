@@ -27,6 +27,7 @@ enum reply_subject {
 	SUBJECT_GREETING,	/* the server's first words */
 	SUBJECT_CHALLENGED,	/* an answer to an AUTH challenge */
 	SUBJECT_CONTENT,	/* the message that was just handed over */
+	SUBJECT_PIECE,		/* a part of a message, not its last; the client never asked */
 	SUBJECT_HELD,		/* a command of ours for the sake of a held message; see verb */
 };
 
@@ -40,7 +41,10 @@ struct expected {
 	const char *enhanced;	/* of our answer, static */
 	char *text;		/* owned: our answer, or what the command was about */
 	const char *spf;	/* word of SPF's result for MAIL, static; NULL: not asked */
-	uint64_t size;		/* of the message, as MAIL declares it; 0: it does not */
+	bool binary;		/* MAIL with BODY=BINARYMIME */
+	bool last;		/* BDAT with LAST */
+	uint64_t size;		/* of the message, as MAIL declares it, 0: it does not; or of
+				 * the chunk of BDAT */
 };
 
 /* A ring that grows from nothing to what its user allows. */
@@ -64,6 +68,9 @@ void pipeline_done(struct pipeline *line);
 
 /* Replies that the server owes (PLAN_FORWARD, PLAN_SWALLOW). */
 bool pipeline_awaits_server(const struct pipeline *line);
+
+/* True while nothing is owed to the client itself, but parts of a message. */
+bool pipeline_owes_pieces(const struct pipeline *line);
 
 /* True if the last entry must be answered before the next command is read. */
 bool pipeline_group_ended(const struct pipeline *line);

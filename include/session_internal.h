@@ -128,7 +128,8 @@ struct session {
 					 * meanwhile; 0: none */
 	int64_t noop_at;		/* when the server of a held message should hear from
 					 * us; 0: never */
-	uint64_t window_from;		/* BODY: received when the window began, till DUE */
+	uint64_t window_from;		/* BODY: received when the window began */
+	int64_t window_until;		/* and when it ends; 0: there is none */
 	int64_t born;			/* ms, monotonic */
 	size_t holds;			/* bytes that wait in all its buffers */
 	uint64_t chunk_left;		/* of a refused BDAT, to be thrown away */
@@ -159,6 +160,8 @@ struct session {
 	bool enhanced;			/* the server offered ENHANCEDSTATUSCODES */
 	bool opaque;			/* the next line answers an AUTH challenge */
 	bool auth_offered;		/* by the server, at any time */
+	bool pipelining;		/* so did it PIPELINING */
+	bool chunking, binarymime;	/* offered to the client, too */
 	bool extended;			/* the server accepted EHLO or LHLO, and not HELO since */
 	bool lmtp;			/* the client said LHLO, and the server accepted it */
 	bool trusted;			/* by the server: it would take XCLIENT from us */
@@ -253,6 +256,9 @@ bool session_server_gone(const struct session *s);
 /* Most bytes that wait for a peer before the other is made to wait: as memory is now. */
 size_t session_backlog_max(const struct session *s);
 
+/* What waits for the server, or to be sent to it. */
+size_t session_server_backlog(const struct session *s);
+
 /* True while no peer has more waiting for it than that. */
 bool session_has_room(const struct session *s);
 
@@ -342,6 +348,9 @@ void session_react(struct session *s, const struct evidence *evidence,
 /* session_command.c: takes commands of the client, as far as replies owed allow. */
 void session_take_commands(struct session *s);
 
+/* session_command.c: a command that clients must not send. */
+void session_refuse_command(struct session *s, const struct command *command);
+
 /* session_command.c: queues a reply of our own behind those owed. */
 void session_answer(struct session *s, int code, const char *enhanced, const char *text);
 
@@ -369,6 +378,9 @@ unsigned session_content_replies(const struct session *s);
 void session_say_last(struct session *s, int code, const char *enhanced, const char *text);
 void session_forward_last(struct session *s, const struct reply *reply);
 
+/* The end of the message goes out: LAST, pushed for it, is the first reply to content. */
+void session_content_sent(struct session *s, struct expected *last);
+
 /* A reply to content; takes it from the input. */
 void session_content_reply(struct session *s, const struct reply *reply);
 
@@ -384,7 +396,8 @@ void session_content_cut(struct session *s);
  * the server's 354 on, the second is one of the first kind that comes from its spool.
  */
 struct delivery {
-	bool holds;		/* the server has nothing of it yet, and lives on without it */
+	bool holds;		/* the server has nothing of it yet */
+	bool keeps_server;	/* which lives on when it is not delivered */
 
 	/* Takes what the server says meanwhile, or that it is gone: may doom the mail. */
 	void (*hear)(struct session *s);
@@ -400,14 +413,17 @@ struct delivery {
 	void (*give_up)(struct session *s);
 };
 
-/* session_stream.c, session_hold.c */
-extern const struct delivery session_stream, session_hold;
+/* session_stream.c, session_chunk.c, session_hold.c */
+extern const struct delivery session_stream, session_chunk, session_hold;
 
 /* session_body.c: content comes, is judged, and goes the WAY. */
 void session_body_begin(struct session *s, const struct delivery *way);
 
 /* session_body.c: more of it, after something else. */
 void session_body_resume(struct session *s);
+
+/* session_body.c: the next chunk of it. */
+void session_body_next_chunk(struct session *s);
 
 /* session_body.c: true if messages of this client are put at rest. */
 bool session_body_is_kept(const struct session *s);
@@ -429,6 +445,42 @@ void session_hold_due(struct session *s, enum reply_subject subject, enum verb v
 /* session_hold.c: the reply to a command of ours; takes it from the input. */
 void session_hold_reply(struct session *s, const struct expected *due,
 			const struct reply *reply);
+
+/* session_hold.c: takes what the server says to NOOPs and pieces, while only these are
+ * owed; or that it is gone. */
+void session_hear_words(struct session *s);
+
+/* session_hold.c: the mail is over for the client, and so it must be for the server. */
+void session_reset_mail(struct session *s);
+
+/* session_hold.c: the message is held, if that is to be. */
+bool session_holds(const struct session *s);
+void session_hold_begin(struct session *s);
+
+/* session_chunk.c: BDAT.  Whether it goes on, or was refused; and its chunk thrown away. */
+bool session_chunk_refused(struct session *s, const struct command *command);
+void session_chunk_command(struct session *s, const struct command *command);
+void session_chunk_due(struct session *s, uint64_t size, bool last);
+
+/* session_chunk.c: true between the chunks of a message; and a command there that must not
+ * be, answered. */
+bool session_between_chunks(const struct session *s);
+bool session_chunk_intruded(struct session *s, const struct command *command);
+
+/* session_chunk.c: log field "chunks", if there are any. */
+struct log_field session_chunks_field(const struct session *s);
+
+/* session_chunk.c: a refused chunk comes, which is thrown away. */
+void session_chunk_throw(struct session *s, const struct command *command);
+
+/* session_chunk.c: so much of it should have come by now. */
+void session_chunk_window_over(struct session *s);
+
+/* session_chunk.c: a chunk has ended that is not the last. */
+void session_chunk_over(struct session *s);
+
+/* session_chunk.c: the reply to a part of a message; takes it from the input. */
+void session_chunk_reply(struct session *s, const struct reply *reply);
 
 /* session_hold.c: it is time for a NOOP, if a message is held. */
 void session_hold_noop(struct session *s);

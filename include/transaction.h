@@ -36,6 +36,9 @@ struct transaction {
 	struct body_decoder decoder;
 	struct body_encoder encoder;
 	struct evbuffer *message;	/* decoded, on its way to spool and server */
+	struct evbuffer *gathered;	/* for the next piece; NULL: it is not sent by pieces */
+	uint64_t chunk_size, chunk_left;	/* of the client's chunk */
+	uint64_t chunks;		/* that the client has sent; 0: it comes by DATA */
 	char *header;			/* ours, to be put in; owned, NULL: none */
 	char *header_blank;		/* with header_facts.blank; owned, NULL: none */
 	uint64_t header_at;		/* where it is in the spool, once it is placed */
@@ -55,7 +58,9 @@ struct transaction {
 	unsigned early_count;
 	uint64_t judged_at;		/* ms, monotonic: when the dot was seen */
 	uint64_t replayed;		/* bytes of the spool that the server got from there */
-	bool complete;			/* the lone dot was seen */
+	bool binary;			/* it need not have lines */
+	bool last_chunk;		/* the client's chunk is its last */
+	bool complete;			/* the lone dot was seen, or the end of the last chunk */
 	bool judged;			/* held, and to be delivered: the server gets all of it */
 	enum {
 		DOOM_NONE,

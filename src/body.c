@@ -315,6 +315,90 @@ body_decode(struct body_decoder *dec, struct evbuffer *wire, struct evbuffer *me
 	return step;
 }
 
+/* ---- chunks ----------------------------------------------------------------------- */
+
+/* Takes at least one byte, or changes the state to one that does. */
+static void
+chunk_step(struct body_decoder *dec, struct piece *piece)
+{
+	if (dec->state != DECODE_CR) {
+		dec->state = DECODE_TEXT;
+		text(dec, piece);
+	} else if (*piece->at == '\n') {
+		release_cr(piece);
+		piece->at++;
+		dec->state = DECODE_TEXT;
+	} else {
+		bare_cr(dec, piece);
+	}
+}
+
+static void
+decode_chunk_piece(struct body_decoder *dec, struct evbuffer *wire, size_t size,
+                   struct evbuffer *message)
+{
+	struct evbuffer_iovec memory = first_piece(wire);
+	const char *start = memory.iov_base, *end = start + size;
+	struct piece piece = {
+		.message = message,
+		.run = start,
+		.at = start,
+		.end = end,
+		.cr = find(start, end, '\r'),
+		.lf = find(start, end, '\n'),
+		.holds_cr = dec->state == DECODE_CR,
+	};
+
+	if (dec->newlines == BODY_BINARY)
+		piece.at = end;
+	while (piece.at < end)
+		chunk_step(dec, &piece);
+	finish_piece(dec, &piece, wire, size);
+}
+
+void
+body_decode_chunk(struct body_decoder *dec, struct evbuffer *wire, uint64_t *left,
+                  struct evbuffer *message)
+{
+	while (*left > 0 && evbuffer_get_length(wire) > 0) {
+		size_t size = first_piece(wire).iov_len;
+
+		if (size > *left)
+			size = (size_t)*left;
+		decode_chunk_piece(dec, wire, size, message);
+		*left -= size;
+	}
+}
+
+void
+body_decode_last_chunk(struct body_decoder *dec, struct evbuffer *message)
+{
+	if (dec->state != DECODE_CR)
+		return;
+	dec->bare++;
+	dec->state = DECODE_TEXT;
+	put(message, "\r", 1);
+	if (dec->newlines == BODY_NORMALISE)
+		put(message, "\n", 1);
+}
+
+void
+body_move(struct evbuffer *to, struct evbuffer *from)
+{
+	while (evbuffer_get_length(from) > 0) {
+		struct evbuffer_iovec memory = first_piece(from);
+
+		if (memory.iov_len >= MOVE_MIN) {
+			move(to, from, memory.iov_len);
+			continue;
+		}
+		put(to, memory.iov_base, memory.iov_len);
+		evbuffer_drain(from, memory.iov_len);
+	}
+}
+
+/* ---- encoding --------------------------------------------------------------------- */
+
 /* The encoder's state behind SIZE bytes of TEXT: the last two of them say it. */
 static int
 state_behind(const struct body_encoder *enc, const char *text, size_t size)

@@ -86,6 +86,15 @@ pipeline_awaits_server(const struct pipeline *line)
 }
 
 bool
+pipeline_owes_pieces(const struct pipeline *line)
+{
+	for (unsigned i = 0; i < line->count; i++)
+		if (entry(line, i)->subject != SUBJECT_PIECE)
+			return false;
+	return true;
+}
+
+bool
 pipeline_group_ended(const struct pipeline *line)
 {
 	return line->count > 0 && entry(line, line->count - 1)->ends_group;

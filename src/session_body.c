@@ -82,6 +82,7 @@ begin_window(struct session *s)
 	s->window_from = conn_received(s->client);
 	if (s->cfg->min_body_rate > 0)
 		session_set_due(s, s->cfg->timeout_body);
+	s->window_until = s->due;
 }
 
 void
@@ -110,7 +111,9 @@ session_body_begin(struct session *s, const struct delivery *way)
 	s->mail->intake = resultheader_intake(s->cfg);
 	if (s->mail->intake)
 		s->mail->filter = retouch_filter_new(s->mail->intake);
-	if (s->cfg->bare_newline == NEWLINE_PASS)
+	if (s->mail->binary)
+		s->mail->decoder.newlines = BODY_BINARY;
+	else if (s->cfg->bare_newline == NEWLINE_PASS)
 		s->mail->decoder.newlines = BODY_PASS;
 	if (session_body_is_kept(s)) {
 		s->mail->spool = spool_begin(s);
@@ -156,6 +159,7 @@ log_verdict(const struct session *s)
 	          log_text("by", found ? because->check : NULL),
 	          log_real("scan_ms", (double)because->scan_us / 1000),
 	          log_text("cached", because->cached ? "yes" : NULL),
+	          session_chunks_field(s),
 	          log_real("wait_ms", (double)(clock_us() - mail->judged_at) / 1000));
 }
 
@@ -307,8 +311,10 @@ session_doom(struct session *s, int why)
 
 	mail->doom = why;
 	mail->waits_for_space = false;
-	if (!mail->way->holds)
+	if (!mail->way->keeps_server)
 		session_drop_server(s);
+	if (mail->gathered)
+		evbuffer_drain(mail->gathered, evbuffer_get_length(mail->gathered));
 	transaction_drop_spool(mail);
 }
 
@@ -480,6 +486,22 @@ take_in(struct transaction *mail)
 		evbuffer_add_buffer(mail->message, mail->raw);
 }
 
+/* True at the end of the message. */
+static bool
+decode(struct session *s)
+{
+	struct transaction *mail = s->mail;
+	struct evbuffer *wire = conn_input(s->client);
+
+	if (mail->chunks == 0)
+		return body_decode(&mail->decoder, wire, mail->raw) == BODY_END;
+	body_decode_chunk(&mail->decoder, wire, &mail->chunk_left, mail->raw);
+	if (mail->chunk_left > 0 || !mail->last_chunk)
+		return false;
+	body_decode_last_chunk(&mail->decoder, mail->raw);
+	return true;
+}
+
 /* Takes what has come.  False: of that nothing may be passed on yet.
  *
  * Our header is content from here on: it is scanned and spooled as it is sent. */
@@ -490,8 +512,7 @@ take_content(struct session *s)
 
 	if (mail->complete)
 		return true;
-	mail->complete = body_decode(&mail->decoder, conn_input(s->client),
-	                             mail->raw) == BODY_END;
+	mail->complete = decode(s);
 	mail->size += evbuffer_get_length(mail->raw);
 	take_in(mail);
 	return !mail->header || mail->doom || put_header(mail);
@@ -501,7 +522,7 @@ void
 session_turn_body(struct session *s)
 {
 	struct transaction *mail = s->mail;
-	bool ready;
+	bool ready, chunk_ended;
 
 	if (s->server)
 		mail->way->hear(s);
@@ -513,9 +534,12 @@ session_turn_body(struct session *s)
 		return;
 	if (ready && !pass_on(s))
 		return;
-	if (mail->complete) {
+	chunk_ended = mail->chunks > 0 && mail->chunk_left == 0;
+	if (mail->complete || (chunk_ended && mail->doom)) {
 		session_note(s, HAPPENED_CONTENT, NULL);
 		session_body_complete(s);
+	} else if (chunk_ended) {
+		session_chunk_over(s);
 	} else if (conn_at_eof(s->client)) {
 		session_end(s, END_CLIENT_CLOSED);
 	}
@@ -527,10 +551,26 @@ session_body_expired(struct session *s)
 {
 	if (s->mail->waits_for_space)
 		session_end(s, END_SPOOL);
-	else if (s->server && conn_backlog(s->server) > 0)
+	else if (session_server_backlog(s) > 0)
 		session_end(s, END_SERVER_TIMEOUT);
 	else
 		session_end(s, END_CLIENT_TIMEOUT);
+}
+
+/* A window reaches over chunks, and over the time between them: else many short ones would
+ * take as long as they like. */
+void
+session_body_next_chunk(struct session *s)
+{
+	int64_t left = s->window_until - session_now();
+
+	session_enter(s, SESSION_BODY);
+	if (s->window_until == 0)
+		return;
+	if (left <= 0)
+		session_body_window_over(s);
+	else
+		session_set_due(s, (left + 999) / 1000);
 }
 
 /* We may have stopped reading for want of room: then no client can be blamed. */
@@ -540,7 +580,7 @@ is_dripping(const struct session *s)
 	uint64_t least = (uint64_t)(s->cfg->min_body_rate * s->cfg->timeout_body);
 
 	return conn_received(s->client) - s->window_from < least &&
-	       !s->mail->waits_for_space && !(s->server && conn_backlog(s->server) > 0);
+	       !s->mail->waits_for_space && session_server_backlog(s) == 0;
 }
 
 void

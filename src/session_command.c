@@ -65,6 +65,13 @@ on_plain(struct session *s, const struct command *command)
 	pass(s, command);
 }
 
+/* The mail whose chunks came is over, or not. */
+static void
+on_reset(struct session *s, const struct command *command)
+{
+	pass(s, command)->ends_group = session_between_chunks(s);
+}
+
 /* Its reply changes what the next line means, or the client must wait for it anyway
  * (RFC 2920 3.1). */
 static void
@@ -121,19 +128,20 @@ pass_address(struct session *s, const struct command *command, const char *keywo
 	return reply;
 }
 
-/* BINARYMIME (RFC 3030 section 3) is hidden: its content has no lines to find a dot in. */
 static void
 on_mail(struct session *s, const struct command *command)
 {
+	bool binary = command_has_parameter(command->argument, "BODY=BINARYMIME");
 	struct expected *reply;
 	uint64_t size;
 
-	if (command_has_parameter(command->argument, "BODY=BINARYMIME")) {
+	if (binary && !s->binarymime) {
 		session_answer(s, 555, "5.5.4", s->cfg->msg_unimpl_command);
 		return;
 	}
 	reply = pass_address(s, command, "FROM");
 	reply->spf = s->spf;
+	reply->binary = binary;
 	if (command_size(command->argument, &size))
 		reply->size = size;
 }
@@ -156,8 +164,8 @@ on_data(struct session *s, const struct command *command)
 
 /* ---- not passing on ------------------------------------------------------- */
 
-static void
-on_refused(struct session *s, const struct command *command)
+void
+session_refuse_command(struct session *s, const struct command *command)
 {
 	if (!s->refusal_logged)
 		log_event(&s->log, LOG_REFUSE_EVENT, log_text("why", "command"),
@@ -167,21 +175,6 @@ on_refused(struct session *s, const struct command *command)
 	session_answer(s, 502, "5.5.1", s->cfg->msg_unimpl_command);
 }
 
-/* CHUNKING is hidden, so nobody should send this; who does sends content right behind
- * (RFC 3030 section 2), which must never be taken for commands. */
-static void
-on_bdat(struct session *s, const struct command *command)
-{
-	uint64_t size;
-	bool last;
-
-	on_refused(s, command);
-	if (command_chunk(command->argument, &size, &last))
-		s->chunk_left = size;
-	else
-		session_end(s, END_CLIENT_PROTOCOL);
-}
-
 /* Whatever is already behind it would be taken for the first words of the secured
  * session (CVE-2011-0411).  Without EHLO, which RFC 3207 wants first, we do not know
  * whether the server would take XCLIENT in there. */
@@ -189,7 +182,7 @@ static void
 on_starttls(struct session *s, const struct command *command)
 {
 	if (session_hides_starttls(s)) {
-		on_refused(s, command);
+		session_refuse_command(s, command);
 		return;
 	}
 	if (!s->extended) {
@@ -211,8 +204,8 @@ static command_cb *const handlers[VERB_COUNT] = {
 	[VERB_MAIL] = on_mail,
 	[VERB_RCPT] = on_rcpt,
 	[VERB_DATA] = on_data,
-	[VERB_BDAT] = on_bdat,
-	[VERB_RSET] = on_plain,
+	[VERB_BDAT] = session_chunk_command,
+	[VERB_RSET] = on_reset,
 	[VERB_NOOP] = on_plain,
 	[VERB_QUIT] = on_last_of_group,
 	[VERB_VRFY] = on_plain,
@@ -221,12 +214,12 @@ static command_cb *const handlers[VERB_COUNT] = {
 	[VERB_AUTH] = on_auth,
 	[VERB_STARTTLS] = on_starttls,
 	[VERB_ETRN] = on_plain,
-	[VERB_TURN] = on_refused,
-	[VERB_ATRN] = on_refused,
-	[VERB_BURL] = on_refused,
-	[VERB_XCLIENT] = on_refused,
-	[VERB_XFORWARD] = on_refused,
-	[VERB_XEXCH50] = on_refused,
+	[VERB_TURN] = session_refuse_command,
+	[VERB_ATRN] = session_refuse_command,
+	[VERB_BURL] = session_refuse_command,
+	[VERB_XCLIENT] = session_refuse_command,
+	[VERB_XFORWARD] = session_refuse_command,
+	[VERB_XEXCH50] = session_refuse_command,
 };
 
 /* ---- AUTH (RFC 4954 section 4) --------------------------------------------- */
@@ -298,7 +291,8 @@ on_command(struct session *s, const struct command *command)
 		pass_answer(s, command);
 		return;
 	}
-	if (command->verb == VERB_MAIL && session_xforward_first(s, command))
+	if (command->verb == VERB_MAIL && !session_between_chunks(s) &&
+	    session_xforward_first(s, command))
 		return;
 	if (log_wanted(LOG_COMMAND_EVENT) && command->verb != VERB_UNKNOWN)
 		log_event(&s->log, LOG_COMMAND_EVENT,
@@ -307,6 +301,8 @@ on_command(struct session *s, const struct command *command)
 		                                       ? NULL
 		                                       : command->argument));
 	note_name(s, command);
+	if (session_chunk_intruded(s, command) || session_chunk_refused(s, command))
+		return;
 	if (session_screen_command(s, command))
 		session_pass_command(s, command);
 }

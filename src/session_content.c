@@ -72,7 +72,7 @@ log_delivered(const struct session *s, int code, const char *words)
 	          log_number("rcpts", mail->recipients),
 	          count_field(s, "took", outcome->accepted),
 	          count_field(s, "refused", outcome->refused),
-	          log_number("size", (int64_t)mail->size));
+	          log_number("size", (int64_t)mail->size), session_chunks_field(s));
 }
 
 /* True if a client was told so: by each of its replies, or, if there is one for all, by
@@ -114,10 +114,21 @@ session_content_cut(struct session *s)
 
 /* ---- the server's words ------------------------------------------------------------- */
 
+void
+session_content_sent(struct session *s, struct expected *last)
+{
+	last->subject = SUBJECT_CONTENT;
+	outcome_begin(&s->mail->outcome, session_content_replies(s));
+	transaction_drop_spool(s->mail);
+	session_enter(s, SESSION_DELIVERING);
+}
+
 static void
 all_is_said(struct session *s)
 {
 	bool partial = outcome_is_partial(&s->mail->outcome);
+	bool by_chunks = pipeline_due(&s->owed)->verb == VERB_BDAT;
+	int code = s->mail->outcome.safest.code;
 
 	pipeline_done(&s->owed);
 	if (!s->lmtp)
@@ -129,6 +140,8 @@ all_is_said(struct session *s)
 	account(s);
 	session_forget_mail(s);
 	session_enter(s, SESSION_RELAYING);
+	if (by_chunks && code >= 400)
+		session_reset_mail(s);
 	session_answer_due(s);
 }
 

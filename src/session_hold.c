@@ -58,8 +58,8 @@ session_ask_later(struct session *s, enum reply_subject subject, enum verb verb)
  * Without a recipient there is nothing to hold: the server says so itself, or knows
  * better.  What nobody reads need not wait either.
  */
-static bool
-is_to_be_held(const struct session *s)
+bool
+session_holds(const struct session *s)
 {
 	if (!s->mail || s->mail->recipients == 0 || !session_body_is_kept(s))
 		return false;
@@ -82,15 +82,33 @@ await_noop(struct session *s)
 }
 
 void
-session_hold_due(struct session *s, enum reply_subject subject, enum verb verb)
+session_hold_begin(struct session *s)
 {
-	if (subject != SUBJECT_COMMAND || !is_to_be_held(s)) {
-		ask(s, subject, verb);
-		return;
-	}
-	session_say(s, 354, NULL, s->cfg->msg_go_ahead);
 	session_body_begin(s, &session_hold);
 	await_noop(s);
+}
+
+/* From here on it is one that comes from its spool. */
+static void
+taken(struct session *s)
+{
+	s->mail->way = s->mail->chunks > 0 ? &session_chunk : &session_stream;
+	session_enter(s, SESSION_REPLAYING);
+}
+
+void
+session_hold_due(struct session *s, enum reply_subject subject, enum verb verb)
+{
+	if (subject == SUBJECT_HELD && verb == VERB_BDAT) {
+		taken(s);
+	} else if (subject != SUBJECT_COMMAND || !session_holds(s)) {
+		ask(s, subject, verb);
+	} else if (s->mail->binary) {
+		session_answer(s, 503, "5.5.1", s->cfg->msg_bdat_next);
+	} else {
+		session_say(s, 354, NULL, s->cfg->msg_go_ahead);
+		session_hold_begin(s);
+	}
 }
 
 /* ---- while it comes and is judged ------------------------------------------------- */
@@ -106,23 +124,28 @@ lose_server(struct session *s)
 }
 
 /* A NOOP that is refused has kept the server awake, too, but some count that as an error
- * of the client's.  False: this was no answer to a NOOP, or a last word. */
+ * of the client's.  False: this was no answer to a NOOP or a piece, or a last word. */
 static bool
 take_word(struct session *s, const struct reply *reply)
 {
+	const struct expected *due = pipeline_due(&s->owed);
 	int code = reply->code;
+	bool answers = due && code != 421 && (code < 300 || code > 399);
 
+	if (answers && code >= 400) {
+		if (due->subject == SUBJECT_HELD)
+			s->noop_at = 0;
+		else if (!s->mail->doom)
+			session_doom_by_reply(s, reply);
+	}
 	evbuffer_drain(conn_input(s->server), reply->size);
-	if (s->owed.count == 0 || code == 421 || (code >= 300 && code <= 399))
-		return false;
-	pipeline_done(&s->owed);
-	if (code >= 400)
-		s->noop_at = 0;
-	return true;
+	if (answers)
+		pipeline_done(&s->owed);
+	return answers;
 }
 
-static void
-hear(struct session *s)
+void
+session_hear_words(struct session *s)
 {
 	struct reply reply;
 
@@ -148,7 +171,8 @@ hear(struct session *s)
 void
 session_hold_noop(struct session *s)
 {
-	bool waits = s->state == SESSION_BODY || s->state == SESSION_JUDGING;
+	bool waits = s->state == SESSION_BODY || s->state == SESSION_JUDGING ||
+	             session_between_chunks(s);
 
 	s->noop_at = 0;
 	if (!waits || !s->mail->way->holds || session_server_gone(s))
@@ -156,6 +180,13 @@ session_hold_noop(struct session *s)
 	if (s->owed.count == 0)
 		ask(s, SUBJECT_HELD, VERB_NOOP);
 	await_noop(s);
+}
+
+static void
+offer(struct session *s)
+{
+	session_enter(s, SESSION_OFFERING);
+	session_ask_later(s, SUBJECT_HELD, s->mail->chunks > 0 ? VERB_BDAT : VERB_DATA);
 }
 
 /* It is at rest; and is it too large for that? */
@@ -168,8 +199,7 @@ pass(struct session *s)
 	if (s->cfg->delivery != DELIVERY_AUTO ||
 	    mail->size <= (uint64_t)s->cfg->hold_max_size)
 		return true;
-	session_enter(s, SESSION_OFFERING);
-	session_ask_later(s, SUBJECT_HELD, VERB_DATA);
+	offer(s);
 	return false;
 }
 
@@ -185,30 +215,31 @@ release(struct session *s)
 	mail->filter = retouch_is_empty(mail->changes)
 	                       ? NULL
 	                       : retouch_filter_new(mail->changes);
-	session_enter(s, SESSION_OFFERING);
-	session_ask_later(s, SUBJECT_HELD, VERB_DATA);
+	offer(s);
 }
 
 /* For the client the mail is over, and so it must be for the server.  A server that has
  * left meanwhile cannot be used any more. */
-static void
-give_up(struct session *s)
+void
+session_reset_mail(struct session *s)
 {
 	session_forget_mail(s);
 	if (!s->server) {
 		session_end(s, END_SERVER_LOST);
 		return;
 	}
-	session_enter(s, SESSION_RELAYING);
+	if (s->state != SESSION_RELAYING)
+		session_enter(s, SESSION_RELAYING);
 	session_ask_later(s, SUBJECT_HELD, VERB_RSET);
 }
 
 const struct delivery session_hold = {
 	.holds = true,
-	.hear = hear,
+	.keeps_server = true,
+	.hear = session_hear_words,
 	.pass = pass,
 	.release = release,
-	.give_up = give_up,
+	.give_up = session_reset_mail,
 };
 
 /* ---- offering it to the server ---------------------------------------------------- */
@@ -217,7 +248,7 @@ const struct delivery session_hold = {
 static bool
 client_listens(const struct session *s)
 {
-	return !s->mail || s->mail->judged;
+	return !s->mail || s->mail->judged || s->state == SESSION_RELAYING;
 }
 
 /* The server leaves: the client hears so, now or at its dot. */
@@ -242,13 +273,6 @@ declined(struct session *s, int code, const char *words)
 	}
 	session_body_resume(s);
 	await_noop(s);
-}
-
-static void
-taken(struct session *s)
-{
-	s->mail->way = &session_stream;
-	session_enter(s, SESSION_REPLAYING);
 }
 
 static void
@@ -284,6 +308,8 @@ session_hold_reply(struct session *s, const struct expected *due,
 		session_forward_last(s, reply);
 	else if (refuses && code != 421)
 		session_doom_by_reply(s, reply);
+	if (verb == VERB_NOOP && code >= 400)
+		s->noop_at = 0;
 	evbuffer_drain(conn_input(s->server), reply->size);
 	pipeline_done(&s->owed);
 	go_on(s, verb, code, words);
@@ -382,8 +408,8 @@ session_turn_replaying(struct session *s)
 		replay_doomed(s);
 		return;
 	}
-	while (conn_backlog(s->server) < most)
-		if (!replay_piece(s, most - conn_backlog(s->server))) {
+	while (session_server_backlog(s) < most)
+		if (!replay_piece(s, most - session_server_backlog(s))) {
 			if (s->state == SESSION_REPLAYING)
 				replayed(s);
 			return;

@@ -18,8 +18,7 @@ static const char *const early[] = { "PIPECONNECT", "X_PIPE_CONNECT" };
 /* Extensions that we cannot follow: what they bring past us would go unscanned, or would
  * be misread. */
 static const char *const hidden[] = {
-	"CHUNKING", "BINARYMIME", "XEXCH50", "XCLIENT",        "XFORWARD",
-	"BURL",     "ATRN",       "TURN",    "X-ANONYMOUSTLS",
+	"XEXCH50", "XCLIENT", "XFORWARD", "BURL", "ATRN", "TURN", "X-ANONYMOUSTLS",
 };
 
 static bool
@@ -38,6 +37,10 @@ hides(const struct session *s, const struct reply_line *line)
 		return true;
 	if (s->cfg->earlytalker &&
 	    offers_any(line, early, sizeof(early) / sizeof(early[0])))
+		return true;
+	if (!s->chunking && reply_offers(line, "CHUNKING"))
+		return true;
+	if (!s->binarymime && reply_offers(line, "BINARYMIME"))
 		return true;
 	return offers_any(line, hidden, sizeof(hidden) / sizeof(hidden[0]));
 }
@@ -102,6 +105,7 @@ mail_accepted(struct session *s, const struct expected *was)
 	session_forget_mail(s);
 	s->mail = transaction_new(&s->log, ++s->mails, was->text);
 	s->mail->declared = was->size;
+	s->mail->binary = was->binary;
 	s->mail->spf = was->spf;
 	log_event(&s->mail->log, LOG_MAIL_EVENT, mailbox_from(s->cfg, was->text));
 	session_note(s, HAPPENED_MAIL_ACCEPTED, was->text);
@@ -291,6 +295,7 @@ makes_sense(const struct session *s, const struct expected *due, int code)
 		return code == 354 && due->verb == VERB_DATA;
 	case SUBJECT_GREETING:
 	case SUBJECT_CONTENT:
+	case SUBJECT_PIECE:
 		return false;
 	}
 	return false;
@@ -343,6 +348,10 @@ note_ehlo(struct session *s, const struct expected *due, const struct reply *rep
 		return;
 	note_protocol(s, verb);
 	s->enhanced = verb != VERB_HELO && ehlo_offers(reply, "ENHANCEDSTATUSCODES");
+	s->pipelining = verb != VERB_HELO && ehlo_offers(reply, "PIPELINING");
+	s->chunking = verb != VERB_HELO && s->cfg->chunking &&
+	              ehlo_offers(reply, "CHUNKING");
+	s->binarymime = s->chunking && ehlo_offers(reply, "BINARYMIME");
 	if (!answers_hello(s, due, reply))
 		return;
 	s->auth_offered |= ehlo_offers(reply, "AUTH");
@@ -353,7 +362,9 @@ note_ehlo(struct session *s, const struct expected *due, const struct reply *rep
 static bool
 goes_elsewhere(struct session *s, const struct expected *due, const struct reply *reply)
 {
-	if (due->subject == SUBJECT_HELD)
+	if (due->subject == SUBJECT_PIECE)
+		session_chunk_reply(s, reply);
+	else if (due->subject == SUBJECT_HELD)
 		session_hold_reply(s, due, reply);
 	else if (due->subject == SUBJECT_CONTENT)
 		session_content_reply(s, reply);
@@ -400,6 +411,7 @@ on_due_reply(struct session *s, struct expected *due, const struct reply *reply)
 			auth_answered(s, code);
 		break;
 	case SUBJECT_CONTENT:
+	case SUBJECT_PIECE:
 	case SUBJECT_HELD:
 		break; /* see above */
 	}
@@ -440,9 +452,14 @@ ask_later_due(struct session *s, const struct expected *due)
 {
 	enum reply_subject subject = (enum reply_subject)due->subject;
 	enum verb verb = (enum verb)due->verb;
+	uint64_t size = due->size;
+	bool last = due->last;
 
 	pipeline_done(&s->owed);
-	session_hold_due(s, subject, verb);
+	if (subject == SUBJECT_COMMAND && verb == VERB_BDAT)
+		session_chunk_due(s, size, last);
+	else
+		session_hold_due(s, subject, verb);
 }
 
 void

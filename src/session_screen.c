@@ -221,7 +221,7 @@ session_screen_greeting(struct session *s)
 static const enum stage stages[VERB_COUNT] = {
 	[VERB_HELO] = STAGE_HELO, [VERB_EHLO] = STAGE_HELO, [VERB_LHLO] = STAGE_HELO,
 	[VERB_AUTH] = STAGE_AUTH, [VERB_MAIL] = STAGE_MAIL, [VERB_RCPT] = STAGE_RCPT,
-	[VERB_DATA] = STAGE_DATA,
+	[VERB_DATA] = STAGE_DATA, [VERB_BDAT] = STAGE_DATA,
 };
 
 /* Paths are cut out of the command: BOX holds them as strings. */
@@ -279,6 +279,8 @@ command_judged(struct session *s, const struct command *command,
 		                     command->verb == VERB_MAIL ? evidence->sender
 		                                                : evidence->recipient,
 		                     verdict.code, NULL);
+	else if (command->verb == VERB_BDAT)
+		session_chunk_throw(s, command);
 	return false;
 }
 
@@ -324,6 +326,8 @@ session_screen_command(struct session *s, const struct command *command)
 	bool goes_on;
 
 	if (stage == 0 || !(check_stages(s->cfg) & stage))
+		return true;
+	if (command->verb == VERB_BDAT && session_between_chunks(s))
 		return true;
 	screening = screening_of(command);
 	evidence = evidence_of(s, &screening->command,

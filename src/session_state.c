@@ -83,13 +83,13 @@ static const struct session_rule {
 	                      false },
 	[SESSION_OFFERING] = { "offering", LIMIT(timeout_idle), session_turn_offering,
 	                       expired_server,
-	                       MAY(REPLAYING) | MAY(BODY) | MAY(RELAYING) |
-	                               MAY(CLOSING),
+	                       MAY(REPLAYING) | MAY(DELIVERING) | MAY(BODY) |
+	                               MAY(RELAYING) | MAY(CLOSING),
 	                       false },
 	[SESSION_REPLAYING] = { "replaying", LIMIT(timeout_body),
 	                        session_turn_replaying, expired_server,
-	                        MAY(DELIVERING) | MAY(BODY) | MAY(TAKEOVER) |
-	                                MAY(CLOSING),
+	                        MAY(OFFERING) | MAY(DELIVERING) | MAY(BODY) |
+	                                MAY(RELAYING) | MAY(TAKEOVER) | MAY(CLOSING),
 	                        true },
 	[SESSION_DELIVERING] = { "delivering", LIMIT(timeout_delivery), turn_delivering,
 	                         expired_server, MAY(RELAYING) | MAY(CLOSING), false },
@@ -183,6 +183,8 @@ on_due(struct session *s)
 	s->due = 0;
 	if (s->state == SESSION_BODY)
 		session_body_window_over(s);
+	else if (s->state == SESSION_RELAYING && s->chunk_left > 0)
+		session_chunk_window_over(s);
 	else
 		session_end(s, END_CLIENT_SLOW);
 }
@@ -324,13 +326,22 @@ session_backlog_max(const struct session *s)
 	return memory_share((size_t)s->cfg->relay_buffer, MEMORY_LEAST);
 }
 
+size_t
+session_server_backlog(const struct session *s)
+{
+	size_t all = s->server ? conn_backlog(s->server) : 0;
+
+	if (s->mail && s->mail->gathered)
+		all += evbuffer_get_length(s->mail->gathered);
+	return all;
+}
+
 bool
 session_has_room(const struct session *s)
 {
 	size_t most = session_backlog_max(s);
 
-	return conn_backlog(s->client) < most &&
-	       (!s->server || conn_backlog(s->server) < most);
+	return conn_backlog(s->client) < most && session_server_backlog(s) < most;
 }
 
 void
@@ -508,7 +519,7 @@ static size_t
 client_waits_for(const struct session *s)
 {
 	size_t to_client = conn_backlog(s->client);
-	size_t to_server = s->server ? conn_backlog(s->server) : 0;
+	size_t to_server = session_server_backlog(s);
 
 	if (s->mail && s->mail->waits_for_space)
 		return session_backlog_max(s);
@@ -542,6 +553,8 @@ all_that_waits(const struct session *s)
 		all += evbuffer_get_length(s->mail->message);
 	if (s->mail)
 		all += s->mail->outcome.safest.size;
+	if (s->mail && s->mail->gathered)
+		all += evbuffer_get_length(s->mail->gathered);
 	return all;
 }
 
@@ -553,7 +566,7 @@ session_settle(struct session *s)
 	hold(s, all_that_waits(s));
 	most = session_backlog_max(s);
 	/* The kernel took all at once: no event will tell. */
-	if (s->state == SESSION_REPLAYING && conn_backlog(s->server) == 0)
+	if (s->state == SESSION_REPLAYING && session_server_backlog(s) == 0)
 		conn_rouse(s->server);
 	want_input(s->client, client_waits_for(s), most, COMMAND_AUTH_MAX);
 	if (s->server)

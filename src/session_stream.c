@@ -52,14 +52,8 @@ pass(struct session *s)
 static void
 release(struct session *s)
 {
-	struct expected *last;
-
 	body_encode_end(&s->mail->encoder, conn_output(s->server));
-	outcome_begin(&s->mail->outcome, session_content_replies(s));
-	last = pipeline_push(&s->owed, PLAN_FORWARD);
-	last->subject = SUBJECT_CONTENT;
-	transaction_drop_spool(s->mail);
-	session_enter(s, SESSION_DELIVERING);
+	session_content_sent(s, pipeline_push(&s->owed, PLAN_FORWARD));
 }
 
 static void

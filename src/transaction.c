@@ -78,6 +78,8 @@ transaction_free(struct transaction *mail)
 		evbuffer_free(mail->raw);
 	retouch_free(mail->intake);
 	retouch_free(mail->changes);
+	if (mail->gathered)
+		evbuffer_free(mail->gathered);
 	free(mail->header);
 	free(mail->header_blank);
 	free(mail->sender);

@@ -415,7 +415,7 @@ class Storm:
         self.story = stories.Story("storm", config=[
             "antivirus_type = libclamav", "log_level = info", "timeout_close = 2",
             "earlytalker = no",
-            f"delivery = {self.delivery[0]}", f"hold_max_size = {self.delivery[1]}",
+            "chunking = no", f"delivery = {self.delivery[0]}", f"hold_max_size = {self.delivery[1]}",
             f"on_takeover_cmds = {TAKEOVER_COMMANDS}",
             f"pipeline_size = {chance.choice((1, 2, 5, 128))}",
             f"relay_buffer = {chance.choice((65536, 262144))}",

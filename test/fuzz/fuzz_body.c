@@ -107,6 +107,46 @@ assert_goes_round(const struct decoded *d, size_t piece)
 	evbuffer_free(b);
 }
 
+/* By chunks of PIECE bytes, with something behind each. */
+static struct decoded
+decode_chunks(const uint8_t *data, size_t size, size_t piece,
+              enum body_newlines newlines)
+{
+	struct decoded d = { .dec.newlines = newlines };
+
+	d.wire = evbuffer_new();
+	d.message = evbuffer_new();
+	for (size_t at = 0; at < size; at += piece) {
+		uint64_t left = size - at < piece ? size - at : piece;
+
+		evbuffer_add(d.wire, data + at, left);
+		evbuffer_add(d.wire, "NOOP", 4);
+		body_decode_chunk(&d.dec, d.wire, &left, d.message);
+		assert(left == 0 && evbuffer_get_length(d.wire) == 4);
+		evbuffer_drain(d.wire, 4);
+	}
+	body_decode_last_chunk(&d.dec, d.message);
+	return d;
+}
+
+/* However it is cut, and unchanged where it has to be. */
+static void
+try_chunks(const uint8_t *data, size_t size, size_t piece, enum body_newlines newlines)
+{
+	struct decoded whole = decode_chunks(data, size, size, newlines);
+	struct decoded pieces = decode_chunks(data, size, piece, newlines);
+
+	assert(whole.dec.bare == pieces.dec.bare);
+	assert_same(whole.message, pieces.message);
+	if (newlines == BODY_NORMALISE)
+		assert_no_bare_newline(whole.message);
+	else
+		assert(evbuffer_get_length(whole.message) == size &&
+		       memcmp(evbuffer_pullup(whole.message, -1), data, size) == 0);
+	forget(&whole);
+	forget(&pieces);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int
@@ -132,5 +172,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		assert_goes_round(&whole, piece);
 	forget(&whole);
 	forget(&pieces);
+	try_chunks(data + 1, size - 1, piece, BODY_NORMALISE);
+	try_chunks(data + 1, size - 1, piece, BODY_PASS);
+	try_chunks(data + 1, size - 1, piece, BODY_BINARY);
 	return 0;
 }
