@@ -25,13 +25,6 @@ struct check_run { /* one check in one round */
 	bool ended;    /* before it could, or asked at all: it has not looked */
 };
 
-/* Checks that do the same in several ways. */
-enum check_family {
-	FAMILY_NONE,
-	FAMILY_ANTIVIRUS,
-	FAMILY_ANTISPAM,
-};
-
 struct check_rule {
 	const char *name;
 	enum check_family family; /* what of them fails, and what that is called */

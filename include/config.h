@@ -60,6 +60,12 @@ enum antispam_type {	/* any of them together */
 	ANTISPAM_RSPAMD = 1 << 1,
 };
 
+enum result_headers {	/* any of them together */
+	RESULT_HEADERS_VIRUS = 1 << 0,
+	RESULT_HEADERS_SPAM = 1 << 1,
+	RESULT_HEADERS_AUTH = 1 << 2,
+};
+
 enum signature_reload {
 	SIGNATURE_RELOAD_CONCURRENT,
 	SIGNATURE_RELOAD_IN_PLACE,
@@ -68,6 +74,7 @@ enum signature_reload {
 /* What a finding leads to. */
 enum finding_action {
 	ACTION_PASS,		/* nothing but a line in the log, and what the masks say */
+	ACTION_TAG,		/* delivered, with a mark; spam only */
 	ACTION_DEFER,		/* the client is to try again: 4yz */
 	ACTION_REFUSE,		/* for good: 5yz */
 	ACTION_HANG_UP,		/* the same, and then we close */

@@ -20,6 +20,11 @@ enum option_kind {
 	OPTION_TEXT,
 };
 
+/* config_results.c: NULL, or what is wrong with an OPTION, to be said behind its name; and what
+ * is doubtful. */
+const char *config_results_fault(const struct config *cfg, const char **option);
+const char *config_results_doubt(const struct config *cfg);
+
 enum {			      /* flags: */
 	OPT_RESTART = 1 << 0, /* a reload does not change it */
 	OPT_NEEDED = 1 << 1,  /* must not be empty */

@@ -39,6 +39,7 @@ struct expected {
 	int code;		/* of our answer (PLAN_ANSWER) */
 	const char *enhanced;	/* of our answer, static */
 	char *text;		/* owned: our answer, or what the command was about */
+	const char *spf;	/* word of SPF's result for MAIL, static; NULL: not asked */
 	uint64_t size;		/* of the message, as MAIL declares it; 0: it does not */
 };
 

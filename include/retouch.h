@@ -1,6 +1,7 @@
 #ifndef RETOUCH_H
 #define RETOUCH_H
 
+#include "config.h"
 #include "header.h"
 
 #include <event2/buffer.h>
@@ -42,6 +43,15 @@ bool retouch_remove(struct retouch *retouch, const char *name, unsigned which);
  * blanks; line ends in it are blanks, other control characters vanish, and what is not
  * ASCII becomes '?'. */
 bool retouch_add(struct retouch *retouch, const char *name, const char *value);
+
+/* Of Authentication-Results that are to be removed those stay that are by one of these
+ * IDS, unless that is OURS (RFC 8601 2.5), in any case of letters.  Both must live as
+ * long. */
+void retouch_trust(struct retouch *retouch, const struct string_list *ids,
+		   const char *ours);
+
+/* There is room for some fields more, whatever was added before. */
+void retouch_reserve(struct retouch *retouch);
 
 /* UTF-8.  The subject begins with this TEXT, all of them if there are several; where there
  * is none one is added.  Each replaces the prefix asked for before; empty: none. */

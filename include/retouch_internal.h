@@ -16,6 +16,10 @@ struct retouch {
 	unsigned removal_count;
 	unsigned field_count;
 	struct evbuffer *fields;	/* whole lines, in their order */
+	unsigned most_fields;
+	size_t most_bytes;		/* of them */
+	const struct string_list *trusted;	/* not NULL: whose results stay */
+	const char *ours;
 	char *prefix;			/* of the subject; NULL: none */
 	char *subject;			/* another one; NULL: as it was */
 	bool subject_is_value;		/* of a field, and all of it */

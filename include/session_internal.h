@@ -142,6 +142,7 @@ struct session {
 	struct peer *of_ident;		/* and of its ident; NULL: it has none */
 	unsigned hops;			/* of the client's connection; 0: not known */
 	char ident[ROUTE_IDENT_SIZE];	/* of the client, as a helper says; or empty */
+	const char *spf;		/* word of its result for the last MAIL; NULL: not asked */
 	char *helo;			/* argument of the last HELO or EHLO, owned; NULL: none */
 	struct saslname auth;		/* the AUTH under way, if any */
 	char *user;			/* who has authenticated, owned; NULL: nobody, or not known */

@@ -39,7 +39,12 @@ struct transaction {
 	char *header_blank;		/* with header_facts.blank; owned, NULL: none */
 	uint64_t header_at;		/* where it is in the spool, once it is placed */
 	struct header_place place;
+	struct retouch *intake;		/* headers of others that go; owned, NULL: none */
 	struct retouch *changes;	/* if it was held; owned, NULL: nothing can be changed */
+	struct retouch_filter *filter;	/* by the one while it comes, by the other when the
+					 * server gets it; owned, NULL: nothing changes */
+	struct evbuffer *raw;		/* decoded or read, on its way through the filter */
+	const char *spf;		/* word of SPF's result; NULL: not asked */
 	struct spool *spool;		/* NULL if no check wants it */
 	struct check_round *round;	/* while it is judged */
 	struct verdict verdict;
@@ -56,6 +61,7 @@ struct transaction {
 		DOOM_BY_REPLY,		/* the server refused before it had the end */
 		DOOM_BY_LOSS,		/* the server is gone */
 	} doom;				/* content is discarded; why */
+	bool untagged;			/* the server had its subject before the verdict */
 	bool unchecked;			/* it could not be stored, and passes nevertheless */
 	bool waits_for_space;		/* the spool took nothing: SPOOL_WAIT */
 };

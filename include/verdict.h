@@ -26,6 +26,13 @@ enum {
 	FINDING_NAME_SIZE = 128,
 };
 
+/* Checks that do the same in several ways. */
+enum check_family {
+	FAMILY_NONE,
+	FAMILY_ANTIVIRUS,
+	FAMILY_ANTISPAM,
+};
+
 struct finding {		/* what one check saw */
 	enum finding_kind kind;
 	const char *check;	/* the check's name, static */
@@ -35,10 +42,14 @@ struct finding {		/* what one check saw */
 	const char *skipped;	/* the option for which it did not look; NULL: it did.  Static */
 	bool has_score;
 	double score;		/* points of a spam scanner */
+	enum check_family family;	/* of the check */
+	const char *result;	/* a word for what it came to, whatever was found, as SPF has
+				 * it; NULL: none.  Static */
 };
 
 enum verdict_act {
 	VERDICT_DELIVER,	/* go on as if nothing had been found */
+	VERDICT_TAG,		/* deliver it with a mark that all can see */
 	VERDICT_DEFER,		/* for now: 4yz */
 	VERDICT_REFUSE,		/* for good: 5yz */
 	VERDICT_HANG_UP,	/* the same, and the session is over */

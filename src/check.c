@@ -301,6 +301,7 @@ check_answer(struct check_run *run)
 
 	assert(!run->answered);
 	run->answered = true;
+	run->found->family = run->rule->family;
 	round->unanswered--;
 	if (!round->checks->explain && verdict_is_certain(run->cfg, run->found))
 		round->certain = true;
@@ -353,7 +354,8 @@ round_add(struct check_round *round, size_t rule, const struct config *cfg)
 	size_t index = found->count++;
 
 	found->at[index] = (struct finding){ .kind = FOUND_NOTHING,
-		                             .check = check_rules[rule]->name };
+		                             .check = check_rules[rule]->name,
+		                             .family = check_rules[rule]->family };
 	round->run[index] = (struct check_run){
 		.rule = check_rules[rule],
 		.start = checks->loaded[rule] ? check_rules[rule]->start : not_loaded,

@@ -108,6 +108,7 @@ over(struct job *job)
 	struct check_run *run = job->run;
 
 	log_result(job, result);
+	run->found->result = spf_word(result->verdict);
 	if (!run->cfg->spf_log_only)
 		run->found->kind = kind_of(result->verdict);
 	if (run->found->kind != FOUND_NOTHING)

@@ -92,6 +92,12 @@ static const struct word action_words[] = {
 	{ 0 },
 };
 
+static const struct word spam_action_words[] = {
+	{ "pass", ACTION_PASS },      { "tag", ACTION_TAG },
+	{ "defer", ACTION_DEFER },    { "refuse", ACTION_REFUSE },
+	{ "hangup", ACTION_HANG_UP }, { 0 },
+};
+
 /* Findings that go together.  All messages can be kept; not all clients can be locked out. */
 static const struct word keep_words[] = {
 	{ "always", CLASS_CLEAN },
@@ -149,6 +155,14 @@ static const struct word header_words[] = {
 	{ "none", NAT_HEADER_NONE },
 	{ "ip-only", NAT_HEADER_IP_ONLY },
 	{ "generic", NAT_HEADER_GENERIC },
+	{ 0 },
+};
+
+static const struct word result_words[] = {
+	{ "none", 0 },
+	{ "virus", RESULT_HEADERS_VIRUS },
+	{ "spam", RESULT_HEADERS_SPAM },
+	{ "auth", RESULT_HEADERS_AUTH },
 	{ 0 },
 };
 

@@ -274,6 +274,16 @@ note_memory(struct together *together, const struct config *cfg)
 		       "messages have memory_budget at most");
 }
 
+static void
+note_results(struct together *together, const struct config *cfg)
+{
+	const char *doubt = config_results_doubt(cfg);
+
+	if (doubt)
+		remark(together, cfg,
+		       place_of_either(cfg, "result_headers", "delivery"), doubt);
+}
+
 /* What is allowed, but may not do what was meant. */
 static void
 note_doubtful(struct together *together, const struct config *cfg)
@@ -298,6 +308,7 @@ note_doubtful(struct together *together, const struct config *cfg)
 		       "never scanned in full");
 	note_gap(together, cfg);
 	note_engines(together, cfg);
+	note_results(together, cfg);
 	note_memory(together, cfg);
 	if (cfg->timeout_judging < cfg->timeout_scanner)
 		remark(together, cfg,
@@ -336,6 +347,19 @@ check_scanners(struct together *together, const struct config *cfg)
 	}
 }
 
+static void
+check_results(struct together *together, const struct config *cfg)
+{
+	const char *option, *fault = config_results_fault(cfg, &option);
+	char *words;
+
+	if (!fault)
+		return;
+	words = xasprintf("%s%s", option, fault);
+	complain(together, place_of_either(cfg, option, "delivery"), words);
+	free(words);
+}
+
 /* What each option alone does not tell; CFG is what a listener or a policy comes to. */
 static void
 check_snapshot(struct together *together, const struct config *cfg)
@@ -347,6 +371,7 @@ check_snapshot(struct together *together, const struct config *cfg)
 	check_list(together, cfg, "dnsbl", &cfg->dnsbl);
 	check_list(together, cfg, "dnswl", &cfg->dnswl);
 	check_scanners(together, cfg);
+	check_results(together, cfg);
 	if (cfg->spf == SPF_FIXED && !cfg->spf_fixed_ip[0])
 		complain(together, place_of_either(cfg, "spf", "spf_fixed_ip"),
 		         "spf: fixed needs spf_fixed_ip, an address");

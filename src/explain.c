@@ -208,7 +208,7 @@ is_refused_unseen(struct explain *explain)
 	explain->fault_count = transaction_faults(explain->cfg, explain->input.size,
 	                                          explain->input.bare, explain->faults);
 	verdict_weigh(&verdict, explain->cfg, explain->faults, explain->fault_count);
-	return verdict.act != VERDICT_DELIVER;
+	return verdict.act > VERDICT_TAG;
 }
 
 /* All of them.  False: a signal came before they had answered. */
@@ -250,6 +250,7 @@ status_of(enum verdict_act act)
 {
 	switch (act) {
 	case VERDICT_DELIVER:
+	case VERDICT_TAG:
 		return EXIT_SUCCESS;
 	case VERDICT_DEFER:
 		return EXIT_DEFERRED;

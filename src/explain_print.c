@@ -59,7 +59,7 @@ print_verdict(const struct config *cfg, const struct verdict *verdict)
 		               ? "yes"
 		               : finding_action_word(effect.action));
 	putchar('\n');
-	if (verdict->act != VERDICT_DELIVER)
+	if (verdict->act > VERDICT_TAG)
 		printf("%-13s %d %s %s\n", "reply", verdict->code, verdict->enhanced,
 		       verdict->text);
 	printf("%-13s lock %s, script %s, event %s, keep %s\n", "effects",

@@ -14,6 +14,8 @@ retouch_new(void)
 
 	retouch->fields = evbuffer_new();
 	assert(retouch->fields); /* see xalloc.h */
+	retouch->most_fields = RETOUCH_FIELDS;
+	retouch->most_bytes = RETOUCH_BYTES;
 	return retouch;
 }
 
@@ -57,12 +59,28 @@ retouch_add(struct retouch *retouch, const char *name, const char *value)
 {
 	size_t most = strlen(name) + 4 + 3 * strlen(value);
 
-	if (!header_is_name(name) || retouch->field_count == RETOUCH_FIELDS ||
-	    most > RETOUCH_BYTES - evbuffer_get_length(retouch->fields))
+	if (!header_is_name(name) || retouch->field_count == retouch->most_fields ||
+	    most > retouch->most_bytes - evbuffer_get_length(retouch->fields))
 		return false;
 	retouch_put_field(retouch->fields, name, value);
 	retouch->field_count++;
 	return true;
+}
+
+void
+retouch_reserve(struct retouch *retouch)
+{
+	enum { FIELDS = 8, BYTES = 65536 };
+
+	retouch->most_fields = retouch->field_count + FIELDS;
+	retouch->most_bytes = evbuffer_get_length(retouch->fields) + BYTES;
+}
+
+void
+retouch_trust(struct retouch *retouch, const struct string_list *ids, const char *ours)
+{
+	retouch->trusted = ids;
+	retouch->ours = ours;
 }
 
 static bool

@@ -6,10 +6,11 @@
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 enum {
 	LOOK = 1024, /* so much of a line is looked at: its name is there, or it has none */
-	SUBJECT_LOOK = 2 * LOOK, /* its text, too */
+	VALUE_LOOK = 2 * LOOK, /* its text, too */
 };
 
 enum line_end {
@@ -17,6 +18,8 @@ enum line_end {
 	END_BARE, /* a CR or LF that stands alone: for some readers it ends a line */
 	END_NONE, /* in the middle of a line */
 };
+
+#define TRUSTED_NAME "authentication-results"
 
 struct retouch_filter {
 	const struct retouch *what;
@@ -185,6 +188,57 @@ is_mailbox_line(struct retouch_filter *f, bool all, bool *sure)
 	return alike && known >= MARK;
 }
 
+/* Past blanks, folds and comments (RFC 5322 3.2.2); SIZE: it does not end. */
+static size_t
+skip_comments(const unsigned char *text, size_t size, size_t at)
+{
+	unsigned depth = 0;
+
+	for (; at < size; at++) {
+		if (depth > 0 && text[at] == '\\')
+			at++;
+		else if (text[at] == '(')
+			depth++;
+		else if (depth > 0 && text[at] == ')')
+			depth--;
+		else if (depth == 0 && (!strchr(" \t\r\n", text[at]) || !text[at]))
+			return at;
+	}
+	return size;
+}
+
+static bool
+is_id(const unsigned char *text, size_t size, const char *id)
+{
+	return strlen(id) == size && strncasecmp((const char *)text, id, size) == 0;
+}
+
+/* Results of somebody who is trusted.  What is not plainly so is not. */
+static bool
+is_trusted(struct retouch_filter *f, const struct line *line)
+{
+	const struct string_list *ids = f->what->trusted;
+	size_t size = evbuffer_get_length(f->in), at, end;
+	const unsigned char *text;
+
+	if (!ids || strcmp(line->name, TRUSTED_NAME) != 0)
+		return false;
+	if (size > VALUE_LOOK)
+		size = VALUE_LOOK;
+	text = evbuffer_pullup(f->in, (ev_ssize_t)size);
+	at = end = skip_comments(text, size, line->colon + 1);
+	while (end < size &&
+	       (isalnum(text[end]) || (text[end] && strchr(".-_:", text[end]))))
+		end++;
+	if (end == size || !text[end] || !strchr("; \t\r\n", text[end]) ||
+	    is_id(text + at, end - at, f->what->ours))
+		return false;
+	for (size_t i = 0; i < ids->count; i++)
+		if (is_id(text + at, end - at, ids->at[i]))
+			return true;
+	return false;
+}
+
 /* Counts it, too. */
 static bool
 is_to_be_removed(struct retouch_filter *f, const struct line *line)
@@ -266,8 +320,8 @@ tag_subject(struct retouch_filter *f, const struct line *line)
 	bool is_empty, is_word, has_blank;
 	size_t first;
 
-	if (size > SUBJECT_LOOK)
-		size = SUBJECT_LOOK;
+	if (size > VALUE_LOOK)
+		size = VALUE_LOOK;
 	text = evbuffer_pullup(f->in, (ev_ssize_t)size);
 	first = line_size(text, size);
 	look_at_subject(text + begin, size - begin, &is_empty, &is_word);
@@ -317,8 +371,20 @@ take_text(struct retouch_filter *f, unsigned char c)
 static bool
 is_to_be_tagged(const struct retouch_filter *f, const struct line *line)
 {
-	return f->what->prefix && !f->what->subject &&
+	return line->is_field && f->what->prefix && !f->what->subject &&
 	       strcmp(line->name, "subject") == 0;
+}
+
+/* True if enough is known of the line, its value too if that matters. */
+static bool
+is_known(const struct retouch_filter *f, const struct line *line, bool all)
+{
+	bool matters = is_to_be_tagged(f, line) ||
+	               (line->is_field && f->what->trusted &&
+	                strcmp(line->name, TRUSTED_NAME) == 0);
+
+	return line->is_known &&
+	       (all || !matters || evbuffer_get_length(f->in) >= VALUE_LOOK);
 }
 
 /* A field, or a line that is none. */
@@ -326,12 +392,10 @@ static bool
 take_other(struct retouch_filter *f, unsigned char c, bool all)
 {
 	struct line line;
-	bool removed, tagged;
+	bool removed;
 
 	look_at_line(f, all, &line);
-	tagged = line.is_field && is_to_be_tagged(f, &line);
-	if (!line.is_known ||
-	    (tagged && !all && evbuffer_get_length(f->in) < SUBJECT_LOOK))
+	if (!is_known(f, &line, all))
 		return false;
 	if (!line.is_field) {
 		if (hides_a_name(f, &line))
@@ -340,10 +404,10 @@ take_other(struct retouch_filter *f, unsigned char c, bool all)
 			take_text(f, c);
 		return true;
 	}
-	removed = is_to_be_removed(f, &line);
+	removed = is_to_be_removed(f, &line) && !is_trusted(f, &line);
 	begin_line(f, removed);
 	f->has_fields = true;
-	if (tagged && !removed)
+	if (!removed && is_to_be_tagged(f, &line))
 		tag_subject(f, &line);
 	return true;
 }

@@ -1,5 +1,6 @@
 #include "retouch_internal.h"
 
+#include "utf8.h"
 #include "xalloc.h"
 
 #include <stdlib.h>
@@ -94,25 +95,6 @@ retouch_is_value(const char *value)
 	return true;
 }
 
-/* Bytes of the character at AT (RFC 3629); 0: it is none. */
-static size_t
-char_size(const unsigned char *at)
-{
-	size_t size = at[0] < 0x80                  ? 1
-	              : at[0] >= 0xc2 && *at < 0xe0 ? 2
-	              : at[0] >= 0xe0 && *at < 0xf0 ? 3
-	              : at[0] >= 0xf0 && *at < 0xf5 ? 4
-	                                            : 0;
-
-	for (size_t i = 1; i < size; i++)
-		if ((at[i] & 0xc0) != 0x80)
-			return 0;
-	if ((at[0] == 0xe0 && at[1] < 0xa0) || (at[0] == 0xed && at[1] > 0x9f) ||
-	    (at[0] == 0xf0 && at[1] < 0x90) || (at[0] == 0xf4 && at[1] > 0x8f))
-		return 0;
-	return size;
-}
-
 static void
 put_base64(struct evbuffer *to, const unsigned char *at, size_t size)
 {
@@ -147,7 +129,7 @@ put_one_word(struct evbuffer *to, const unsigned char *at)
 	size_t size = 0;
 
 	while (*at) {
-		size_t one = char_size(at), takes = one ? one : 1;
+		size_t one = utf8_size((const char *)at), takes = one ? one : 1;
 
 		if (size + takes > WORD_BYTES)
 			break;

@@ -1,6 +1,7 @@
 #include "session_internal.h"
 
 #include "clock.h"
+#include "resultheader.h"
 #include "stats.h"
 
 #include <assert.h>
@@ -105,6 +106,10 @@ session_body_begin(struct session *s, const struct delivery *way)
 	s->mail->way = way;
 	s->mail->message = evbuffer_new();
 	s->mail->header = make_header(s, false);
+	s->mail->raw = evbuffer_new();
+	s->mail->intake = resultheader_intake(s->cfg);
+	if (s->mail->intake)
+		s->mail->filter = retouch_filter_new(s->mail->intake);
 	if (s->cfg->bare_newline == NEWLINE_PASS)
 		s->mail->decoder.newlines = BODY_PASS;
 	if (session_body_is_kept(s)) {
@@ -140,6 +145,7 @@ log_verdict(const struct session *s)
 	          mail->verdict.has_score ? log_real("score", mail->verdict.score)
 	                                  : log_text("score", NULL),
 	          log_text("action", verdict_word(mail->verdict.act)),
+	          log_text("tagged", mail->untagged ? "no" : NULL),
 	          log_text("delivery", mail->way->holds ? "hold" : NULL),
 	          log_addr("client", &s->client_addr),
 	          log_addr("server", &s->server_addr),
@@ -202,10 +208,32 @@ carry_out(struct session *s)
 	}
 	stats_add(STAT_mails_held, s->mail->way->holds);
 	react(s);
-	if (verdict->act == VERDICT_DELIVER)
+	if (verdict->act <= VERDICT_TAG)
 		s->mail->way->release(s);
 	else
 		refuse(s);
+}
+
+/* What the server has not got yet can be changed. */
+static void
+change(struct session *s, const struct finding *found, size_t count)
+{
+	struct transaction *mail = s->mail;
+	struct evidence evidence = session_evidence(s);
+	struct resultheader_facts facts = {
+		.evidence = &evidence,
+		.found = found,
+		.count = count,
+		.verdict = &mail->verdict,
+		.spf = mail->spf,
+	};
+
+	if (mail->changes && mail->verdict.act <= VERDICT_TAG)
+		resultheader_add(mail->changes, s->cfg, &facts);
+	if (mail->changes || mail->verdict.act != VERDICT_TAG)
+		return;
+	mail->verdict.act = VERDICT_DELIVER;
+	mail->untagged = true;
 }
 
 /* With what was found before the end and let pass. */
@@ -221,6 +249,7 @@ weigh(struct session *s, const struct finding *found, size_t count)
 	for (size_t i = 0; i < count; i++)
 		all[mail->early_count + i] = found[i];
 	verdict_weigh(&mail->verdict, s->cfg, all, mail->early_count + count);
+	change(s, all, mail->early_count + count);
 }
 
 static void
@@ -441,6 +470,16 @@ put_header(struct transaction *mail)
 	return ready;
 }
 
+/* Headers of others that would be taken for ours go before anybody has seen them. */
+static void
+take_in(struct transaction *mail)
+{
+	if (mail->filter)
+		retouch_filter(mail->filter, mail->raw, mail->message, mail->complete);
+	else
+		evbuffer_add_buffer(mail->message, mail->raw);
+}
+
 /* Takes what has come.  False: of that nothing may be passed on yet.
  *
  * Our header is content from here on: it is scanned and spooled as it is sent. */
@@ -448,13 +487,13 @@ static bool
 take_content(struct session *s)
 {
 	struct transaction *mail = s->mail;
-	size_t before = evbuffer_get_length(mail->message);
 
 	if (mail->complete)
 		return true;
 	mail->complete = body_decode(&mail->decoder, conn_input(s->client),
-	                             mail->message) == BODY_END;
-	mail->size += evbuffer_get_length(mail->message) - before;
+	                             mail->raw) == BODY_END;
+	mail->size += evbuffer_get_length(mail->raw);
+	take_in(mail);
 	return !mail->header || mail->doom || put_header(mail);
 }
 

@@ -101,14 +101,17 @@ pass_address(struct session *s, const struct command *command, const char *keywo
 static void
 on_mail(struct session *s, const struct command *command)
 {
+	struct expected *reply;
 	uint64_t size;
 
-	if (command_has_parameter(command->argument, "BODY=BINARYMIME"))
+	if (command_has_parameter(command->argument, "BODY=BINARYMIME")) {
 		session_answer(s, 555, "5.5.4", s->cfg->msg_unimpl_command);
-	else if (command_size(command->argument, &size))
-		pass_address(s, command, "FROM")->size = size;
-	else
-		pass_address(s, command, "FROM");
+		return;
+	}
+	reply = pass_address(s, command, "FROM");
+	reply->spf = s->spf;
+	if (command_size(command->argument, &size))
+		reply->size = size;
 }
 
 static void

@@ -178,7 +178,13 @@ pass(struct session *s)
 static void
 release(struct session *s)
 {
-	s->mail->judged = true;
+	struct transaction *mail = s->mail;
+
+	mail->judged = true;
+	retouch_filter_free(mail->filter);
+	mail->filter = retouch_is_empty(mail->changes)
+	                       ? NULL
+	                       : retouch_filter_new(mail->changes);
 	session_enter(s, SESSION_OFFERING);
 	session_ask_later(s, SUBJECT_HELD, VERB_DATA);
 }
@@ -303,6 +309,20 @@ on_spool_failed(struct session *s, int error)
 	session_end(s, END_SPOOL);
 }
 
+/* On its way to the server it is changed, if it was held to its end.  ALL: there is no more.
+ * False: the session is in another state. */
+static bool
+pass_read(struct session *s, bool all)
+{
+	struct transaction *mail = s->mail;
+
+	if (mail->judged && mail->filter)
+		retouch_filter(mail->filter, mail->raw, mail->message, all);
+	else
+		evbuffer_add_buffer(mail->message, mail->raw);
+	return mail->way->pass(s);
+}
+
 /* At most MOST bytes.  False: there is no more, or none that can be read. */
 static bool
 replay_piece(struct session *s, size_t most)
@@ -317,7 +337,7 @@ replay_piece(struct session *s, size_t most)
 		return false;
 	if (size > left)
 		size = (size_t)left;
-	if (evbuffer_reserve_space(mail->message, (ev_ssize_t)size, &room, 1) != 1)
+	if (evbuffer_reserve_space(mail->raw, (ev_ssize_t)size, &room, 1) != 1)
 		abort(); /* there is no memory: see xalloc.h */
 	got = spool_read_message(mail->spool, room.iov_base, size, mail->replayed);
 	if (got <= 0) {
@@ -325,18 +345,20 @@ replay_piece(struct session *s, size_t most)
 		return false;
 	}
 	room.iov_len = (size_t)got;
-	evbuffer_commit_space(mail->message, &room, 1);
+	evbuffer_commit_space(mail->raw, &room, 1);
 	mail->replayed += (uint64_t)got;
-	return mail->way->pass(s);
+	return pass_read(s, false);
 }
 
 static void
 replayed(struct session *s)
 {
-	if (s->mail->judged)
+	if (s->mail->judged) {
+		pass_read(s, true);
 		s->mail->way->release(s);
-	else
+	} else {
 		session_body_resume(s);
+	}
 }
 
 /* The server refuses it, or is gone. */

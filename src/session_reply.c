@@ -88,13 +88,14 @@ ehlo_offers(const struct reply *reply, const char *keyword)
 /* ---- what replies mean ------------------------------------------------------ */
 
 static void
-mail_accepted(struct session *s, const char *sender, uint64_t declared)
+mail_accepted(struct session *s, const struct expected *was)
 {
 	session_forget_mail(s);
-	s->mail = transaction_new(&s->log, ++s->mails, sender);
-	s->mail->declared = declared;
-	log_event(&s->mail->log, LOG_MAIL_EVENT, mailbox_from(s->cfg, sender));
-	session_note(s, HAPPENED_MAIL_ACCEPTED, sender);
+	s->mail = transaction_new(&s->log, ++s->mails, was->text);
+	s->mail->declared = was->size;
+	s->mail->spf = was->spf;
+	log_event(&s->mail->log, LOG_MAIL_EVENT, mailbox_from(s->cfg, was->text));
+	session_note(s, HAPPENED_MAIL_ACCEPTED, was->text);
 }
 
 static void
@@ -262,7 +263,7 @@ command_answered(struct session *s, const struct expected *was, int code,
 	else if (!accepted)
 		note_rejected(s, verb, about, code, words);
 	else if (verb == VERB_MAIL)
-		mail_accepted(s, about, was->size);
+		mail_accepted(s, was);
 	else if (verb == VERB_RCPT)
 		recipient_accepted(s, about);
 	else if (verb == VERB_RSET || is_hello)

@@ -250,6 +250,16 @@ evidence_of(const struct session *s, const struct command *command, char *box)
 	return evidence;
 }
 
+/* NULL: it was not asked. */
+static const char *
+spf_of(const struct findings *found)
+{
+	for (size_t i = 0; i < found->count; i++)
+		if (found->at[i].result)
+			return found->at[i].result;
+	return NULL;
+}
+
 /* True if the command may go on. */
 static bool
 command_judged(struct session *s, const struct command *command,
@@ -258,6 +268,8 @@ command_judged(struct session *s, const struct command *command,
 	struct verdict verdict;
 
 	weigh(s, stages[command->verb], evidence, found, &verdict);
+	if (command->verb == VERB_MAIL)
+		s->spf = spf_of(found);
 	if (verdict.act == VERDICT_DELIVER)
 		return true;
 	session_answer_finding(s, &verdict);

@@ -72,6 +72,10 @@ transaction_free(struct transaction *mail)
 	transaction_drop_spool(mail);
 	if (mail->message)
 		evbuffer_free(mail->message);
+	retouch_filter_free(mail->filter);
+	if (mail->raw)
+		evbuffer_free(mail->raw);
+	retouch_free(mail->intake);
 	retouch_free(mail->changes);
 	free(mail->header);
 	free(mail->header_blank);

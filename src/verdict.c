@@ -80,6 +80,8 @@ verdict_word(enum verdict_act act)
 	switch (act) {
 	case VERDICT_DELIVER:
 		return "deliver";
+	case VERDICT_TAG:
+		return "tag";
 	case VERDICT_DEFER:
 		return "defer";
 	case VERDICT_REFUSE:
@@ -114,13 +116,15 @@ action_for(const struct config *cfg, enum finding_kind kind)
 	       (const int *)((const char *)cfg + rules[kind].action);
 }
 
-/* What is let pass weighs less than what is not, whatever it is. */
+/* What is let pass weighs less than what is tagged, and that less than what is not
+ * delivered, whatever it is. */
 static int
 weight(const struct config *cfg, enum finding_kind kind)
 {
-	bool passes = action_for(cfg, kind) == ACTION_PASS;
+	enum finding_action action = action_for(cfg, kind);
+	int stops = action > ACTION_TAG ? 2 : action == ACTION_TAG;
 
-	return finding_gravity(kind) + (passes ? 0 : FOUND_KINDS);
+	return finding_gravity(kind) + stops * FOUND_KINDS;
 }
 
 static const char *
@@ -210,6 +214,9 @@ verdict_weigh(struct verdict *verdict, const struct config *cfg,
 	switch (action_for(cfg, verdict->because.kind)) {
 	case ACTION_PASS:
 		break;
+	case ACTION_TAG:
+		verdict->act = VERDICT_TAG;
+		break;
 	case ACTION_DEFER:
 		answer(verdict, cfg, VERDICT_DEFER, &rule->defer);
 		break;
@@ -246,6 +253,8 @@ finding_action_word(enum finding_action action)
 	switch (action) {
 	case ACTION_PASS:
 		return "pass";
+	case ACTION_TAG:
+		return "tag";
 	case ACTION_DEFER:
 		return "defer";
 	case ACTION_REFUSE:
@@ -288,7 +297,7 @@ print_reply(const struct config *cfg, enum finding_kind kind, FILE *out)
 	const struct reply_code *reply = action == ACTION_DEFER ? &rule->defer
 	                                                        : &rule->refuse;
 
-	if (action == ACTION_PASS)
+	if (action <= ACTION_TAG)
 		fputs("-\n", out);
 	else if (comes_before_greeting(kind))
 		fprintf(out, "%d %s\n", greeting_code(action == ACTION_DEFER),

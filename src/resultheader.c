@@ -1,0 +1,341 @@
+#include "resultheader.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	VALUE_SIZE = 4096,
+};
+
+struct value {
+	char text[VALUE_SIZE];
+	size_t size;
+};
+
+static void PRINTF(2, 3) put(struct value *value, const char *format, ...)
+{
+	size_t room = sizeof(value->text) - value->size;
+	va_list args;
+	int size;
+
+	va_start(args, format);
+	size = vsnprintf(value->text + value->size, room, format, args);
+	va_end(args);
+	value->size += (size_t)size < room ? (size_t)size : room - 1;
+}
+
+/* Words from outside, without what parts our own. */
+static void
+put_words(struct value *value, const char *words)
+{
+	for (; *words; words++)
+		put(value, "%c", strchr(";()\\\"", *words) ? '?' : *words);
+}
+
+static const char *
+separator(const char **next, const char *then)
+{
+	const char *now = *next;
+
+	*next = then;
+	return now;
+}
+
+/* ---- whose headers they are -------------------------------------------------------- */
+
+static bool
+tags_any(const struct config *cfg)
+{
+	return cfg->on_spam == ACTION_TAG || cfg->on_spam_suspect == ACTION_TAG;
+}
+
+/* There is room for them: nobody else has asked for anything. */
+static void
+remove_all(struct retouch *retouch, const char *name)
+{
+	if (!retouch_remove(retouch, name, 0))
+		abort();
+}
+
+struct retouch *
+resultheader_intake(const struct config *cfg)
+{
+	struct retouch *retouch;
+
+	if (!cfg->result_headers && !tags_any(cfg))
+		return NULL;
+	retouch = retouch_new();
+	if (cfg->result_headers & RESULT_HEADERS_VIRUS)
+		remove_all(retouch, "X-Virus-Scanned");
+	if (cfg->result_headers & RESULT_HEADERS_SPAM || tags_any(cfg)) {
+		remove_all(retouch, "X-Spam-Flag");
+		remove_all(retouch, "X-Spam-Score");
+		remove_all(retouch, "X-Spam-Status");
+	}
+	if (cfg->result_headers & RESULT_HEADERS_AUTH) {
+		remove_all(retouch, "Authentication-Results");
+		retouch_trust(retouch, &cfg->authserv_trusted,
+		              cfg->authserv_id[0] ? cfg->authserv_id : cfg->proxy_name);
+	}
+	return retouch;
+}
+
+/* ---- X-Virus-Scanned --------------------------------------------------------------- */
+
+static bool
+has_looked(const struct finding *found)
+{
+	return !found->skipped &&
+	       (found->kind == FOUND_NOTHING || found->kind == FOUND_VIRUS ||
+	        found->kind == FOUND_SPAM || found->kind == FOUND_SPAM_SUSPECT ||
+	        found->kind == FOUND_GREYLIST);
+}
+
+static void
+put_reason(struct value *value, const struct finding *found)
+{
+	put(value, "%s: ", found->check);
+	if (found->skipped)
+		put(value, "%s", found->skipped);
+	else
+		put(value, "%s", finding_word(found->kind));
+	if (found->name[0]) {
+		put(value, ", ");
+		put_words(value, found->name);
+	}
+}
+
+/* Who of a family has not looked, and why; returns how many these are. */
+static size_t
+put_reasons(struct value *value, const struct resultheader_facts *facts,
+            enum check_family family, const char *before)
+{
+	const char *next = before;
+	size_t count = 0;
+
+	for (size_t i = 0; i < facts->count; i++) {
+		if (facts->found[i].family != family || has_looked(&facts->found[i]))
+			continue;
+		put(value, "%s", separator(&next, "; "));
+		put_reason(value, &facts->found[i]);
+		count++;
+	}
+	if (count > 0)
+		put(value, ")");
+	return count;
+}
+
+/* Who of a family has; returns how many these are. */
+static size_t
+put_who(struct value *value, const struct resultheader_facts *facts,
+        enum check_family family, const char *before)
+{
+	const char *next = before;
+	size_t count = 0;
+
+	for (size_t i = 0; i < facts->count; i++) {
+		if (facts->found[i].family != family || !has_looked(&facts->found[i]))
+			continue;
+		put(value, "%s%s", separator(&next, ", "), facts->found[i].check);
+		count++;
+	}
+	return count;
+}
+
+static bool
+has_virus(const struct resultheader_facts *facts, struct value *value)
+{
+	const char *next = "; found: ";
+
+	for (size_t i = 0; i < facts->count; i++) {
+		if (facts->found[i].kind != FOUND_VIRUS)
+			continue;
+		put(value, "%s", separator(&next, ", "));
+		put_words(value, facts->found[i].name);
+	}
+	return next[0] == ',';
+}
+
+static void
+add_virus(struct retouch *changes, const struct config *cfg,
+          const struct resultheader_facts *facts)
+{
+	struct value value = { 0 };
+
+	if (put_who(&value, facts, FAMILY_ANTIVIRUS, "by ") > 0) {
+		put(&value, " at %s", cfg->proxy_name);
+		if (!has_virus(facts, &value))
+			put(&value, "; clean");
+		put_reasons(&value, facts, FAMILY_ANTIVIRUS, "; not by all (");
+	} else if (put_reasons(&value, facts, FAMILY_ANTIVIRUS, "no (") > 0) {
+		put(&value, " at %s", cfg->proxy_name);
+	} else {
+		return;
+	}
+	retouch_add(changes, "X-Virus-Scanned", value.text);
+}
+
+/* ---- X-Spam-* ---------------------------------------------------------------------- */
+
+static bool
+is_spam(enum finding_kind kind)
+{
+	return kind == FOUND_SPAM || kind == FOUND_SPAM_SUSPECT;
+}
+
+static bool
+any_spam(const struct resultheader_facts *facts)
+{
+	for (size_t i = 0; i < facts->count; i++)
+		if (is_spam(facts->found[i].kind))
+			return true;
+	return false;
+}
+
+/* SpamAssassin's threshold is ours; rspamd has its own. */
+static bool
+asked_spamassassin_only(const struct resultheader_facts *facts)
+{
+	for (size_t i = 0; i < facts->count; i++)
+		if (facts->found[i].family == FAMILY_ANTISPAM &&
+		    facts->found[i].has_score &&
+		    strcmp(facts->found[i].check, "spamassassin") != 0)
+			return false;
+	return true;
+}
+
+static void
+put_found(struct value *value, const struct resultheader_facts *facts)
+{
+	const char *next = " found=";
+
+	for (size_t i = 0; i < facts->count; i++) {
+		if (facts->found[i].family != FAMILY_ANTISPAM ||
+		    !has_looked(&facts->found[i]) || !facts->found[i].name[0])
+			continue;
+		put(value, "%s", separator(&next, "; "));
+		put_words(value, facts->found[i].name);
+	}
+}
+
+/* Nobody has looked: it says so, and is neither spam nor none. */
+static void
+add_unknown_spam(struct retouch *changes, const struct resultheader_facts *facts)
+{
+	struct value value = { 0 };
+
+	if (put_reasons(&value, facts, FAMILY_ANTISPAM, "Unknown (") > 0)
+		retouch_add(changes, "X-Spam-Status", value.text);
+}
+
+static void
+add_spam(struct retouch *changes, const struct config *cfg,
+         const struct resultheader_facts *facts)
+{
+	const struct verdict *verdict = facts->verdict;
+	struct value value = { 0 }, who = { 0 };
+	bool yes = any_spam(facts);
+	char score[64];
+
+	if (put_who(&who, facts, FAMILY_ANTISPAM, " by=") == 0) {
+		add_unknown_spam(changes, facts);
+		return;
+	}
+	retouch_add(changes, "X-Spam-Flag", yes ? "YES" : "NO");
+	put(&value, "%s", yes ? "Yes" : "No");
+	if (verdict->has_score) {
+		snprintf(score, sizeof(score), "%.2f", verdict->score);
+		retouch_add(changes, "X-Spam-Score", score);
+		put(&value, ", score=%s", score);
+		if (asked_spamassassin_only(facts))
+			put(&value, " required=%.2f",
+			    (double)cfg->spam_threshold / 1000);
+	}
+	put(&value, "%s", who.text);
+	put_found(&value, facts);
+	put_reasons(&value, facts, FAMILY_ANTISPAM, " not by all (");
+	retouch_add(changes, "X-Spam-Status", value.text);
+}
+
+/* ---- Authentication-Results --------------------------------------------------------- */
+
+static bool
+is_token(const char *text)
+{
+	size_t size = strlen(text);
+
+	for (size_t i = 0; i < size; i++)
+		if (!isalnum((unsigned char)text[i]) && !strchr("._-+@", text[i]))
+			return false;
+	return size > 0 && text[0] != '@' && text[size - 1] != '@' &&
+	       strchr(text, '@') == strrchr(text, '@');
+}
+
+/* A value (RFC 2045 5.1): as it is, or quoted. */
+static void
+put_value(struct value *value, const char *text)
+{
+	if (is_token(text)) {
+		put(value, "%s", text);
+		return;
+	}
+	put(value, "\"");
+	for (; *text; text++) {
+		if (*text == '"' || *text == '\\')
+			put(value, "\\");
+		put(value, "%c", *text >= ' ' && *text <= '~' ? *text : '?');
+	}
+	put(value, "\"");
+}
+
+/* What is asked about is the sender's domain, or without a sender its host's name. */
+static void
+put_spf(struct value *value, const struct resultheader_facts *facts)
+{
+	const struct evidence *evidence = facts->evidence;
+	bool has_sender = evidence->sender && evidence->sender[0];
+
+	put(value, "; spf=%s", facts->spf);
+	if (!has_sender && !evidence->helo)
+		return;
+	put(value, " smtp.%s=", has_sender ? "mailfrom" : "helo");
+	put_value(value, has_sender ? evidence->sender : evidence->helo);
+}
+
+static void
+add_auth(struct retouch *changes, const struct config *cfg,
+         const struct resultheader_facts *facts)
+{
+	const char *id = cfg->authserv_id[0] ? cfg->authserv_id : cfg->proxy_name;
+	struct value value = { 0 };
+
+	put_value(&value, id);
+	if (facts->evidence->authenticated)
+		put(&value, "; auth=pass");
+	if (facts->spf)
+		put_spf(&value, facts);
+	if (!facts->evidence->authenticated && !facts->spf)
+		put(&value, "; none");
+	retouch_add(changes, "Authentication-Results", value.text);
+}
+
+/* ---- all of it ---------------------------------------------------------------------- */
+
+void
+resultheader_add(struct retouch *changes, const struct config *cfg,
+                 const struct resultheader_facts *facts)
+{
+	bool tags = facts->verdict->act == VERDICT_TAG;
+
+	retouch_reserve(changes);
+	if (cfg->result_headers & RESULT_HEADERS_AUTH)
+		add_auth(changes, cfg, facts);
+	if (cfg->result_headers & RESULT_HEADERS_VIRUS)
+		add_virus(changes, cfg, facts);
+	if (cfg->result_headers & RESULT_HEADERS_SPAM || tags)
+		add_spam(changes, cfg, facts);
+	if (tags && cfg->subject_tag[0])
+		retouch_subject_prefix(changes, cfg->subject_tag);
+}
