@@ -63,6 +63,7 @@ struct evidence {
 	bool spoke_early;	/* bytes came before the greeting; at STAGE_GREETING only */
 	bool auth_offered;	/* by the server, at any time */
 	bool authenticated;
+	const char *user;	/* as whom (saslname.h); NULL: not authenticated, or not known */
 	struct spool *message;	/* sealed; at STAGE_MESSAGE only, and NULL if nobody reads it */
 	const char *header_blank;	/* our header in it, with header_facts.blank; NULL: none */
 	uint64_t header_at;	/* where that is in the message */

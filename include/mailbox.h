@@ -13,6 +13,10 @@
 struct log_field mailbox_from(const struct config *cfg, const char *path);
 struct log_field mailbox_to(const struct config *cfg, const char *path);
 
+/* Who has authenticated, for field "user": often an address, and hidden where these are;
+ * NULL: not known. */
+struct log_field mailbox_user(const struct config *cfg, const char *name);
+
 /* True if no address is to be read in the log: then a session's log context must hide
  * those in the words of others. */
 bool mailbox_is_private(const struct config *cfg);

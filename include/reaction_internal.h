@@ -37,7 +37,7 @@ bool reaction_lock(struct lockfiles *locks, const struct occurrence *what,
 
 /*
  * What is told of a finding, to scripts and to receivers of events: one list for both.
- * Nothing of AUTH but whether it was, never with what.
+ * Of AUTH whether it was, and by whom, never with what.
  */
 enum fact_kind {
 	FACT_TEXT,		/* from anywhere: to be cleaned; "": there is none */
@@ -56,7 +56,7 @@ struct fact {
 };
 
 enum {
-	FACT_COUNT = 23,
+	FACT_COUNT = 24,
 	FACT_TIME_SIZE = 24,
 };
 

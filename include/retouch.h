@@ -60,6 +60,10 @@ bool retouch_subject_prefix(struct retouch *retouch, const char *text);
 /* UTF-8.  The subject is this TEXT, whatever it was; a prefix still goes in front. */
 bool retouch_subject(struct retouch *retouch, const char *text);
 
+/* The subject is this VALUE of a field, in which words may be encoded already (RFC 2047);
+ * no prefix goes in front, whoever asks for one. */
+bool retouch_subject_as_is(struct retouch *retouch, const char *value);
+
 /*
  * The filter, for one message.
  *

@@ -22,6 +22,7 @@ struct retouch {
 	const char *ours;
 	char *prefix;			/* of the subject; NULL: none */
 	char *subject;			/* another one; NULL: as it was */
+	bool subject_is_value;		/* of a field, and all of it */
 };
 
 /* retouch_text.c: appends a field, folded. */
@@ -33,6 +34,9 @@ bool retouch_is_plain(const char *text);
 /* retouch_text.c: appends TEXT, which is UTF-8, as encoded-words (RFC 2047), with folds
  * between them. */
 void retouch_put_words(struct evbuffer *to, const char *text);
+
+/* retouch_text.c: true if VALUE may be encoded already: it is ASCII. */
+bool retouch_is_value(const char *value);
 
 /* retouch_text.c: appends a subject that is PREFIX, unless NULL, and TEXT. */
 void retouch_put_subject(struct evbuffer *to, const char *prefix, const char *text);

@@ -22,6 +22,7 @@ enum {
 	RSPAMD_ANSWER_MAX = 262144,
 	RSPAMD_WORDS_SIZE = 128,
 	RSPAMD_SYMBOLS_SIZE = 256,
+	RSPAMD_CHANGES_MOST = 256,	/* that it may want, see below; the rest is left out */
 };
 
 /* "NAME: VALUE"; with "<>" around it, if VALUE is a path of the envelope (RFC 5321).  To be
@@ -58,7 +59,27 @@ struct rspamd_answer {
 						 * most first; as many as fit; printable */
 };
 
+/*
+ * What it would change in the header section, told one by one:
+ *
+ *	"milter":{"add_headers":{"X-Spam":{"value":"Yes","order":1}, "X-Note":["a","b"]},
+ *		  "remove_headers":{"X-Spam":0}},
+ *	"dkim-signature":"v=1; ...", "subject":"***SPAM*** ..."
+ *
+ * Texts are from outside, UTF-8, of any length and with any characters but NUL.  What is of
+ * another shape is left out, and so are fields that are counted from the end.  Signatures
+ * come first.  WHICH: 1 is the first of its name, 0 means all.
+ */
+struct rspamd_changer {
+	void (*add)(void *arg, const char *name, const char *value);
+	void (*remove)(void *arg, const char *name, unsigned which);
+	void (*subject)(void *arg, const char *text);	/* with RSPAMD_REWRITE_SUBJECT only */
+	void *arg;
+};
+
+/* CHANGER hears of changes if the result is RSPAMD_ANSWERED; NULL: nobody wants to know. */
 enum rspamd_result rspamd_read(const char *text, size_t size,
-			       struct rspamd_answer *answer) MUST_CHECK;
+			       struct rspamd_answer *answer,
+			       const struct rspamd_changer *changer) MUST_CHECK;
 
 #endif

@@ -10,6 +10,7 @@
 #include "reply.h"
 #include "route.h"
 #include "route_loop.h"
+#include "saslname.h"
 #include "session.h"
 #include "transaction.h"
 
@@ -143,6 +144,8 @@ struct session {
 	char ident[ROUTE_IDENT_SIZE];	/* of the client, as a helper says; or empty */
 	const char *spf;		/* word of its result for the last MAIL; NULL: not asked */
 	char *helo;			/* argument of the last HELO or EHLO, owned; NULL: none */
+	struct saslname auth;		/* the AUTH under way, if any */
+	char *user;			/* who has authenticated, owned; NULL: nobody, or not known */
 	uint64_t found;			/* a bit for each kind of finding that was logged */
 	struct log_ctx log;
 	enum session_state state;

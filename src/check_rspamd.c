@@ -10,8 +10,8 @@
 
 /*
  * rspamd, by HTTP.  It is told all that we know of a message, and says what it would do
- * with it: its thresholds are its own.  (What it would change in a message, its answer
- * says, too; that needs a delivery that holds messages.)
+ * with it: its thresholds are its own.  What it would change in a message, its answer says,
+ * too; that is done with a message which is held.
  */
 enum {
 	FAULT_SIZE = 128,
@@ -69,7 +69,14 @@ tell_paths(struct rspamd_job *job, const struct evidence *evidence)
 		tell_path(job, "Rcpt", evidence->paths[i]);
 }
 
-/* Whether somebody authenticated is what counts; as whom, only the server was told. */
+/* That somebody has authenticated counts, too, if it is not known who it was. */
+static void
+tell_user(struct rspamd_job *job, const struct evidence *evidence)
+{
+	if (evidence->authenticated)
+		tell(job, "User", evidence->user ? evidence->user : "authenticated");
+}
+
 static void
 tell_all(struct rspamd_job *job, const struct config *cfg,
          const struct evidence *evidence)
@@ -82,7 +89,7 @@ tell_all(struct rspamd_job *job, const struct config *cfg,
 	if (addr_family(evidence->client) != AF_UNSPEC)
 		tell(job, "IP", addr_text(evidence->client, host));
 	tell(job, "Helo", evidence->helo);
-	tell(job, "User", evidence->authenticated ? "authenticated" : NULL);
+	tell_user(job, evidence);
 	tell(job, "Queue-Id", id);
 	tell(job, "MTA-Name", cfg->proxy_name);
 	tell_paths(job, evidence);
@@ -90,12 +97,60 @@ tell_all(struct rspamd_job *job, const struct config *cfg,
 
 /* ---- what it answers ------------------------------------------------------------- */
 
+/* What retouch refuses is no field, or too much of them: it is left out. */
+static void
+add_field(void *arg, const char *name, const char *value)
+{
+	(void)retouch_add(arg, name, value);
+}
+
+static void
+remove_field(void *arg, const char *name, unsigned which)
+{
+	(void)retouch_remove(arg, name, which);
+}
+
+static void
+set_subject(void *arg, const char *text)
+{
+	(void)retouch_subject_as_is(arg, text);
+}
+
+static void
+leave_subject(void *arg, const char *text)
+{
+	(void)arg, (void)text;
+}
+
+/* Only its last word on a message is taken, and that is one with 200. */
+static bool
+may_change(const struct check_run *run, int status)
+{
+	return status == 200 && run->cfg->rspamd_headers && run->evidence->changes;
+}
+
+static enum rspamd_result
+read_answer(struct rspamd_job *job, int status, const char *body, size_t size)
+{
+	struct check_run *run = job->run;
+	bool marks = run->cfg->on_spam_suspect == ACTION_TAG;
+	struct rspamd_changer changer = {
+		.add = add_field,
+		.remove = remove_field,
+		.subject = marks ? set_subject : leave_subject,
+		.arg = run->evidence->changes,
+	};
+
+	return rspamd_read(body, size, &job->answer,
+	                   may_change(run, status) ? &changer : NULL);
+}
+
 static enum backend_word
 hear(int status, const char *body, size_t size, void *owner)
 {
 	struct rspamd_job *job = owner;
 
-	job->result = rspamd_read(size > 0 ? body : "", size, &job->answer);
+	job->result = read_answer(job, status, size > 0 ? body : "", size);
 	snprintf(job->fault, sizeof(job->fault), "HTTP %d: %.80s", status,
 	         job->answer.words);
 	switch (job->result) {

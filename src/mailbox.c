@@ -32,3 +32,10 @@ mailbox_is_private(const struct config *cfg)
 {
 	return is_private(cfg->log_mail_from) || is_private(cfg->log_rcpt_to);
 }
+
+struct log_field
+mailbox_user(const struct config *cfg, const char *name)
+{
+	return log_mailbox("user", mailbox_is_private(cfg) ? NULL : name, false,
+	                   (size_t)cfg->email_length);
+}

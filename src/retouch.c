@@ -108,5 +108,17 @@ retouch_subject_prefix(struct retouch *retouch, const char *text)
 bool
 retouch_subject(struct retouch *retouch, const char *text)
 {
-	return set_text(&retouch->subject, text, RETOUCH_SUBJECT);
+	if (!set_text(&retouch->subject, text, RETOUCH_SUBJECT))
+		return false;
+	retouch->subject_is_value = false;
+	return true;
+}
+
+bool
+retouch_subject_as_is(struct retouch *retouch, const char *value)
+{
+	if (!set_text(&retouch->subject, value, RETOUCH_SUBJECT))
+		return false;
+	retouch->subject_is_value = true;
+	return true;
 }

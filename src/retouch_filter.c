@@ -445,6 +445,17 @@ take_line_start(struct retouch_filter *f, bool all)
 
 /* ---- all of it -------------------------------------------------------------------- */
 
+static void
+put_new_subject(struct evbuffer *to, const struct retouch *what)
+{
+	if (!what->subject_is_value)
+		retouch_put_subject(to, what->prefix, what->subject);
+	else if (retouch_is_value(what->subject))
+		retouch_put_field(to, "Subject", what->subject);
+	else
+		retouch_put_subject(to, NULL, what->subject);
+}
+
 struct retouch_filter *
 retouch_filter_new(const struct retouch *what)
 {
@@ -458,7 +469,7 @@ retouch_filter_new(const struct retouch *what)
 	assert(fields && f->in && f->out); /* see xalloc.h */
 	evbuffer_add_buffer_reference(fields, what->fields);
 	if (what->subject)
-		retouch_put_subject(fields, what->prefix, what->subject);
+		put_new_subject(fields, what);
 	size = evbuffer_get_length(fields);
 	if (size > 0) {
 		f->fields = xmalloc(size + 1);

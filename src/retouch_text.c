@@ -86,6 +86,15 @@ retouch_is_plain(const char *text)
 	return !strstr(text, "=?");
 }
 
+bool
+retouch_is_value(const char *value)
+{
+	for (; *value; value++)
+		if ((unsigned char)*value >= 0x7f)
+			return false;
+	return true;
+}
+
 static void
 put_base64(struct evbuffer *to, const unsigned char *at, size_t size)
 {

@@ -164,9 +164,104 @@ read_object(json_t *root, struct rspamd_answer *answer)
 	return read_action(action, answer);
 }
 
+/* ---- what it would change --------------------------------------------------------- */
+
+struct telling {
+	const struct rspamd_changer *to;
+	unsigned left; /* of RSPAMD_CHANGES_MOST */
+};
+
+static bool
+may_tell(struct telling *telling)
+{
+	if (telling->left == 0)
+		return false;
+	telling->left--;
+	return true;
+}
+
+/* "text", or {"value":"text", ...}: where it shall stand is not for us. */
+static void
+tell_field(struct telling *telling, const char *name, json_t *value)
+{
+	const char *text = json_is_object(value)
+	                           ? json_string_value(json_object_get(value, "value"))
+	                           : json_string_value(value);
+
+	if (text && may_tell(telling))
+		telling->to->add(telling->to->arg, name, text);
+}
+
+static void
+tell_fields(struct telling *telling, const char *name, json_t *value)
+{
+	size_t i;
+	json_t *one;
+
+	if (!json_is_array(value)) {
+		tell_field(telling, name, value);
+		return;
+	}
+	json_array_foreach(value, i, one)
+	{
+		tell_field(telling, name, one);
+	}
+}
+
+static void
+tell_removal(struct telling *telling, const char *name, json_t *which)
+{
+	double number = json_is_number(which) ? json_number_value(which) : -1;
+
+	if (number >= 0 && number <= 1000000 && floor(number) == number &&
+	    may_tell(telling))
+		telling->to->remove(telling->to->arg, name, (unsigned)number);
+}
+
+static void
+tell_removals(struct telling *telling, const char *name, json_t *which)
+{
+	size_t i;
+	json_t *one;
+
+	if (!json_is_array(which)) {
+		tell_removal(telling, name, which);
+		return;
+	}
+	json_array_foreach(which, i, one)
+	{
+		tell_removal(telling, name, one);
+	}
+}
+
+static void
+tell_changes(json_t *root, enum rspamd_action action,
+             const struct rspamd_changer *changer)
+{
+	struct telling telling = { .to = changer, .left = RSPAMD_CHANGES_MOST };
+	const char *subject = json_string_value(json_object_get(root, "subject"));
+	json_t *milter = json_object_get(root, "milter");
+	const char *name;
+	json_t *value;
+
+	tell_fields(&telling, "DKIM-Signature",
+	            json_object_get(root, "dkim-signature"));
+	json_object_foreach(json_object_get(milter, "remove_headers"), name, value)
+	{
+		tell_removals(&telling, name, value);
+	}
+	json_object_foreach(json_object_get(milter, "add_headers"), name, value)
+	{
+		tell_fields(&telling, name, value);
+	}
+	if (action == RSPAMD_REWRITE_SUBJECT && subject)
+		changer->subject(changer->arg, subject);
+}
+
 /* jansson limits the depth. */
 enum rspamd_result
-rspamd_read(const char *text, size_t size, struct rspamd_answer *answer)
+rspamd_read(const char *text, size_t size, struct rspamd_answer *answer,
+            const struct rspamd_changer *changer)
 {
 	enum rspamd_result result;
 	json_error_t error;
@@ -179,6 +274,8 @@ rspamd_read(const char *text, size_t size, struct rspamd_answer *answer)
 	if (!root)
 		return say(answer, RSPAMD_MALFORMED, error.text);
 	result = read_object(root, answer);
+	if (result == RSPAMD_ANSWERED && changer)
+		tell_changes(root, answer->action, changer);
 	json_decref(root);
 	return result;
 }

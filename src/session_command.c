@@ -66,6 +66,14 @@ on_last_of_group(struct session *s, const struct command *command)
 	pass(s, command)->ends_group = true;
 }
 
+/* The server's word on it will say whether that is who it is. */
+static void
+on_auth(struct session *s, const struct command *command)
+{
+	saslname_begin(&s->auth, command->argument);
+	on_last_of_group(s, command);
+}
+
 /* XFORWARD tells the server what the client said here. */
 static void
 on_hello(struct session *s, const struct command *command)
@@ -185,7 +193,7 @@ static command_cb *const handlers[VERB_COUNT] = {
 	[VERB_VRFY] = on_plain,
 	[VERB_EXPN] = on_plain,
 	[VERB_HELP] = on_plain,
-	[VERB_AUTH] = on_last_of_group,
+	[VERB_AUTH] = on_auth,
 	[VERB_STARTTLS] = on_starttls,
 	[VERB_ETRN] = on_plain,
 	[VERB_TURN] = on_refused,
@@ -204,6 +212,7 @@ pass_answer(struct session *s, const struct command *answer)
 {
 	struct expected *reply = pass(s, answer);
 
+	saslname_hear(&s->auth, answer->line);
 	reply->subject = SUBJECT_CHALLENGED;
 	reply->ends_group = true;
 	s->opaque = false;
@@ -215,6 +224,7 @@ cancel_auth(struct session *s)
 {
 	struct expected *reply = pipeline_push(&s->owed, PLAN_SWALLOW);
 
+	saslname_forget(&s->auth);
 	evbuffer_add(conn_output(s->server), "*\r\n", 3);
 	reply->subject = SUBJECT_CHALLENGED;
 	s->opaque = false;

@@ -208,11 +208,26 @@ starttls_answered(struct session *s, int code)
 		session_direct_starttls(s);
 }
 
+/* Who has authenticated stays so until the server has accepted another one. */
+static void
+note_user(struct session *s, int code)
+{
+	s->authenticated |= code == 235;
+	if (code == 334)
+		return;
+	if (code != 235) {
+		saslname_forget(&s->auth);
+		return;
+	}
+	free(s->user);
+	s->user = saslname_take(&s->auth);
+}
+
 static void
 auth_answered(struct session *s, int code)
 {
 	s->opaque = code == 334;
-	s->authenticated |= code == 235;
+	note_user(s, code);
 	if (code == 235) {
 		stats_add(STAT_auth_accepted, 1);
 		session_note(s, HAPPENED_AUTH_ACCEPTED, NULL);

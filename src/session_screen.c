@@ -54,6 +54,7 @@ session_evidence(const struct session *s)
 		.of_ident = peer_count(s->of_ident),
 		.auth_offered = s->auth_offered,
 		.authenticated = s->authenticated,
+		.user = s->user,
 	};
 }
 

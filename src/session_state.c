@@ -384,7 +384,8 @@ log_close_line(const struct session *s)
 	          log_number("in", (int64_t)conn_received(s->client)),
 	          log_real("seconds", (double)(session_now() - s->born) / 1000),
 	          log_number("mails", s->mails), log_number("delivered", s->delivered),
-	          log_text("auth", s->authenticated ? "yes" : NULL));
+	          log_text("auth", s->authenticated ? "yes" : NULL),
+	          mailbox_user(s->cfg, s->user));
 }
 
 void
@@ -407,6 +408,9 @@ session_close(struct session *s, enum session_end why)
 	session_introduction_end(s);
 	free(s->helo);
 	s->helo = NULL;
+	saslname_forget(&s->auth);
+	free(s->user);
+	s->user = NULL;
 	pipeline_fini(&s->owed);
 	session_drop_server(s);
 	conn_free(s->client);

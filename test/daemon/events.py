@@ -174,7 +174,7 @@ class Events(Case):
             "local_ip": "127.0.0.1", "local_port": self.gated.port,
             "ident": None, "ident_count": 0, "helo": "pc.example",
             "mail_from": "a@client.example", "rcpts_total": 2,
-            "size": len(lab.mail(lab.EICAR)), "transaction": 3, "auth": False,
+            "size": len(lab.mail(lab.EICAR)), "transaction": 3, "auth": False, "auth_user": None,
             "spool_name": None, "lock_file": None, "lock_duration": 0})
         self.assertEqual(receiver.connections, 1)       # which is kept
         self.assertEqual(self.state("events", "events_now", "events_retried", "events_dropped"),

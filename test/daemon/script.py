@@ -20,7 +20,7 @@ USER = pwd.getpwnam("backup")
 VIRUS = lab.EICAR_NAME + ".UNOFFICIAL"
 VARIABLES = """PATH PROXY_NAME FOUND VIRUS_NAME SPAM_SCORE SOURCE_IP SOURCE_PORT TARGET_IP
     TARGET_PORT LOCAL_IP LOCAL_PORT IDENT IDENT_COUNT HELO MAIL_FROM RCPTS_TOTAL SIZE TRANSACTION
-    AUTH SPOOL_NAME LOCK_FILE LOCK_DURATION TIME UNIXTIME""".split()
+    AUTH AUTH_USER SPOOL_NAME LOCK_FILE LOCK_DURATION TIME UNIXTIME""".split()
 
 # It writes down all that it is given, as the kernel tells it.
 RECORDER = r"""#!/usr/bin/python3 -IS
@@ -121,7 +121,7 @@ class Script(Case):
             "LOCAL_IP": "127.0.0.1", "LOCAL_PORT": str(self.gated.port),
             "IDENT": "", "IDENT_COUNT": "0", "HELO": "pc.example",
             "MAIL_FROM": "a@client.example", "RCPTS_TOTAL": "2", "TRANSACTION": "3",
-            "AUTH": "0"})
+            "AUTH": "0", "AUTH_USER": ""})
         self.wait_ended(2)
         line = self.gated.logged("^script .* t=3 ")[0]
         self.assertRegex(line, rf"^script s=\w+ t=3 script=\S+/script finding=virus "

@@ -26,18 +26,58 @@ check_header(char *header, const char *start)
 	free(header);
 }
 
+struct heard {
+	unsigned count;
+	bool subject;
+};
+
+static void
+hear_text(struct heard *heard, const char *text)
+{
+	assert(heard->count++ < RSPAMD_CHANGES_MOST);
+	assert(strlen(text) < RSPAMD_ANSWER_MAX);
+}
+
+static void
+hear_add(void *arg, const char *name, const char *value)
+{
+	hear_text(arg, name);
+	assert(strlen(value) < RSPAMD_ANSWER_MAX);
+}
+
+static void
+hear_remove(void *arg, const char *name, unsigned which)
+{
+	hear_text(arg, name);
+	assert(which <= 1000000);
+}
+
+static void
+hear_subject(void *arg, const char *text)
+{
+	struct heard *heard = arg;
+
+	assert(!heard->subject && strlen(text) < RSPAMD_ANSWER_MAX);
+	heard->subject = true;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct rspamd_answer answer;
-	enum rspamd_result result = rspamd_read((const char *)data, size, &answer);
+	struct heard heard = { 0 };
+	struct rspamd_changer changer = { hear_add, hear_remove, hear_subject, &heard };
+	enum rspamd_result result = rspamd_read((const char *)data, size, &answer,
+	                                        &changer);
 	char *text;
 
 	check_words(answer.words, sizeof(answer.words));
 	check_words(answer.symbols, sizeof(answer.symbols));
 	assert(isfinite(answer.score) && isfinite(answer.required));
+	assert(result == RSPAMD_ANSWERED || (heard.count == 0 && !heard.subject));
+	assert(!heard.subject || answer.action == RSPAMD_REWRITE_SUBJECT);
 	if (result == RSPAMD_ANSWERED)
 		assert(rspamd_action_word(answer.action));
 	else

@@ -140,6 +140,7 @@ class Case(scanners.Case, unittest.TestCase):
 
 class Matrix(Case):
     """Rows are scanners, columns are messages; each pipelined and not."""
+    DELIVERY = "stream"
 
     def counters(self, gateway):
         state = self.state / "state"
@@ -185,18 +186,21 @@ class Matrix(Case):
 
     def check_cell(self, gateway, names, column, pipelined):
         message, before = MESSAGES[column], self.counters(gateway)
-        delivered = len(self.sink.messages)
+        delivered, asked = len(self.sink.messages), self.sink.commands.count("DATA")
         reply, seconds = self.talk(gateway, message, pipelined)
         finding = self.last_finding(gateway)
         got = (finding.get("finding"), finding.get("by"))
         self.assertIn(got, self.expected(names, column), gateway.log()[-2000:])
         self.assertRegex(reply, {"virus": VIRUS, "spam": SPAM}.get(got[0], TAKEN) + r"\Z")
         self.assertEqual(finding["action"], "deliver" if got[0] in PASS else "refuse")
-        cells.setdefault((", ".join(names), column), []).append((got[0], seconds))
+        row = ("held: " if self.DELIVERY == "hold" else "") + ", ".join(names)
+        cells.setdefault((row, column), []).append((got[0], seconds))
         if got[0] == "virus":
             self.assertIn("Eicar-Test-Signature", finding["name"])
         self.assertEqual(self.sink.messages[delivered:],
                          [message] if got[0] in PASS else [])
+        self.assertEqual(self.sink.commands.count("DATA") - asked,
+                         self.DELIVERY == "stream" or got[0] in PASS)
         after = self.counters(gateway)
         grown = {name for name in after if after[name] - before[name] == 1}
         self.assertEqual(grown, {"mails", COUNTERS.get(got[0], "mails")}, (before, after))
@@ -205,7 +209,8 @@ class Matrix(Case):
         self.state = pathlib.Path(tempfile.mkdtemp(prefix="gated-matrix-"))
         self.addCleanup(shutil.rmtree, self.state)
         gateway = self.gateway_for(*names, statefile_type="{flat}",
-                                   statefile=f'"{self.state}/state"')
+                                   statefile=f'"{self.state}/state"',
+                                   delivery=self.DELIVERY, rspamd_headers="no")
         for column in MESSAGES:
             for pipelined in (False, True):
                 with self.subTest(message=column, pipelined=pipelined):
@@ -241,6 +246,11 @@ class Matrix(Case):
 
     def test_all_kinds(self):
         self.check_row("libclamav", "spamassassin", "rspamd")
+
+
+class HeldMatrix(Matrix):
+    """The same, and of what is refused the server has not seen the DATA."""
+    DELIVERY = "hold"
 
 
 class FirstCertain(Case):

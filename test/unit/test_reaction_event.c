@@ -41,6 +41,7 @@ all_that_can_be_known(void **state)
 		.size = 12345678901,
 		.of_ident = 2,
 		.authenticated = true,
+		.user = "ann@example.org",
 	};
 	struct verdict verdict = { .act = VERDICT_HANG_UP,
 		                   .because = { .kind = FOUND_VIRUS, .name = "Eicar" },
@@ -67,7 +68,8 @@ all_that_can_be_known(void **state)
 		"\"ident\":\"joe\",\"ident_count\":2,"
 		"\"helo\":\"\\\"\\\\???\xc3\xbc?\",\"mail_from\":\"a@client.example\","
 		"\"rcpts_total\":4,\"size\":12345678901,\"transaction\":3,"
-		"\"auth\":true,\"spool_name\":\"/spool/?.eml\","
+		"\"auth\":true,\"auth_user\":\"ann@example.org\",\"spool_name\":\"/"
+	        "spool/?.eml\","
 		"\"lock_file\":\"/lock/192.0.2.7\",\"lock_duration\":3600,"
 		"\"time\":\"2009-02-13 23:31:30\",\"unixtime\":1234567890}");
 }
@@ -99,7 +101,7 @@ all_that_cannot_be_known(void **state)
 	            "\"ident\":null,\"ident_count\":0,"
 	            "\"helo\":null,\"mail_from\":null,"
 	            "\"rcpts_total\":0,\"size\":0,\"transaction\":0,"
-	            "\"auth\":false,\"spool_name\":null,"
+	            "\"auth\":false,\"auth_user\":null,\"spool_name\":null,"
 	            "\"lock_file\":null,\"lock_duration\":0,"
 	            "\"time\":\"2009-02-13 23:31:30\",\"unixtime\":1234567890}");
 }

@@ -41,6 +41,7 @@ set_up(void **state)
 		.size = 12345678901,
 		.of_ident = 2,
 		.authenticated = true,
+		.user = "ann\n@example.org",
 	};
 	verdict = (struct verdict){ .because = { .kind = FOUND_VIRUS, .name = "Eicar" },
 		                    .has_score = true,
@@ -94,6 +95,7 @@ a_virus_with_all_that_can_be_known(void **state)
 	                              "SIZE=12345678901",
 	                              "TRANSACTION=3",
 	                              "AUTH=1",
+	                              "AUTH_USER=ann?@example.org",
 	                              "SPOOL_NAME=/spool/x.eml",
 	                              "LOCK_FILE=/lock/192.0.2.7",
 	                              "LOCK_DURATION=3600",
@@ -140,6 +142,7 @@ an_early_end_with_all_that_cannot_be_known(void **state)
 	                                                     "SIZE=0",
 	                                                     "TRANSACTION=0",
 	                                                     "AUTH=0",
+	                                                     "AUTH_USER=",
 	                                                     "SPOOL_NAME=",
 	                                                     "LOCK_FILE=",
 	                                                     "LOCK_DURATION=0",

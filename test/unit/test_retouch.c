@@ -364,16 +364,39 @@ test_replaced(void **state)
 	retouch_free(what);
 }
 
+static void
+test_replaced_as_is(void **state)
+{
+	struct retouch *what = retouch_new();
+
+	(void)state;
+	assert_true(retouch_subject_prefix(what, "[SPAM] "));
+	assert_true(retouch_subject_as_is(what, "=?UTF-8?Q?caf=C3=A9?=\r\nb"));
+	gives(what, "Subject: a\r\nA: 1\r\n\r\n",
+	      "Subject: =?UTF-8?Q?caf=C3=A9?= b\r\nA: 1\r\n\r\n");
+	assert_true(retouch_subject_as_is(what, "\xe2\x82\xac"));
+	gives(what, "\r\n", "Subject: =?UTF-8?B?4oKs?=\r\n\r\n");
+	assert_true(retouch_subject(what, "b"));
+	gives(what, "\r\n", "Subject: [SPAM] b\r\n\r\n");
+	retouch_free(what);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_removed),      cmocka_unit_test(test_bare),
-		cmocka_unit_test(test_which),        cmocka_unit_test(test_bounds),
-		cmocka_unit_test(test_long),         cmocka_unit_test(test_added),
-		cmocka_unit_test(test_folded),       cmocka_unit_test(test_tagged),
-		cmocka_unit_test(test_tagged_words), cmocka_unit_test(test_tagged_long),
+		cmocka_unit_test(test_removed),
+		cmocka_unit_test(test_bare),
+		cmocka_unit_test(test_which),
+		cmocka_unit_test(test_bounds),
+		cmocka_unit_test(test_long),
+		cmocka_unit_test(test_added),
+		cmocka_unit_test(test_folded),
+		cmocka_unit_test(test_tagged),
+		cmocka_unit_test(test_tagged_words),
+		cmocka_unit_test(test_tagged_long),
 		cmocka_unit_test(test_replaced),
+		cmocka_unit_test(test_replaced_as_is),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

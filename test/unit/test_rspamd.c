@@ -17,7 +17,7 @@ read_text(const char *text, struct rspamd_answer *answer)
 	enum rspamd_result result;
 
 	memcpy(copy, text, size);
-	result = rspamd_read(copy, size, answer);
+	result = rspamd_read(copy, size, answer, NULL);
 	free(copy);
 	return result;
 }
@@ -130,7 +130,8 @@ a_part_is_malformed(void **state)
 	for (size_t cut = 0; cut < strlen(text); cut++) {
 		struct rspamd_answer answer;
 
-		assert_int_equal(rspamd_read(text, cut, &answer), RSPAMD_MALFORMED);
+		assert_int_equal(rspamd_read(text, cut, &answer, NULL),
+		                 RSPAMD_MALFORMED);
 	}
 }
 
@@ -159,17 +160,155 @@ hostile_answers_are_malformed(void **state)
 
 	(void)state;
 	memset(text, '[', RSPAMD_ANSWER_MAX + 1);
-	assert_int_equal(rspamd_read(text, RSPAMD_ANSWER_MAX, &answer),
+	assert_int_equal(rspamd_read(text, RSPAMD_ANSWER_MAX, &answer, NULL),
 	                 RSPAMD_MALFORMED);
-	assert_int_equal(rspamd_read(text, RSPAMD_ANSWER_MAX + 1, &answer),
+	assert_int_equal(rspamd_read(text, RSPAMD_ANSWER_MAX + 1, &answer, NULL),
 	                 RSPAMD_MALFORMED);
 	assert_string_equal(answer.words, "its answer is too long");
 	memset(text, '"', 10);
 	assert_int_equal(
-		rspamd_read("{\"score\":1,\"action\":\"re\0ject\"}", 30, &answer),
+		rspamd_read("{\"score\":1,\"action\":\"re\0ject\"}", 30, &answer, NULL),
 		RSPAMD_MALFORMED);
 	free(text);
 }
+
+/* ---- what it would change -------------------------------------------------------- */
+
+struct heard {
+	char words[2000];
+	unsigned count;
+};
+
+static void
+note(struct heard *heard, const char *kind, const char *name, const char *rest)
+{
+	size_t used = strlen(heard->words);
+
+	heard->count++;
+	snprintf(heard->words + used, sizeof(heard->words) - used, "%s %s=%s|", kind,
+	         name, rest);
+}
+
+static void
+on_add(void *arg, const char *name, const char *value)
+{
+	note(arg, "add", name, value);
+}
+
+static void
+on_remove(void *arg, const char *name, unsigned which)
+{
+	char words[20];
+
+	snprintf(words, sizeof(words), "%u", which);
+	note(arg, "remove", name, words);
+}
+
+static void
+on_subject(void *arg, const char *text)
+{
+	note(arg, "subject", "", text);
+}
+
+static enum rspamd_result
+hear(struct heard *heard, const char *action, const char *more)
+{
+	struct rspamd_changer changer = { on_add, on_remove, on_subject, heard };
+	struct rspamd_answer answer;
+	char *text = xasprintf("{\"score\":1,\"action\":\"%s\",%s}", action, more);
+	enum rspamd_result result;
+
+	*heard = (struct heard){ 0 };
+	result = rspamd_read(text, strlen(text), &answer, &changer);
+	free(text);
+	return result;
+}
+
+static void
+what_it_would_change_is_told(void **state)
+{
+	static const struct {
+		const char *json, *told;
+	} rows[] = {
+		{ "\"milter\":{\"add_headers\":{\"X-Bar\":{\"value\":\"++\",\"order\":"
+		  "0},"
+		  "\"X-Spam\":\"Yes\",\"X-Two\":[\"a\",{\"order\":1,\"value\":\"b\"}]}"
+		  "}",
+		  "add X-Bar=++|add X-Spam=Yes|add X-Two=a|add X-Two=b|" },
+		{ "\"milter\":{\"add_headers\":{\"X-Spam\":\"No\"},"
+		  "\"remove_headers\":{\"X-Spam\":0,\"X-Old\":2,\"X-All\":[1,3]}}",
+		  "remove X-Spam=0|remove X-Old=2|remove X-All=1|remove X-All=3|"
+		  "add X-Spam=No|" },
+		{ "\"milter\":{\"add_headers\":{\"X\":\"y\"}},\"dkim-signature\":\"v=1;"
+		  " a\"",
+		  "add DKIM-Signature=v=1; a|add X=y|" },
+		{ "\"dkim-signature\":[\"v=1; a\",\"v=1; b\",7]",
+		  "add DKIM-Signature=v=1; a|add DKIM-Signature=v=1; b|" },
+		{ "\"milter\":{\"add_headers\":{\"X\":\"a\\r\\nEvil: b\\u00e9\"}}",
+		  "add X=a\r\nEvil: b\xc3\xa9|" },
+		/* odd ones */
+		{ "\"milter\":{\"add_headers\":{\"A\":7,\"B\":null,\"C\":[[\"x\"],{}],"
+		  "\"D\":{\"value\":{}},\"E\":{\"order\":1},\"F\":true,\"\":\"\"}}",
+		  "add =|" },
+		{ "\"milter\":{\"remove_headers\":{\"A\":-1,\"B\":1.5,\"C\":\"0\","
+		  "\"D\":null,\"E\":1e300,\"F\":1000001,\"G\":2.0,\"H\":[-1,{},[0]]}}",
+		  "remove G=2|" },
+		{ "\"milter\":[],\"dkim-signature\":{}", "" },
+		{ "\"milter\":{\"add_headers\":[\"X\"],\"remove_headers\":\"X\"}", "" },
+		{ "\"milter\":null,\"dkim-signature\":0,\"subject\":7", "" },
+		{ "\"milter\":{\"add_headers\":{}},\"subject\":\"***SPAM*** x\"", "" },
+	};
+	struct heard heard;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		assert_int_equal(hear(&heard, "add header", rows[i].json),
+		                 RSPAMD_ANSWERED);
+		assert_string_equal(heard.words, rows[i].told);
+	}
+	assert_int_equal(
+		hear(&heard, "rewrite subject", "\"subject\":\"SPAM \\u00e9\""),
+		RSPAMD_ANSWERED);
+	assert_string_equal(heard.words, "subject =SPAM \xc3\xa9|");
+	assert_int_equal(hear(&heard, "rewrite subject", "\"subject\":[\"SPAM\"]"),
+	                 RSPAMD_ANSWERED);
+	assert_string_equal(heard.words, "");
+}
+
+static void
+who_has_not_answered_changes_nothing(void **state)
+{
+	static const char change[] = "\"dkim-signature\":\"v=1\"";
+	struct heard heard;
+
+	(void)state;
+	assert_int_equal(hear(&heard, "shrug", change), RSPAMD_STRANGE);
+	assert_int_equal(heard.count, 0);
+	assert_int_equal(
+		hear(&heard, "reject", "\"error\":\"x\",\"dkim-signature\":\"v=1\""),
+		RSPAMD_REFUSED);
+	assert_int_equal(heard.count, 0);
+	assert_int_equal(hear(&heard, "reject", change), RSPAMD_ANSWERED);
+	assert_int_equal(heard.count, 1);
+}
+
+static void
+changes_are_bounded(void **state)
+{
+	char *text = calloc(1, RSPAMD_ANSWER_MAX);
+	struct heard heard;
+
+	(void)state;
+	strcpy(text, "\"dkim-signature\":[\"\"");
+	for (int i = 0; i < 10000; i++)
+		strcat(text + 7 * i, ",\"1234\"");
+	strcat(text, "]");
+	assert_int_equal(hear(&heard, "no action", text), RSPAMD_ANSWERED);
+	assert_int_equal(heard.count, RSPAMD_CHANGES_MOST);
+	free(text);
+}
+
+/* ---- what it is told -------------------------------------------------------------- */
 
 static void
 assert_header(char *made, const char *expected)
@@ -209,6 +348,9 @@ main(void)
 		cmocka_unit_test(a_part_is_malformed),
 		cmocka_unit_test(symbols_are_cut_between_two),
 		cmocka_unit_test(hostile_answers_are_malformed),
+		cmocka_unit_test(what_it_would_change_is_told),
+		cmocka_unit_test(who_has_not_answered_changes_nothing),
+		cmocka_unit_test(changes_are_bounded),
 		cmocka_unit_test(headers_have_one_line),
 	};
 
