@@ -37,14 +37,14 @@ struct expected {
 	unsigned char verb;	/* enum verb */
 	bool ends_group;	/* no further command is read before this reply */
 	bool hangs_up;		/* our answer is the last word of the session */
+	bool binary;		/* MAIL with BODY=BINARYMIME */
+	bool last;		/* BDAT with LAST */
 	int code;		/* of our answer (PLAN_ANSWER) */
 	const char *enhanced;	/* of our answer, static */
 	char *text;		/* owned: our answer, or what the command was about */
-	const char *spf;	/* word of SPF's result for MAIL, static; NULL: not asked */
-	bool binary;		/* MAIL with BODY=BINARYMIME */
-	bool last;		/* BDAT with LAST */
 	uint64_t size;		/* of the message, as MAIL declares it, 0: it does not; or of
 				 * the chunk of BDAT */
+	const char *spf;	/* word of SPF's result for MAIL, static; NULL: not asked */
 };
 
 /* A ring that grows from nothing to what its user allows. */

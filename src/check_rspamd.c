@@ -133,7 +133,7 @@ static enum rspamd_result
 read_answer(struct rspamd_job *job, int status, const char *body, size_t size)
 {
 	struct check_run *run = job->run;
-	bool marks = run->cfg->on_spam_suspect != ACTION_PASS;
+	bool marks = run->cfg->on_spam_suspect == ACTION_TAG;
 	struct rspamd_changer changer = {
 		.add = add_field,
 		.remove = remove_field,

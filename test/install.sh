@@ -26,7 +26,7 @@ package="$build
 test="$show $package
 	adduser apparmor bash-completion c-icap clamav-daemon clang clang-format clang-tidy
 	conntrack cpio dovecot-core dovecot-lmtpd git haproxy iproute2 libc-icap-mod-virus-scan libclang-rt-14-dev libcmocka-dev libnet-ssleay-perl
-	libsasl2-modules libyaml-dev lintian locales mandoc nftables openssl postfix procps
+	libsasl2-modules libyaml-dev lintian locales mandoc nftables opendkim openssl postfix procps
 	redis-server rpm2cpio rspamd sasl2-bin shellcheck spamassassin spamd
 	systemd-container unbound util-linux zip"
 

@@ -45,6 +45,8 @@ class Sink(threading.Thread):
             verb = line.split(None, 1)[0].upper()
             if verb == b"EHLO":
                 say(b"250-sink.example\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 ENHANCEDSTATUSCODES")
+            elif verb == b"AUTH":
+                say(b"235 2.7.0 Welcome" if line.strip().endswith(b"=") else b"535 5.7.8 No")
             elif verb == b"DATA":
                 say(b"354 Go on")
                 message = []

@@ -41,6 +41,12 @@ worker "normal" {{
 }}
 actions {{ reject = 15; rewrite_subject = 8; add_header = 6; greylist = 4; }}
 lua = "{tmp}/local.lua";
+modules {{ path = "/usr/share/rspamd/plugins/milter_headers.lua"; }}
+milter_headers {{
+	use = ["x-spamd-bar", "x-spam-level", "x-spam-status"];
+	skip_local = false;
+	skip_authenticated = false;
+}}
 """
 
 # What it was told comes back as options of a symbol, into a file.
@@ -66,6 +72,15 @@ local function look(task)
 	told:close()
 end
 rspamd_config:register_symbol({name = "POINTS", score = 1.0, callback = look})
+
+-- A message may ask for more changes.
+rspamd_config:register_symbol({name = "CHANGES", type = "postfilter", callback = function(task)
+	if task:get_header("X-Wish") == "change" then
+		task:set_milter_reply({
+			add_headers = {["X-Twice"] = {{value = "a", order = 1}, {value = "b\\r\\nX-Evil: c"}}},
+			remove_headers = {["X-Old"] = 0, ["X-Third"] = 3, ["X-Last"] = -1}})
+	end
+end})
 """
 
 

@@ -4,6 +4,7 @@
     spam_test.py PROGRAM [unittest arguments, as: Rspamd.test_actions]
 """
 import pathlib
+import re
 import signal
 import socket
 import struct
@@ -216,6 +217,71 @@ class Rspamd(Case, unittest.TestCase):
                                  "bob@example.test", "nil", session + ".1", "gate.example",
                                  str(len(CLEAN))])
         self.assertEqual(second[2:4], ["", ",".join(f"r{n}@example.test" for n in range(100))])
+
+    def test_user(self):
+        """Who has authenticated, by name if that is known; not who has tried."""
+        gateway = self.by(self.rspamd.url)
+        for auth, user in (("AUTH PLAIN AGFsaWNlQGV4YW1wbGUub3JnAHNlY3JldHM=", "alice@example.org"),
+                           ("AUTH PLAIN AGV2ZQBn", "nil"),
+                           ("AUTH GSSAPI YWxpY2U=", "authenticated")):
+            with lab.Client(("127.0.0.1", gateway.port), 30) as client:
+                client.hello()
+                self.assertRegex(client.ask(auth), "^535" if user == "nil" else "^235")
+                self.assertEqual(client.submit(CLEAN)[-1], TAKEN + "\r\n")
+            self.assertEqual(self.rspamd.told()[-1][4], user)
+
+    # -- what it would change
+
+    OLD = [b"X-Spamd-Bar: ----", b"X-Old: 1", b"X-Third: 1", b"X-OLD: 2", b"X-Third: 2",
+           b"X-Spam-Status: No,\r\n lied", b"X-Third: 3", b"X-Last: 1"]
+
+    @staticmethod
+    def wishing(subject):
+        """A message that comes with fields which rspamd removes."""
+        return (b"\r\n".join([b"X-Wish: change", *Rspamd.OLD, b""])
+                + lab.mail(b"hello", subject=subject))
+
+    def fields(self, message):
+        head = message.partition(b"\r\n\r\n")[0]
+        return re.sub(rb"\r\n[ \t]", b" ", head).split(b"\r\n")
+
+    def held(self, **options):
+        return self.by(self.rspamd.url, **{"delivery": "hold", "nat_header_type": "none",
+                                           **options})
+
+    def test_headers(self):
+        """Of milter_headers and others: what they remove was in the message before, what they
+        add is on top, and the rest stays byte for byte."""
+        for delivery in ("hold", "auto"):
+            gateway = self.held(delivery=delivery)
+            message = self.wishing("points 3")
+            self.assertEqual(self.submit(gateway, message), TAKEN)
+            fields = self.fields(self.sink.messages[-1])
+            self.assertCountEqual(fields[:5], [
+                b"X-Spamd-Bar: +++", b"X-Spam-Level: ***", b"X-Spam-Status: No, score=3.00",
+                b"X-Twice: a", b"X-Twice: b X-Evil: c"])
+            self.assertLess(fields.index(b"X-Twice: a"), fields.index(b"X-Twice: b X-Evil: c"))
+            self.assertEqual(fields[5:], [b"X-Wish: change", b"X-Third: 1", b"X-Third: 2",
+                                          b"X-Last: 1", *self.fields(lab.mail(subject="points 3"))])
+            self.assertTrue(self.sink.messages[-1].endswith(b"\r\n\r\nhello\r\n"))
+
+    def test_no_headers(self):
+        """Not if that is not wanted, nor where the server has the header already."""
+        message = self.wishing("points 3")
+        self.assert_delivered(self.held(rspamd_headers="no"), message)
+        self.assert_delivered(self.by(self.rspamd.url, nat_header_type="none"), message)
+
+    def test_subject(self):
+        """Its new subject marks a message that is to be marked, and no other."""
+        for subject, new in (("points 9", b"*** SPAM *** points 9"),
+                             ("points 9 caf\xe9", b"=?UTF-8?Q?=2A=2A=2A_SPAM_")):
+            message = lab.mail(b"hello", subject=subject)
+            for action, expected in (("pass", subject.encode()), ("tag", new)):
+                self.assertEqual(self.submit(self.held(on_spam_suspect=action), message), TAKEN)
+                subjects = [field for field in self.fields(self.sink.messages[-1])
+                            if field.lower().startswith(b"subject:")]
+                self.assertEqual(len(subjects), 1)
+                self.assertTrue(subjects[0].startswith(b"Subject: " + expected), subjects)
 
     def test_two(self):
         second = spam.Rspamd()

@@ -42,7 +42,7 @@ an_entry_starts_empty_even_in_a_used_place(void **unused)
 		assert_int_equal(entry->size, 0);
 		*entry = (struct expected){
 			PLAN_ANSWER, SUBJECT_CONTENT, VERB_QUIT,    true, true,
-			250,         "2.0.0",         xstrdup("x"), 4096
+			250,         "2.0.0",         xstrdup("x"), 4096, NULL
 		};
 		pipeline_done(&line);
 	}
