@@ -545,13 +545,21 @@ session_turn_body(struct session *s)
 	}
 }
 
+/* What gathers for the next piece waits for the client, unless one is unanswered. */
+static bool
+server_is_slow(const struct session *s)
+{
+	return s->server && (conn_backlog(s->server) > 0 ||
+	                     (session_server_backlog(s) > 0 && s->owed.count > 0));
+}
+
 /* Whose fault is it that nothing moves? */
 void
 session_body_expired(struct session *s)
 {
 	if (s->mail->waits_for_space)
 		session_end(s, END_SPOOL);
-	else if (session_server_backlog(s) > 0)
+	else if (server_is_slow(s))
 		session_end(s, END_SERVER_TIMEOUT);
 	else
 		session_end(s, END_CLIENT_TIMEOUT);
@@ -580,7 +588,7 @@ is_dripping(const struct session *s)
 	uint64_t least = (uint64_t)(s->cfg->min_body_rate * s->cfg->timeout_body);
 
 	return conn_received(s->client) - s->window_from < least &&
-	       !s->mail->waits_for_space && session_server_backlog(s) == 0;
+	       !s->mail->waits_for_space && !server_is_slow(s);
 }
 
 void
