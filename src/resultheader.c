@@ -305,6 +305,16 @@ put_spf(struct value *value, const struct resultheader_facts *facts)
 }
 
 static void
+put_auth(struct value *value, const char *user)
+{
+	put(value, "; auth=pass");
+	if (!user)
+		return;
+	put(value, " smtp.auth=");
+	put_value(value, user);
+}
+
+static void
 add_auth(struct retouch *changes, const struct config *cfg,
          const struct resultheader_facts *facts)
 {
@@ -313,7 +323,7 @@ add_auth(struct retouch *changes, const struct config *cfg,
 
 	put_value(&value, id);
 	if (facts->evidence->authenticated)
-		put(&value, "; auth=pass");
+		put_auth(&value, facts->evidence->user);
 	if (facts->spf)
 		put_spf(&value, facts);
 	if (!facts->evidence->authenticated && !facts->spf)

@@ -69,7 +69,7 @@ all_that_can_be_known(void **state)
 		"\"helo\":\"\\\"\\\\???\xc3\xbc?\",\"mail_from\":\"a@client.example\","
 		"\"rcpts_total\":4,\"size\":12345678901,\"transaction\":3,"
 		"\"auth\":true,\"auth_user\":\"ann@example.org\",\"spool_name\":\"/"
-	        "spool/?.eml\","
+		"spool/?.eml\","
 		"\"lock_file\":\"/lock/192.0.2.7\",\"lock_duration\":3600,"
 		"\"time\":\"2009-02-13 23:31:30\",\"unixtime\":1234567890}");
 }
