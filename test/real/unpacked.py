@@ -43,6 +43,7 @@ exim_path = /var/lib/exim4/exim4
 spool_directory = /var/spool/exim4
 log_file_path = {tmp}/log/%slog
 pid_file_path = {tmp}/log/pid
+notifier_socket =
 tls_advertise_hosts =
 keep_environment =
 host_lookup =
@@ -187,7 +188,8 @@ class Exim(Space):
         self.write("exim.conf", (EXIM_CONF + EXIM_SERVER).format(
             tmp=self.tmp, name="server.example", port=self.port,
             boxes=" : ".join(postfix.BOXES)))
-        self.start("/var/lib/exim4/exim4", "-bdf")
+        # Not the set-user-id one: the kernel would no longer end it with its parent.
+        self.start(f"{UNPACKED}/{self.package}/usr/sbin/exim4", "-bdf")
 
 
 class Smtpd(Space):
