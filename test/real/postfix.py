@@ -78,7 +78,26 @@ def run(*command, **more):
     return done.stdout.decode(errors="replace")
 
 
-class Postfix:
+class Maildirs:
+    """Of a server that delivers to the Maildirs self.tmp/mail/NAME."""
+
+    def delivered(self, name):
+        """The files of this mailbox, as they lie there."""
+        directory = f"{self.tmp}/mail/{name}/new"
+        if not os.path.isdir(directory):
+            return []
+        mails = []
+        for file in sorted(os.listdir(directory)):
+            with open(os.path.join(directory, file), "rb") as opened:
+                mails.append(opened.read())
+        return mails
+
+    def count(self, name):
+        directory = f"{self.tmp}/mail/{name}/new"
+        return len(os.listdir(directory)) if os.path.isdir(directory) else 0
+
+
+class Postfix(Maildirs):
     def __init__(self, options=None):
         """OPTIONS of main.cf, by name, in place of those above or besides."""
         self.master = None
@@ -149,21 +168,6 @@ class Postfix:
                 return file.read()
         except OSError:
             return "(no log)"
-
-    def delivered(self, name):
-        """The files of this mailbox, as they lie there."""
-        directory = f"{self.tmp}/mail/{name}/new"
-        if not os.path.isdir(directory):
-            return []
-        mails = []
-        for file in sorted(os.listdir(directory)):
-            with open(os.path.join(directory, file), "rb") as opened:
-                mails.append(opened.read())
-        return mails
-
-    def count(self, name):
-        directory = f"{self.tmp}/mail/{name}/new"
-        return len(os.listdir(directory)) if os.path.isdir(directory) else 0
 
     def queue_is_empty(self):
         return not any(files for kind in ("incoming", "active", "deferred", "maildrop")
