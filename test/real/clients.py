@@ -14,6 +14,7 @@ import smtplib
 import subprocess
 import tempfile
 
+import lab
 import unpacked
 
 SENDER = "ann@example.test"
@@ -48,6 +49,7 @@ def file_of(message):
 
 class Client:
     program = None
+    chunks = False      # it sends by BDAT, where the server takes that
 
     def missing(self):
         if shutil.which(self.program):
@@ -182,7 +184,7 @@ class Exim(Client):
         return unpacked.missing("exim4-daemon-light")
 
     def send(self, port, jobs, one_session):
-        client = unpacked.EximClient(port)
+        client = unpacked.EximClient(port, self.chunks)
         try:
             return [self.reply(*client.send(message, SENDER, recipient))
                     for recipient, message in jobs]
@@ -191,10 +193,56 @@ class Exim(Client):
 
     @staticmethod
     def reply(code, words):
-        refused = re.search(r"after end of data: (.*)", words)
+        refused = re.search(r"after (?:pipelined )?end of data: (.*)", words)
         return refused[1] if refused else f"{words}exit code {code}" if code else TAKEN
+
+
+class ChunkingExim(Exim):
+    chunks = True
+
+
+class Bdat(Client):
+    """Of our own: chunks that end anywhere, one after the other, all at once, and the last
+    with nothing in it."""
+    chunks = True
+    # How large, and whether without waiting for replies; of WAYS one for each message.
+    WAYS = ((1 << 20, False), (997, False), (997, True), (4093, True))
+
+    def missing(self):
+        return None
+
+    def send(self, port, jobs, one_session):
+        replies = []
+        for number, (recipient, message) in enumerate(jobs):
+            with lab.Client(("127.0.0.1", port)) as session:
+                hello = session.hello()
+                if "CHUNKING" in hello:
+                    way = self.WAYS[number % len(self.WAYS)]
+                    replies.append(self.chunked(session, recipient, message, *way))
+                else:
+                    replies.append(session.submit(message, recipient)[-1])
+                session.send(b"QUIT\r\n")
+                session.reply()
+        return replies
+
+    @staticmethod
+    def chunked(session, recipient, message, size, at_once):
+        chunks = [message[at:at + size] for at in range(0, len(message), size)] + [b""]
+        for command in (f"MAIL FROM:<{SENDER}>", f"RCPT TO:<{recipient}>"):
+            session.ask(command)
+        replies = []
+        for number, chunk in enumerate(chunks):
+            last = b" LAST" if number == len(chunks) - 1 else b""
+            session.send(b"BDAT %d%s\r\n" % (len(chunk), last) + chunk)
+            if not at_once:
+                replies.append(session.reply())
+                if not replies[-1].startswith("250"):
+                    return replies[-1]
+        if at_once:
+            replies = [session.reply() for _ in chunks]
+        return next((reply for reply in replies if not reply.startswith("250")), replies[-1])
 
 
 ALL = {"swaks": Swaks(), "swaks-pipelining": PipeliningSwaks(), "smtplib": Smtplib(),
        "nodemailer": Nodemailer(), "smtp-source": SmtpSource(), "opensmtpd": Smtp(),
-       "exim": Exim()}
+       "exim": Exim(), "exim-bdat": ChunkingExim(), "bdat": Bdat()}

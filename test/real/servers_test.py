@@ -88,6 +88,8 @@ class Crossing:
             "allow_root": "yes", "mode": "fixed", "fixed_server": '"127.0.0.1"',
             "fixed_server_port": server.port, "delivery": delivery})
         try:
+            with lab.Client(("127.0.0.1", server.port)) as direct:
+                self.chunking = "CHUNKING" in direct.hello()
             self.jobs = {name: [(next(self.boxes), message) for message in MESSAGES]
                          for name, client in clients.ALL.items() if not client.missing()}
             with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
@@ -125,7 +127,8 @@ class Crossing:
         wanted = "found" if infected else "verdict"
         if len(lines) != 1 or not lines[0].startswith(wanted) or \
                 ("finding=virus" if infected else "finding=clean") not in lines[0] or \
-                ("delivery=hold" in lines[0]) != (self.delivery == "hold"):
+                ("delivery=hold" in lines[0]) != (self.delivery == "hold") or \
+                (" chunks=" in lines[0]) != (self.chunking and clients.ALL[client].chunks):
             return f"the log says {lines}"
         mails = self.server.delivered(box)
         if len(mails) != (0 if infected else 1):

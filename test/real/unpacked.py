@@ -224,12 +224,12 @@ out:
   driver = smtp
   port = {port}
   hosts_avoid_tls = *
-  hosts_try_chunking =
+  hosts_try_chunking = {chunking}
   message_linelength_limit = 1M
 """
 
-    def __init__(self, port):
-        self.port = port
+    def __init__(self, port, chunking):
+        self.port, self.chunking = port, chunking
         super().__init__()
 
     def prepare(self):
@@ -237,7 +237,8 @@ out:
             os.makedirs(f"{self.tmp}/{name}", exist_ok=True)
             os.chown(f"{self.tmp}/{name}", UID, UID)
         self.write("exim.conf", (EXIM_CONF + self.CONF).format(
-            tmp=self.tmp, name="client.example", port=self.port))
+            tmp=self.tmp, name="client.example", port=self.port,
+            chunking="*" if self.chunking else ""))
 
     def send(self, message, sender, recipient):
         """Its exit code, and its words."""
