@@ -1,0 +1,383 @@
+"""The session as it must go: what the server gets, what the client gets, byte by byte."""
+import story as stories
+from storm_seed import TAKEOVER_COMMANDS
+from storm_server import Server
+
+COMMAND_MAX = 2046              # without CRLF
+REFUSED = (b"XCLIENT", b"XFORWARD", b"TURN", b"ATRN", b"BURL", b"XEXCH50")
+GROUPED = (b"MAIL", b"RCPT", b"RSET", b"NOOP", b"VRFY", b"EXPN", b"HELP")
+GO_AHEAD = b"354 Go ahead, and end with a lone dot\r\n"
+LOCKED_OUT = b"554 gate.example You are locked out for a while\r\n"
+VIRUS = (550, b"5.7.1", b"Virus found: Eicar-Test.UNOFFICIAL")
+LOCKED = (550, b"5.7.1", b"You are locked out for a while")
+TOO_BIG = (552, b"5.3.4", b"Message too big")
+LOST = (421, b"4.4.2", b"gate.example The connection to the mail server was lost")
+
+
+class Stuck(Exception):
+    """The server owes a reply, and is gone."""
+
+
+def verb_of(line):
+    return line.split()[0].upper() if line.split() else b""
+
+
+def declared(line):
+    """What MAIL says of its size; 0: nothing."""
+    sizes = [word[5:] for word in line.upper().split() if word.startswith(b"SIZE=")]
+    return int(sizes[0]) if sizes else 0
+
+
+def undotted(line):
+    return line[1:] if line.startswith(b".") else line
+
+
+def size_of(content):
+    return sum(len(undotted(line)) + 2 for line in content)
+
+
+def first_bytes(content, most):
+    """Content, as it is sent, up to so many bytes of what it says."""
+    out = b""
+    for line in content:
+        piece = (undotted(line) + b"\r\n")[:max(most, 0)]
+        most -= len(undotted(line)) + 2
+        out += b"." + piece if piece.startswith(b".") else piece
+    return out
+
+
+class Model:
+    """The gateway has one way to go, with two exceptions.  It may see at once that a message
+    has outgrown hold_max_size and size_limit, or one after the other: FORKS says which.  And
+    what it still does after the server was lost, or a message grew too large, depends on
+    when it learns of it: then client_least and server_least are what must have arrived, and
+    to_client and to_server what may have."""
+
+    def __init__(self, plan, world, forks=(), locked=False):
+        self.world, self.forks, self.forked = world, list(forks), 0
+        self.given = len(self.forks)        # the rest was asked for
+        self.server = Server(plan.seed, plan.loss)
+        self.to_server, self.to_client = bytearray(), bytearray()
+        self.server_least = self.client_least = None    # None: all of it
+        self.recipients, self.declared = None, 0        # None: no mail is open
+        self.content, self.holds = None, False          # lines of the message that comes
+        self.authenticated = self.enhanced = False
+        self.locked = locked
+        self.taken_over = None              # number of commands since
+        self.chunk = 0                      # bytes of a refused BDAT that are still to come
+        self.over = self.stuck = False
+        self.line, lines = None, iter(plan.lines)   # the one that is looked at
+        try:
+            self.run(lines)
+        except Stuck:
+            self.stuck = True
+            self.finish_group(lines)
+
+    def run(self, lines):
+        if self.locked:
+            self.to_client += LOCKED_OUT
+            return
+        greeting = self.server.greet()
+        self.note_loss(False)
+        self.forward(greeting)
+        for self.line in lines:
+            if not self.over:
+                self.take(self.line)
+
+    def finish_group(self, lines):
+        """What the client said in one group with what was not answered may still be passed
+        on."""
+        while self.line is None or verb_of(self.line) in GROUPED:
+            self.line = next(lines)
+            if self.chunk > 0:
+                self.chunk -= len(self.line) + 2
+                self.line = None
+            elif self.is_answered_here(self.line):
+                self.chunk = int(self.line.split()[1]) if verb_of(self.line) == b"BDAT" else 0
+                self.line = None
+            elif verb_of(self.line) != b"DATA" or self.world.delivery == "stream":
+                self.to_server += self.line + b"\r\n"
+
+    def fork(self):
+        self.forked += 1
+        if self.forked > len(self.forks):
+            self.forks.append(False)
+        return self.forks[self.forked - 1]
+
+    # ---- the server ------------------------------------------------------------------
+
+    def note_loss(self, was_lost):
+        if self.server.lost and not was_lost:
+            self.client_least = len(self.to_client)
+            if self.server_least is None:
+                self.server_least = len(self.to_server)
+
+    def ask(self, line):
+        """Says a line to the server.  None: it has no answer, for it is gone or listens."""
+        self.to_server += line + b"\r\n"
+        was_lost = self.server.lost
+        reply = self.server.hear(line)
+        self.note_loss(was_lost)
+        return reply
+
+    def ask_unheard(self, line):
+        """The client does not hear the answer."""
+        if not self.ask(line):
+            raise Stuck
+
+    def forward(self, reply):
+        """What the server says goes to the client.  Returns its code."""
+        if not reply:
+            raise Stuck
+        self.to_client += reply
+        if self.server.lost:                # those were its last words
+            self.client_least = len(self.to_client)
+        return int(reply[:3])
+
+    # ---- lines of the client -----------------------------------------------------------
+
+    def take(self, line):
+        if self.chunk > 0:
+            self.chunk -= len(line) + 2
+        elif self.taken_over is not None:
+            self.take_over(line)
+        elif self.content is not None and line != b".":
+            self.content += line.replace(b"\r", b"\r\n").split(b"\r\n")  # the stray one
+        elif self.content is not None:
+            self.take_message()
+        elif self.server.opaque and not self.server.lost:
+            self.take_answer(line)
+        else:
+            self.take_command(line)
+
+    def say(self, reply):
+        code, enhanced, text = reply
+        self.to_client += b"%d " % code + (enhanced + b" " if self.enhanced else b"") + \
+            text + b"\r\n"
+
+    # ---- content -------------------------------------------------------------------------
+
+    def take_message(self):
+        content, self.content = self.content, None
+        limit, size = self.world.size_limit, size_of(content)
+        too_big = limit > 0 and size > limit
+        if not self.holds:
+            self.stream(content, too_big)
+        elif self.outgrows(size, too_big):
+            self.go_over(content, too_big)
+        else:
+            self.deliver_held(content, too_big)
+
+    def outgrows(self, size, too_big):
+        """Goes over from hold to stream before its end.  What comes at once is too big
+        before it can."""
+        hold_max, limit = self.world.hold_max, self.world.size_limit
+        if self.world.delivery != "auto" or size <= hold_max:
+            return False
+        return not too_big or (hold_max < limit and self.fork())
+
+    def go_over(self, content, too_big):
+        refusal = self.ask(b"DATA")
+        if self.server.body:
+            self.stream(content, too_big)
+        else:
+            self.decline(refusal)
+
+    def decline(self, refusal):
+        """The server's no to DATA is what the client hears to its dot."""
+        self.forward(refusal)
+        self.reset()
+
+    def reset(self):
+        self.recipients = None
+        self.ask_unheard(b"RSET")
+
+    def stream(self, content, too_big):
+        """The server gets it before the verdict, and is left if that is bad."""
+        if too_big:
+            if self.server_least is None:
+                self.server_least = len(self.to_server)
+            self.to_server += first_bytes(content, self.world.size_limit)
+        else:
+            for line in content:
+                self.ask(line)
+        finding = self.verdict(content, too_big)
+        if finding:
+            self.say(finding)
+            self.taken_over = 0
+        else:
+            self.finish()
+
+    def deliver_held(self, content, too_big):
+        """The server gets it after the verdict, or never hears of it."""
+        finding = self.verdict(content, too_big)
+        if finding:
+            self.say(finding)
+            self.reset()
+            return
+        refusal = self.ask(b"DATA")
+        if not self.server.body:
+            self.decline(refusal)
+            return
+        for line in content:
+            self.ask(line)
+        self.finish()
+
+    def finish(self):
+        self.recipients = None
+        self.forward(self.ask(b"."))
+
+    def verdict(self, content, too_big):
+        """What there is against a message; None: nothing."""
+        if too_big:
+            return TOO_BIG
+        if self.locked:
+            return LOCKED
+        if not self.is_read() or not any(stories.EICAR in line for line in content):
+            return None
+        self.locked = self.world.locks
+        return VIRUS
+
+    def is_read(self):
+        return not (self.authenticated and self.world.skips_virus)
+
+    def is_to_be_held(self):
+        way = self.world.delivery
+        if way == "stream" or not self.recipients or not self.is_read():
+            return False
+        return way == "hold" or self.declared <= self.world.hold_max
+
+    # ---- commands ------------------------------------------------------------------------
+
+    def take_command(self, line):
+        verb = verb_of(line)
+        if len(line) > COMMAND_MAX:
+            self.say((500, b"5.5.2", b"Line too long"))
+        elif verb == b"BDAT":
+            self.say((502, b"5.5.1", b"Command not implemented"))
+            self.chunk = int(line.split()[1])
+        elif b"\r" in line:
+            self.say((500, b"5.5.2", b"Stray control character in command"))
+        elif verb in REFUSED:
+            self.say((502, b"5.5.1", b"Command not implemented"))
+        elif verb == b"MAIL" and 0 < self.world.size_limit < declared(line):
+            self.say(TOO_BIG)
+        elif verb == b"DATA" and self.is_to_be_held():
+            self.to_client += GO_AHEAD
+            self.content, self.holds = [], True
+        else:
+            self.pass_on(line, verb)
+
+    def is_answered_here(self, line):
+        verb = verb_of(line)
+        return b"\r" in line or len(line) > COMMAND_MAX or verb in REFUSED + (b"BDAT",) or \
+            (verb == b"MAIL" and 0 < self.world.size_limit < declared(line))
+
+    def pass_on(self, line, verb):
+        reply = self.ask(line)
+        if reply and verb == b"EHLO" and reply[:3] == b"250":
+            reply = self.edit_offers(reply)
+        code = self.forward(reply)
+        if verb == b"HELO" and code == 250:
+            self.enhanced = False
+        self.note(line, verb, code)
+
+    def note(self, line, verb, code):
+        """What the server's reply means."""
+        accepted = 200 <= code <= 299
+        if verb == b"DATA" and code == 354:
+            self.content, self.holds = [], False
+        elif verb == b"AUTH":
+            self.authenticated |= code == 235
+        elif accepted and verb in (b"RSET", b"HELO", b"EHLO"):
+            self.recipients = None
+        elif accepted and verb == b"MAIL":
+            self.recipients, self.declared = 0, declared(line)
+        elif accepted and verb == b"RCPT" and self.recipients is not None:
+            self.recipients += 1
+        self.over = self.server.ended
+
+    def take_answer(self, line):
+        """To a challenge: whatever it looks like.  One that cannot be passed on cancels."""
+        if b"\r" in line:
+            self.ask_unheard(b"*")
+            self.say((500, b"5.5.2", b"Stray control character in command"))
+        else:
+            self.authenticated |= self.forward(self.ask(line)) == 235
+
+    def edit_offers(self, reply):
+        first, *offers = [line[4:] for line in reply.split(b"\r\n")[:-1]]
+        offers = [self.lower(line) for line in offers if line != b"CHUNKING"]
+        self.enhanced = b"ENHANCEDSTATUSCODES" in offers
+        lines = [first] + offers
+        return b"".join(b"250-%s\r\n" % line for line in lines[:-1]) + \
+            b"250 %s\r\n" % lines[-1]
+
+    def lower(self, offer):
+        limit = self.world.size_limit
+        if not offer.startswith(b"SIZE") or not limit:
+            return offer
+        theirs = int(offer[4:] or 0)
+        return offer if 0 < theirs <= limit else b"SIZE %d" % limit
+
+    def take_over(self, line):
+        verb = verb_of(line) if b"\r" not in line else b""
+        if verb == b"QUIT":
+            self.say((221, b"2.0.0", b"gate.example Closing connection"))
+            self.over = True
+            return
+        self.taken_over += 1 if verb != b"BDAT" else TAKEOVER_COMMANDS + 1
+        if self.taken_over > TAKEOVER_COMMANDS:
+            self.say((554, b"5.5.0",
+                      b"gate.example Too many commands after a refused message"))
+            self.over = True
+        elif verb in (b"HELO", b"EHLO"):
+            self.to_client += b"250 gate.example Hello\r\n"
+        elif verb in (b"NOOP", b"RSET"):
+            self.say((250, b"2.0.0", b"OK"))
+        elif verb == b"MAIL":
+            self.say((451, b"4.3.0", b"Session is over, please try again later"))
+        elif verb in (b"RCPT", b"DATA"):
+            self.say((503, b"5.5.1", b"MAIL first"))
+        else:
+            self.say((502, b"5.5.1", b"Command not implemented"))
+
+    # ---- what may have come of it ----------------------------------------------------------
+
+    def lost_words(self):
+        code, enhanced, text = LOST
+        return b"%d " % code + (enhanced + b" " if self.enhanced else b"") + text + b"\r\n"
+
+    def client_may_have(self, got, loss):
+        must = bytes(self.to_client)
+        if loss.who == "client":
+            return must.startswith(got)
+        if got == must and not self.stuck:
+            return True
+        if not self.server.lost:
+            return False
+        if got.endswith(self.lost_words()):
+            got = got[:-len(self.lost_words())]
+        elif self.server.last != 554:       # with that a server may leave
+            return False
+        least = self.client_least if loss.how == "fin" else 0
+        return must.startswith(got) and len(got) >= least and got[-1:] in (b"", b"\n")
+
+    def server_may_have(self, got, loss):
+        must = bytes(self.to_server)
+        least = len(must) if self.server_least is None else self.server_least
+        if loss.who == "client" or (loss.how == "rst" and self.server.lost):
+            least = 0
+        return must.startswith(got) and len(got) >= least
+
+
+def outcomes(plan, world, locked):
+    """A model for each way that the gateway may go."""
+    todo, done = [()], []
+    while todo:
+        model = Model(plan, world, todo.pop(), locked)
+        done.append(model)
+        for i, taken in enumerate(model.forks):
+            if not taken and i >= model.given:
+                todo.append(tuple(model.forks[:i]) + (True,))
+    return done

@@ -1,0 +1,79 @@
+"""What holds for every session, whatever the model says: read from the transcripts alone."""
+import story as stories
+from storm_model import size_of
+
+
+def replies(got):
+    """Codes of the whole replies in what a client got."""
+    return [int(line[:3]) for line in got.split(b"\r\n")[:-1] if line[3:4] == b" "]
+
+
+def contents_of(lines, got):
+    """(content, code of its reply) of each message that the client sent whole.  Without a
+    reply (None) nobody can tell what stands behind it."""
+    codes = iter(replies(got)[1:])          # behind the greeting
+    lines, opaque, found = iter(lines), False, []
+    for line in lines:
+        code = next(codes, None)
+        if code is None:
+            break
+        words = line.upper().split()
+        if not opaque and words[:1] == [b"BDAT"]:
+            left = int(words[1])
+            while left > 0:
+                left -= len(next(lines)) + 2
+        if not opaque and words[:1] == [b"DATA"] and code == 354:
+            content = list(iter(lambda: next(lines), b"."))
+            found.append((unbroken(b"\n".join(content)), next(codes, None)))
+        opaque = code == 334
+    return found
+
+
+def unbroken(content):
+    """Line ends that stand alone are mended on the way."""
+    return content.replace(b"\r", b"\n")
+
+
+def broken_rule(session, world):
+    """The first that is broken, or None."""
+    completed = [(unbroken(content), code, known)
+                 for content, code, known in session.words.completed]
+    sent = contents_of(session.plan.lines, bytes(session.client.got))
+    return carries_virus(completed, world) or too_big(completed, world) or \
+        twice(completed) or unacknowledged(sent, completed, session.loss)
+
+
+def carries_virus(completed, world):
+    for content, _, known in completed:
+        if stories.EICAR in content and not (known and world.skips_virus):
+            return "the server got the end of a message with a virus"
+    return None
+
+
+def too_big(completed, world):
+    for content, _, _ in completed:
+        if 0 < world.size_limit < (size_of(content.split(b"\n")) if content else 0):
+            return "the server got the end of a message beyond size_limit"
+    return None
+
+
+def twice(completed):
+    numbered = [content for content, _, _ in completed if b"Message: " in content]
+    return "a message was completed twice" if len(set(numbered)) < len(numbered) else None
+
+
+def unacknowledged(sent, completed, loss):
+    """Each yes that the client heard was the server's to that message, and the server got
+    nothing that the client did not send."""
+    at = 0
+    for content, code in sent:
+        fits = at < len(completed) and completed[at][0] == content and \
+            code in (None, completed[at][1])
+        at += fits
+        if code is not None and code < 300 and not fits:
+            return f"the client heard {code} to a message that no server accepted: " \
+                   f"{stories.show(content, 80)}"
+    if at < len(completed) and loss.who != "client":
+        return f"the server got a message that no client sent, or did not hear " \
+               f"of again: {stories.show(completed[at][0], 80)}"
+    return None

@@ -1,0 +1,125 @@
+"""What a seed decides: which gateway, what its client says, who breaks off and where."""
+import dataclasses
+import random
+
+import story as stories
+
+WORLDS = 12                     # seed S belongs to the gateway of world S % WORLDS
+TAKEOVER_COMMANDS = 10
+SESSIONS = 3                    # of one client, one after the other, at most
+
+COMMANDS = (b"NOOP", b"RSET", b"MAIL FROM:<a@b>", b"RCPT TO:<c@d>", b"DATA", b"DATA",
+            b"HELO x", b"EHLO x", b"EHLO y", b"AUTH PLAIN", b"AUTH LOGIN eHg=", b"VRFY x",
+            b"FOO", b"", b".", b"..", b"*", b"HELP", b"mail from:<> SIZE=1",
+            b"MAIL FROM:<a@b> SIZE=900", b"MAIL FROM:<a@b> SIZE=99999999",
+            b"XCLIENT ADDR=1", b"xforward x", b"BURL x", b"EXPN " + b"x" * 1000,
+            b"NOOP\rQUIT")
+TEXTS = (b"Subject: x", b"", b"..", b"..QUIT", b"...", b"DATA", b"RCPT TO:<e@f>", b"RSET",
+         b"text " * 20, b"y" * 3000, b"a.b", b"MAIL FROM:<g@h>", b"XCLIENT x", b"* *")
+SHORT = tuple(text for text in TEXTS if len(text) < 200)
+
+
+@dataclasses.dataclass
+class World:
+    """The options of a gateway that matter to the model, and some that must not."""
+    delivery: str
+    hold_max: int
+    size_limit: int
+    skips_virus: bool           # auth_skip = antivir
+    locks: bool
+    buffers: list
+
+    def config(self):
+        return ["antivirus_type = libclamav", "log_level = info", "timeout_close = 2",
+                "earlytalker = no", "chunking = no", f"on_takeover_cmds = {TAKEOVER_COMMANDS}",
+                f"delivery = {self.delivery}", f"hold_max_size = {self.hold_max}",
+                f"size_limit = {self.size_limit}",
+                f"auth_skip = {'antivir' if self.skips_virus else 'none'}",
+                f"lock_duration = {3600 if self.locks else 0}"] + self.buffers
+
+
+def world_of(number):
+    """Neighbours differ in delivery, so that few worlds have each of them."""
+    chance = random.Random(f"world {number}")
+    delivery, hold_max = (("stream", 1000), ("hold", 1000), ("auto", 1000),
+                          ("stream", 1), ("hold", 1),
+                          ("auto", chance.choice((1, 10000))))[number % 6]
+    return World(delivery, hold_max, (0, 2000, 500)[number // 2 % 3],
+                 skips_virus=number % 4 < 2, locks=number % 5 > 1,
+                 buffers=[f"pipeline_size = {chance.choice((1, 2, 5, 128))}",
+                          f"relay_buffer = {chance.choice((65536, 262144))}",
+                          f"buffer_size = {chance.choice((512, 65536))}",
+                          f"spool_memory_each = {chance.choice((4096, 262144))}"])
+
+
+@dataclasses.dataclass
+class Loss:
+    """How a side breaks off."""
+    who: str = ""               # client, server or nobody
+    how: str = ""               # fin, rst: the end of it; of a server see Server, too
+    at: int = 0                 # byte that the client sends or gets; line the server hears
+    instead: str = ""           # of the server's answer: nothing, half of it, or after it
+
+
+class Plan:
+    """One session."""
+
+    def __init__(self, seed, number, without=()):
+        self.seed = f"{seed}.{number}"
+        self.chance = random.Random(self.seed)
+        self.acts = [act for i, act in enumerate(make_acts(self.chance))
+                     if (number, i) not in without]
+        # Whatever state that has led to, this ends it: a body by the dot, AUTH by the star.
+        self.lines = sum(self.acts, []) + [b"*"] * 3 + [b".", b"QUIT"] * 6
+        chance = random.Random(f"{self.seed} loss")
+        self.loss = make_loss(chance, len(self.lines))
+        self.half_closes = chance.random() < 0.3
+        self.pieces = chance.choice(((1, 2, 3, 7), (50, 1460), (1, 50, 1460, 65536),
+                                     (65536,), (65536,)))
+
+
+def make_loss(chance, lines):
+    who = chance.choice(("client", "server", "server") + ("",) * 6)
+    how = chance.choice(("fin", "fin", "rst"))
+    if who == "server":
+        return Loss(who, how, chance.randrange(chance.choice((8, max(lines, 1)))),
+                    chance.choice(("nothing", "nothing", "half", "after")))
+    return Loss(who, how, chance.randrange(1, 1500), chance.choice(("sent", "got")))
+
+
+def make_message(chance):
+    """Most are complete and meet a server that takes them; some carry a virus, some grow."""
+    size = chance.choice(("", "", "", b" SIZE=900", b" SIZE=1500", b" SIZE=3000"))
+    texts = chance.choice((SHORT, SHORT, TEXTS))
+    content = [b"Message: %d" % chance.randrange(10**9)] if chance.random() < 0.8 else []
+    content += [chance.choice(texts) for _ in range(chance.randrange(12))]
+    if chance.random() < 0.2:
+        content.insert(chance.randrange(len(content) + 1), stories.EICAR)
+    return [b"MAIL FROM:<a@b>" + (size or b""), b"RCPT TO:<c@d>", b"DATA"] + content + [b"."]
+
+
+def make_login(chance):
+    """Accepted or rejected by the server, or cancelled by the client."""
+    return [b"AUTH PLAIN", chance.choice((b"c2VjcmV0", b"c2VjcmV0", b"*", b"QUIT"))]
+
+
+def make_chunk(chance):
+    chunk = [chance.choice(TEXTS + COMMANDS) for _ in range(chance.randrange(9))]
+    return [b"BDAT %d" % sum(len(line) + 2 for line in chunk)] + chunk
+
+
+def make_acts(chance):
+    """What the client says, in pieces that can be left out."""
+    acts = [[b"EHLO x"]] if chance.random() < 0.7 else []
+    noise = chance.choice((0, 0.3, 1))
+    for _ in range(chance.randrange(12)):
+        what = chance.random()
+        if what < 0.45:
+            acts.append(make_message(chance))
+        elif what < 0.55:
+            acts.append(make_login(chance))
+        elif what < 0.6:
+            acts.append(make_chunk(chance))
+        elif chance.random() < noise:
+            acts.append([chance.choice(COMMANDS)])
+    return acts
