@@ -428,7 +428,7 @@ void session_body_next_chunk(struct session *s);
 /* session_body.c: true if messages of this client are put at rest. */
 bool session_body_is_kept(const struct session *s);
 
-/* session_body.c: all of it is here, or it is doomed and the client listens. */
+/* session_judge.c: all of it is here, or it is doomed and the client listens. */
 void session_body_complete(struct session *s);
 
 /* session_body.c: the message will not be delivered, whatever comes: the server hears no

@@ -41,8 +41,18 @@ an_entry_starts_empty_even_in_a_used_place(void **unused)
 		assert_null(entry->text);
 		assert_int_equal(entry->size, 0);
 		*entry = (struct expected){
-			PLAN_ANSWER, SUBJECT_CONTENT, VERB_QUIT,    true, true,
-			250,         "2.0.0",         xstrdup("x"), 4096, NULL
+			.plan = PLAN_ANSWER,
+			.subject = SUBJECT_CONTENT,
+			.verb = VERB_QUIT,
+			.ends_group = true,
+			.hangs_up = true,
+			.binary = true,
+			.last = true,
+			.code = 250,
+			.enhanced = "2.0.0",
+			.text = xstrdup("x"),
+			.size = 4096,
+			.spf = "pass",
 		};
 		pipeline_done(&line);
 	}
