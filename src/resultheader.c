@@ -314,6 +314,10 @@ add_auth(struct retouch *changes, const struct config *cfg,
 	put_value(&value, id);
 	if (facts->evidence->authenticated)
 		put(&value, "; auth=pass");
+	if (facts->evidence->authenticated && facts->evidence->user) {
+		put(&value, " smtp.auth=");
+		put_value(&value, facts->evidence->user);
+	}
 	if (facts->spf)
 		put_spf(&value, facts);
 	if (!facts->evidence->authenticated && !facts->spf)
