@@ -176,6 +176,10 @@ static const struct config_row accepted[] = {
 	  "note 1: scan_max_size: is less than size_limit; messages of more than "
 	  "52428800 and up to 62914560 bytes are unscannable, see on_unscannable "
 	  "(pass)\nscan_max_size = 52428800\nsize_limit = 62914560\n" },
+	{ "result_headers = {virus, auth}\n",
+	  "note 1: result_headers: with delivery = stream none are written, for the "
+	  "server has the header section before anybody has looked at the message; "
+	  "those of others are removed\nresult_headers = {virus, auth}\n" },
 	{ "antivirus_type = off\nscan_max_size = 50M\nsize_limit = 60M\n",
 	  "antivirus_type = {}\nscan_max_size = 52428800\nsize_limit = 62914560\n" },
 	{ "\nspool_memory_all = 300M\n",
@@ -389,6 +393,21 @@ static const struct config_row refused[] = {
 	{ "\nbind_address = {\"\"}\n", "2: bind_address: it must not be empty\n" },
 	{ "mode = fixed\n",
 	  "1: mode: fixed needs fixed_server, an address or a host name\n" },
+	{ "on_spam_suspect = tag\n",
+	  "1: on_spam_suspect: tag needs delivery = hold, or auto: with stream the "
+	  "server has the subject before anybody has looked at the message\n" },
+	{ "delivery = stream\non_spam = tag\n",
+	  "2: on_spam: tag needs delivery = hold, or auto: with stream the server "
+	  "has the subject before anybody has looked at the message\n" },
+	{ "on_virus = tag\n", "1: on_virus: no such word: \"tag\"; allowed: pass, "
+	                      "defer, refuse, hangup\n" },
+	{ "authserv_id = 'a;b'\n",
+	  "1: authserv_id: must be a name of letters, digits, and any of .-_:\n" },
+	{ "authserv_trusted = {a, 'b;'}\n",
+	  "1: authserv_trusted: must be names of letters, digits, and any of .-_:\n" },
+	{ "subject_tag = \"a\xff\"\n",
+	  "1: subject_tag: must be UTF-8 without control characters, at most 100 "
+	  "bytes\n" },
 	{ "spf = fixed\n", "1: spf: fixed needs spf_fixed_ip, an address\n" },
 	{ "antivirus_type = {clamd, icap}\nantivirus_path = {}\n",
 	  "1: antivirus_type: clamd needs antivirus_path, whom to ask\n"
@@ -771,8 +790,9 @@ test_each_option_reads_back(void **state)
 	for (const struct option *opt = config_options; opt->kind != OPTION_NONE;
 	     opt++) {
 		struct config *cfg = config_row_load(
-				      "mode = fixed\nfixed_server = here\n"),
-			      *again;
+				      "mode = fixed\nfixed_server = here\n"
+				      "delivery = auto\n"), /* for tag */
+			*again;
 		char number[32], *text;
 
 		if (opt->flags & (OPT_ONLY_LISTEN | OPT_ONLY_POLICY)) {

@@ -146,6 +146,31 @@ test_which(void **state)
 	retouch_free(what);
 }
 
+/* Who is trusted is told from the first word behind comments; what is not plain is not. */
+static void
+test_trusted(void **state)
+{
+	char edge[] = "edge", gate[] = "mx.gate", *names[] = { edge, gate };
+	struct string_list trusted = { 2, names };
+	struct retouch *what = removes("Authentication-Results", 0);
+
+	(void)state;
+	retouch_trust(what, &trusted, "MX.GATE");
+#define RESULTS(words) "Authentication-Results:" words "\r\n"
+	gives(what, RESULTS("edge; none") "\r\n", RESULTS("edge; none") "\r\n");
+	gives(what, RESULTS("\r\n (a (\\)) b) EDGE 1; none") "A: 1\r\n",
+	      RESULTS("\r\n (a (\\)) b) EDGE 1; none") "A: 1\r\n");
+	gives(what, RESULTS(" edge (a)\r\n ; none") RESULTS(" other; none"),
+	      RESULTS(" edge (a)\r\n ; none"));
+	gives(what, RESULTS("mx.gate; none") RESULTS("\"edge\"; none") "\r\n", "\r\n");
+	gives(what,
+	      RESULTS("edges; none") RESULTS("edge.x; none") RESULTS("edge(; none"),
+	      "");
+	gives(what, RESULTS("") RESULTS(" (edge; none") RESULTS("edge\""), "");
+	gives(what, "A: 1\r\nAuthentication-Results:edge", "A: 1\r\n");
+	retouch_free(what);
+}
+
 static void
 test_bounds(void **state)
 {
@@ -389,6 +414,7 @@ main(void)
 		cmocka_unit_test(test_bare),
 		cmocka_unit_test(test_which),
 		cmocka_unit_test(test_bounds),
+		cmocka_unit_test(test_trusted),
 		cmocka_unit_test(test_long),
 		cmocka_unit_test(test_added),
 		cmocka_unit_test(test_folded),

@@ -156,6 +156,35 @@ every_finding_obeys_its_option(void **unused)
 	config_drop(cfg);
 }
 
+/* A mark is more than nothing, and less than what keeps a message back. */
+static void
+what_is_tagged_is_delivered(void **unused)
+{
+	char why[256];
+	struct config *cfg = config_load(NULL, why, sizeof(why), NULL, NULL);
+	struct finding found[] = { finding(FOUND_SPAM, "x"),
+		                   finding(FOUND_SPAM_SUSPECT, "y"),
+		                   finding(FOUND_FAILED, "z") };
+	struct verdict verdict;
+
+	(void)unused;
+	cfg->on_spam = ACTION_PASS;
+	cfg->on_spam_suspect = ACTION_TAG;
+	cfg->on_scan_failed = ACTION_DEFER;
+	verdict_weigh(&verdict, cfg, found, 2);
+	assert_int_equal(verdict.act, VERDICT_TAG);
+	assert_int_equal(verdict.because.kind, FOUND_SPAM_SUSPECT);
+	assert_int_equal(verdict.code, 0);
+	assert_string_equal(verdict_word(verdict.act), "tag");
+	assert_false(verdict_is_certain(cfg, &found[1]));
+	verdict_weigh(&verdict, cfg, found, 3);
+	assert_int_equal(verdict.act, VERDICT_DEFER);
+	cfg->on_spam = ACTION_REFUSE;
+	verdict_weigh(&verdict, cfg, found, 3);
+	assert_int_equal(verdict.act, VERDICT_REFUSE);
+	config_drop(cfg);
+}
+
 /* What 1.4 and its users know. */
 static void
 words_of_scripts_and_masks(void **unused)
@@ -364,6 +393,7 @@ main(void)
 		cmocka_unit_test(points_are_those_of_what_decided),
 		cmocka_unit_test(a_finding_leads_to_what_the_configuration_says),
 		cmocka_unit_test(every_finding_obeys_its_option),
+		cmocka_unit_test(what_is_tagged_is_delivered),
 		cmocka_unit_test(words_of_scripts_and_masks),
 		cmocka_unit_test(no_findings_deliver),
 		cmocka_unit_test(the_gravest_finding_wins),
