@@ -102,7 +102,7 @@ class Storm:
             if fault:
                 self.faults += 1
                 self.said.append(f"seed {client.seed} (session {name}, {self.world}, "
-                                 f"{session.loss}): {fault}\n{transcript(session)}")
+                                 f"{session.loss}, after {self.held} there): {fault}\n{transcript(session)}")
             if fault or client.number == 0:
                 self.clients.remove(client)
             else:
