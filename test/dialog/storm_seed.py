@@ -8,7 +8,7 @@ import story as stories
 EDGES = (500, 501, 1000, 1001, 2000, 2001)
 WORLDS = 12                     # seed S belongs to the gateway of world S % WORLDS
 TAKEOVER_COMMANDS = 10
-SESSIONS = 3                    # of one client, one after the other, at most
+SESSIONS = 4                    # of one client, one after the other, at most
 
 COMMANDS = (b"NOOP", b"RSET", b"MAIL FROM:<a@b>", b"RCPT TO:<c@d>", b"DATA", b"DATA",
             b"HELO x", b"EHLO x", b"EHLO y", b"AUTH PLAIN", b"AUTH LOGIN eHg=", b"VRFY x",
