@@ -60,7 +60,7 @@ class Client:
         known = not session.loss.who or told or not any(m.locked for m in self.models)
         was_locked, self.locked = self.locked, self.world.locks and (told or model.locked)
         self.number += 1
-        if was_locked or not known or self.number > SESSIONS:
+        if was_locked or not known or self.number >= SESSIONS:
             self.number = 0
         return (late or "") + fault if fault or late else ""
 
@@ -102,7 +102,7 @@ class Storm:
             if fault:
                 self.faults += 1
                 self.said.append(f"seed {client.seed} (session {name}, {self.world}, "
-                                 f"{session.loss}): {fault}\n{transcript(session)}")
+                                 f"{session.loss}, after {self.held} there): {fault}\n{transcript(session)}")
             if fault or client.number == 0:
                 self.clients.remove(client)
             else:

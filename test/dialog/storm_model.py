@@ -11,6 +11,7 @@ LOCKED_OUT = b"554 gate.example You are locked out for a while\r\n"
 VIRUS = (550, b"5.7.1", b"Virus found: Eicar-Test.UNOFFICIAL")
 LOCKED = (550, b"5.7.1", b"You are locked out for a while")
 TOO_BIG = (552, b"5.3.4", b"Message too big")
+UNREACHED = b"421 gate.example Cannot connect to the mail server\r\n"
 LOST = (421, b"4.4.2", b"gate.example The connection to the mail server was lost")
 
 
@@ -344,9 +345,9 @@ class Model:
 
     # ---- what may have come of it ----------------------------------------------------------
 
-    def lost_words(self):
+    def lost_words(self, is_enhanced):
         code, enhanced, text = LOST
-        return b"%d " % code + (enhanced + b" " if self.enhanced else b"") + text + b"\r\n"
+        return b"%d " % code + (enhanced + b" " if is_enhanced else b"") + text + b"\r\n"
 
     def client_may_have(self, got, loss):
         must = bytes(self.to_client)
@@ -356,8 +357,13 @@ class Model:
             return True
         if not self.server.lost:
             return False
-        if got.endswith(self.lost_words()):
-            got = got[:-len(self.lost_words())]
+        if loss.how == "rst" and loss.at == 0 and got == UNREACHED:
+            return True                     # it broke off before the call was noticed
+        words = self.lost_words(self.enhanced)
+        if loss.how == "rst" and not got.endswith(words):   # the offer may be lost, too
+            words = self.lost_words(False)
+        if got.endswith(words):
+            got = got[:-len(words)]
         elif self.server.last != 554:       # with that a server may leave
             return False
         least = self.client_least if loss.how == "fin" else 0

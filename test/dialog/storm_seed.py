@@ -4,9 +4,11 @@ import random
 
 import story as stories
 
+# What a message must not outgrow, in one world or the other, and one byte more.
+EDGES = (500, 501, 1000, 1001, 2000, 2001)
 WORLDS = 12                     # seed S belongs to the gateway of world S % WORLDS
 TAKEOVER_COMMANDS = 10
-SESSIONS = 3                    # of one client, one after the other, at most
+SESSIONS = 4                    # of one client, one after the other, at most
 
 COMMANDS = (b"NOOP", b"RSET", b"MAIL FROM:<a@b>", b"RCPT TO:<c@d>", b"DATA", b"DATA",
             b"HELO x", b"EHLO x", b"EHLO y", b"AUTH PLAIN", b"AUTH LOGIN eHg=", b"VRFY x",
@@ -87,6 +89,12 @@ def make_loss(chance, lines):
     return Loss(who, how, chance.randrange(1, 1500), chance.choice(("sent", "got")))
 
 
+def fill(content, size):
+    """One more line, if there is room for it, so that the message has that size."""
+    room = size - 2 - sum(len(line[line.startswith(b"."):]) + 2 for line in content)
+    return content + [b"z" * room] if room >= 0 else content
+
+
 def make_message(chance):
     """Most are complete and meet a server that takes them; some carry a virus, some grow."""
     size = chance.choice(("", "", "", b" SIZE=900", b" SIZE=1500", b" SIZE=3000"))
@@ -95,6 +103,8 @@ def make_message(chance):
     content += [chance.choice(texts) for _ in range(chance.randrange(12))]
     if chance.random() < 0.2:
         content.insert(chance.randrange(len(content) + 1), stories.EICAR)
+    if chance.random() < 0.3:
+        content = fill(content, chance.choice(EDGES))
     return [b"MAIL FROM:<a@b>" + (size or b""), b"RCPT TO:<c@d>", b"DATA"] + content + [b"."]
 
 
