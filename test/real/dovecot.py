@@ -7,11 +7,11 @@ for ever, and broken@ has a mailbox that cannot be opened, which may pass.
 import os
 import pwd
 import shutil
-import signal
 import subprocess
 import tempfile
 
 import lab
+import started
 
 CONF = """\
 base_dir = {tmp}/run
@@ -83,11 +83,7 @@ class Dovecot:
                            f"::{self.tmp}/mail/{name}::{rule}\n")
 
     def answers(self):
-        try:
-            with lab.Client(("127.0.0.1", self.port), seconds=5) as client:
-                return client.reply().startswith("220")
-        except OSError:
-            return False
+        return started.greets(self.port)
 
     def log(self):
         words = ""
@@ -109,11 +105,5 @@ class Dovecot:
         return mails
 
     def stop(self):
-        if self.master is not None:
-            self.master.terminate()         # it takes its processes with it
-            try:
-                self.master.wait(20)
-            except subprocess.TimeoutExpired:
-                os.killpg(self.master.pid, signal.SIGKILL)
-                self.master.wait()
+        started.end(self.master)
         shutil.rmtree(self.tmp, ignore_errors=True)

@@ -8,11 +8,11 @@ import os
 import pwd
 import re
 import shutil
-import signal
 import subprocess
 import tempfile
 
 import lab
+import started
 
 BOXES = [f"box{number}{more}" for number in range(1, 100) for more in ("", "-a")]
 USER, PASSWORD = "ann", "opensesame-4711"
@@ -156,11 +156,7 @@ class Postfix(Maildirs):
             file.write(text)
 
     def answers(self):
-        try:
-            with lab.Client(("127.0.0.1", self.port), seconds=5) as client:
-                return client.reply().startswith("220")
-        except OSError:
-            return False
+        return started.greets(self.port)
 
     def log(self):
         try:
@@ -174,11 +170,5 @@ class Postfix(Maildirs):
                        for _, _, files in os.walk(f"{self.tmp}/queue/{kind}"))
 
     def stop(self):
-        if self.master is not None:
-            self.master.terminate()         # it takes its daemons with it
-            try:
-                self.master.wait(20)
-            except subprocess.TimeoutExpired:
-                os.killpg(self.master.pid, signal.SIGKILL)
-                self.master.wait()
+        started.end(self.master)
         shutil.rmtree(self.tmp, ignore_errors=True)

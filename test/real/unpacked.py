@@ -7,12 +7,12 @@ Both deliver what comes for postfix.BOXES at example.test to Maildirs, as postfi
 import os
 import pwd
 import shutil
-import signal
 import subprocess
 import tempfile
 
 import lab
 import postfix
+import started
 
 UNPACKED = "/var/cache/smtp-gated-test"         # test/install.sh knows this place, too
 UID, QUEUE_UID = 64901, 64902
@@ -149,11 +149,7 @@ class Space(postfix.Maildirs):
             raise AssertionError(f"{self.package} does not answer:\n" + self.log())
 
     def answers(self):
-        try:
-            with lab.Client(("127.0.0.1", self.port), seconds=5) as client:
-                return client.reply().startswith("220")
-        except OSError:
-            return False
+        return started.greets(self.port)
 
     def log(self):
         words = ""
@@ -166,13 +162,7 @@ class Space(postfix.Maildirs):
         return not any(files for _, _, files in os.walk(f"{self.tmp}/spool/{self.queue}"))
 
     def stop(self):
-        if self.process is not None:
-            self.process.terminate()
-            try:
-                self.process.wait(20)
-            except subprocess.TimeoutExpired:
-                os.killpg(self.process.pid, signal.SIGKILL)
-                self.process.wait()
+        started.end(self.process)
         shutil.rmtree(self.tmp, ignore_errors=True)
 
 
