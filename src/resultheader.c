@@ -246,7 +246,8 @@ add_spam(struct retouch *changes, const struct config *cfg,
 	retouch_add(changes, "X-Spam-Flag", yes ? "YES" : "NO");
 	put(&value, "%s", yes ? "Yes" : "No");
 	if (verdict->has_score) {
-		snprintf(score, sizeof(score), "%.2f", verdict->score);
+		snprintf(score, sizeof(score), "%.2f",
+		         verdict->score + 0.0); /* no -0.0 */
 		retouch_add(changes, "X-Spam-Score", score);
 		put(&value, ", score=%s", score);
 		if (asked_spamassassin_only(facts))
@@ -261,23 +262,64 @@ add_spam(struct retouch *changes, const struct config *cfg,
 
 /* ---- Authentication-Results --------------------------------------------------------- */
 
+enum {
+	/* The longest path has 64 + 1 + 255 (RFC 5321 4.5.3.1); with each of them escaped
+	 * it is still on one line. */
+	LONGEST_PROPERTY = 320,
+};
+
+/* Dots part words that are not empty. */
 static bool
-is_token(const char *text)
+is_dotted(const char *text, size_t size)
+{
+	char before = '.';
+
+	for (size_t i = 0; i < size; before = text[i++])
+		if (text[i] == '.' && before == '.')
+			return false;
+	return before != '.';
+}
+
+static bool
+is_token(const char *text, size_t size)
+{
+	for (size_t i = 0; i < size; i++)
+		if (!isalnum((unsigned char)text[i]) && !strchr("._-+", text[i]))
+			return false;
+	return size > 0;
+}
+
+/* RFC 6376 3.5: at least two labels, no hyphen at the end of any. */
+static bool
+is_domain(const char *text)
 {
 	size_t size = strlen(text);
 
-	for (size_t i = 0; i < size; i++)
-		if (!isalnum((unsigned char)text[i]) && !strchr("._-+@", text[i]))
+	for (size_t i = 0; i < size; i++) {
+		bool at_end = i == 0 || text[i - 1] == '.' || i + 1 == size ||
+		              text[i + 1] == '.';
+
+		if (!isalnum((unsigned char)text[i]) && text[i] != '.' &&
+		    (text[i] != '-' || at_end))
 			return false;
-	return size > 0 && text[0] != '@' && text[size - 1] != '@' &&
-	       strchr(text, '@') == strrchr(text, '@');
+	}
+	return strchr(text, '.') && is_dotted(text, size);
+}
+
+static bool
+is_address(const char *text)
+{
+	size_t local = strcspn(text, "@");
+
+	return text[local] && is_token(text, local) && is_dotted(text, local) &&
+	       is_domain(text + local + 1);
 }
 
 /* A value (RFC 2045 5.1): as it is, or quoted. */
 static void
 put_value(struct value *value, const char *text)
 {
-	if (is_token(text)) {
+	if (is_token(text, strlen(text))) {
 		put(value, "%s", text);
 		return;
 	}
@@ -290,28 +332,37 @@ put_value(struct value *value, const char *text)
 	put(value, "\"");
 }
 
+/* What is too long is left out: cut it would be another one's. */
+static void
+put_property(struct value *value, const char *name, const char *text)
+{
+	if (!text || strlen(text) > LONGEST_PROPERTY)
+		return;
+	put(value, " smtp.%s=", name);
+	if (is_address(text))
+		put(value, "%s", text);
+	else
+		put_value(value, text);
+}
+
 /* What is asked about is the sender's domain, or without a sender its host's name. */
 static void
 put_spf(struct value *value, const struct resultheader_facts *facts)
 {
 	const struct evidence *evidence = facts->evidence;
-	bool has_sender = evidence->sender && evidence->sender[0];
 
 	put(value, "; spf=%s", facts->spf);
-	if (!has_sender && !evidence->helo)
-		return;
-	put(value, " smtp.%s=", has_sender ? "mailfrom" : "helo");
-	put_value(value, has_sender ? evidence->sender : evidence->helo);
+	if (evidence->sender && evidence->sender[0])
+		put_property(value, "mailfrom", evidence->sender);
+	else
+		put_property(value, "helo", evidence->helo);
 }
 
 static void
 put_auth(struct value *value, const char *user)
 {
 	put(value, "; auth=pass");
-	if (!user)
-		return;
-	put(value, " smtp.auth=");
-	put_value(value, user);
+	put_property(value, "auth", user);
 }
 
 static void
