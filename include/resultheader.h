@@ -13,6 +13,9 @@
  * not looked at is never called clean, and what was not asked for is left out.
  */
 
+/* True if messages that are held with CFG may be changed for what was found. */
+bool resultheader_writes(const struct config *cfg);
+
 /* Headers that are ours alone with CFG, as wishes to remove those of others; NULL: none
  * is.  CFG must live as long. */
 struct retouch *resultheader_intake(const struct config *cfg);

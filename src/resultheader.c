@@ -59,12 +59,18 @@ remove_all(struct retouch *retouch, const char *name)
 		abort();
 }
 
+bool
+resultheader_writes(const struct config *cfg)
+{
+	return cfg->result_headers || tags_any(cfg);
+}
+
 struct retouch *
 resultheader_intake(const struct config *cfg)
 {
 	struct retouch *retouch;
 
-	if (!cfg->result_headers && !tags_any(cfg))
+	if (!resultheader_writes(cfg))
 		return NULL;
 	retouch = retouch_new();
 	if (cfg->result_headers & RESULT_HEADERS_VIRUS)

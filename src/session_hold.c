@@ -1,5 +1,7 @@
 #include "session_internal.h"
 
+#include "resultheader.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,7 +58,8 @@ session_ask_later(struct session *s, enum reply_subject subject, enum verb verb)
 
 /*
  * Without a recipient there is nothing to hold: the server says so itself, or knows
- * better.  What nobody reads need not wait either.
+ * better.  What nobody reads need not wait either.  A size that MAIL declares says nothing
+ * where something may be written into the message: spam would declare a large one.
  */
 bool
 session_holds(const struct session *s)
@@ -69,7 +72,8 @@ session_holds(const struct session *s)
 	case DELIVERY_HOLD:
 		return true;
 	case DELIVERY_AUTO:
-		return s->mail->declared <= (uint64_t)s->cfg->hold_max_size;
+		return s->mail->declared <= (uint64_t)s->cfg->hold_max_size ||
+		       resultheader_writes(s->cfg);
 	}
 	return false;
 }
