@@ -41,7 +41,8 @@ class Client:
         self.models = self.session = None
 
     def begin(self, address, listener):
-        plan = Plan(self.seed, self.number, self.without)
+        plan = Plan(self.seed, self.number, self.without,
+                    self.world.chunking)
         self.models = outcomes(plan, self.world, self.locked)
         self.session = Session(plan, self.host, address)
         if self.locked:                 # who is locked out says nothing, and is told so
@@ -148,9 +149,10 @@ def run_block(program, first, clients):
 
 def shrink(program, seed):
     """Leaves out one thing that the clients say after the other, as long as it fails."""
-    without = set()
+    without, chunking = set(), world_of(seed % WORLDS).chunking
     acts = [(number, i) for number in range(SESSIONS)
-            for i in range(len(Plan(seed, number).acts) + 1)]
+            for i in 
+            range(len(Plan(seed, number, (), chunking).acts) + 1)]
     for act in acts:
         if run_world(program, seed % WORLDS, [seed], without | {act})[1]:
             without.add(act)

@@ -1,4 +1,6 @@
 """The session as it must go: what the server gets, what the client gets, byte by byte."""
+import re
+
 import story as stories
 from storm_seed import TAKEOVER_COMMANDS
 from storm_server import Server
@@ -11,6 +13,9 @@ LOCKED_OUT = b"554 gate.example You are locked out for a while\r\n"
 VIRUS = (550, b"5.7.1", b"Virus found: Eicar-Test.UNOFFICIAL")
 LOCKED = (550, b"5.7.1", b"You are locked out for a while")
 TOO_BIG = (552, b"5.3.4", b"Message too big")
+NO_RECIPIENT = (503, b"5.5.1", b"No valid recipients")
+CHUNK_NEXT = (503, b"5.5.1", b"BDAT, RSET or QUIT next")
+INTRUDERS = (b"MAIL", b"RCPT", b"DATA", b"AUTH", b"STARTTLS", b"XFORWARD")
 UNREACHED = b"421 gate.example Cannot connect to the mail server\r\n"
 LOST = (421, b"4.4.2", b"gate.example The connection to the mail server was lost")
 
@@ -47,6 +52,34 @@ def first_bytes(content, most):
     return out
 
 
+def decoded(content, is_whole):
+    """Chunks of a client, as the server gets them: a CR at the end may be half of a CRLF."""
+    if not is_whole and content.endswith(b"\r"):
+        content = content[:-1]
+    return re.sub(rb"\r\n|\r|\n", b"\r\n", content)
+
+
+class Wire:
+    """What a client sends, by lines, or by so many bytes."""
+
+    def __init__(self, data):
+        self.data, self.at = data, 0
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        end = self.data.find(b"\r\n", self.at)
+        if end < 0:
+            raise StopIteration
+        line, self.at = self.data[self.at:end], end + 2
+        return line
+
+    def take(self, size):
+        self.at += size
+        return self.data[self.at - size:self.at]
+
+
 class Model:
     """The gateway has one way to go, with two exceptions.  It may see at once that a message
     has outgrown hold_max_size and size_limit, or one after the other: FORKS says which.  And
@@ -57,22 +90,24 @@ class Model:
     def __init__(self, plan, world, forks=(), locked=False):
         self.world, self.forks, self.forked = world, list(forks), 0
         self.given = len(self.forks)        # the rest was asked for
-        self.server = Server(plan.seed, plan.loss)
+        self.server = Server(plan.seed, plan.loss, plan.chunking)
         self.to_server, self.to_client = bytearray(), bytearray()
         self.server_least = self.client_least = None    # None: all of it
         self.recipients, self.declared = None, 0        # None: no mail is open
         self.content, self.holds = None, False          # lines of the message that comes
         self.authenticated = self.enhanced = False
         self.locked = locked
+        self.chunking = False               # is offered
+        self.chunks, self.chunks_held = None, False     # raw, of the mail that comes so
         self.taken_over = None              # number of commands since
         self.chunk = 0                      # bytes of a refused BDAT that are still to come
         self.over = self.stuck = False
-        self.line, lines = None, iter(plan.lines)   # the one that is looked at
+        self.line, self.lines = None, Wire(plan.wire)   # the one that is looked at
         try:
-            self.run(lines)
+            self.run(self.lines)
         except Stuck:
             self.stuck = True
-            self.finish_group(lines)
+            self.finish_group(self.lines)
 
     def run(self, lines):
         if self.locked:
@@ -143,7 +178,7 @@ class Model:
         elif self.taken_over is not None:
             self.take_over(line)
         elif self.content is not None and line != b".":
-            self.content += line.replace(b"\r", b"\r\n").split(b"\r\n")  # the stray one
+            self.content += re.split(rb"[\r\n]", line)     # the stray ones
         elif self.content is not None:
             self.take_message()
         elif self.server.opaque and not self.server.lost:
@@ -248,16 +283,70 @@ class Model:
             return False
         return way == "hold" or self.declared <= self.world.hold_max
 
+    # ---- content by chunks -----------------------------------------------------------
+
+    def take_chunk(self, size, last):
+        chunk = self.lines.take(size)
+        if not self.recipients:
+            self.say(NO_RECIPIENT)
+            return
+        if self.chunks is None:
+            self.chunks, self.chunks_held = b"", self.is_to_be_held()
+        self.chunks += chunk
+        content, limit = decoded(self.chunks, last), self.world.size_limit
+        too_big = 0 < limit < len(content)
+        if self.world.delivery == "auto" and len(content) > self.world.hold_max and \
+                not (too_big and self.world.hold_max >= limit):
+            self.chunks_held = False
+        if last or too_big:
+            self.end_chunks(content, too_big)
+        else:
+            self.say((250, b"2.0.0", b"%d octets" % size))
+
+    def end_chunks(self, content, too_big):
+        """Of one that is refused the server may have got anything up to this."""
+        lines, held, self.chunks = content.split(b"\r\n"), self.chunks_held, None
+        finding = self.verdict(lines, too_big)
+        if finding:
+            self.server.pieces = b"" if held else content[:self.world.size_limit or None]
+            self.say(finding)
+            self.reset()
+            return
+        self.server.pieces = b""        # they are within the content
+        whole, reply = self.server.take_last(content)
+        self.to_server += b"BDAT LAST\r\n" + whole + b"\r\n"
+        self.recipients = None
+        if self.forward(reply) >= 400:
+            self.reset()
+
+    def cuts(self):
+        return self.server.cuts
+
+    def cuts_may_be(self, words):
+        """What came of mails without their end is as much as there was time for."""
+        most = self.server.cuts
+        return not self.world.chunking or len(most) == len(words.cuts) and \
+            all(a.startswith(b) for a, b in zip(most, words.cuts))
+
     # ---- commands ------------------------------------------------------------------------
 
     def take_command(self, line):
         verb = verb_of(line)
         if len(line) > COMMAND_MAX:
             self.say((500, b"5.5.2", b"Line too long"))
+        elif self.world.chunking and self.is_broken(line):
+            self.say((500, b"5.5.2", b"Stray control character in command"))
+        elif verb == b"BDAT" and self.chunking:
+            self.take_chunk(int(line.split()[1]), len(line.split()) > 2)
+        elif verb == b"BDAT" and self.world.chunking:
+            self.say((502, b"5.5.1", b"Command not implemented"))
+            self.lines.take(int(line.split()[1]))
+        elif self.chunks is not None and verb in INTRUDERS:
+            self.say(CHUNK_NEXT)
         elif verb == b"BDAT":
             self.say((502, b"5.5.1", b"Command not implemented"))
             self.chunk = int(line.split()[1])
-        elif b"\r" in line:
+        elif self.is_broken(line):
             self.say((500, b"5.5.2", b"Stray control character in command"))
         elif verb in REFUSED:
             self.say((502, b"5.5.1", b"Command not implemented"))
@@ -269,18 +358,24 @@ class Model:
         else:
             self.pass_on(line, verb)
 
+    @staticmethod
+    def is_broken(line):
+        return b"\r" in line or b"\n" in line
+
     def is_answered_here(self, line):
         verb = verb_of(line)
         return b"\r" in line or len(line) > COMMAND_MAX or verb in REFUSED + (b"BDAT",) or \
             (verb == b"MAIL" and 0 < self.world.size_limit < declared(line))
 
     def pass_on(self, line, verb):
+        if self.chunks is not None and not self.chunks_held:
+            self.server.pieces = decoded(self.chunks, False)
         reply = self.ask(line)
         if reply and verb == b"EHLO" and reply[:3] == b"250":
             reply = self.edit_offers(reply)
         code = self.forward(reply)
         if verb == b"HELO" and code == 250:
-            self.enhanced = False
+            self.enhanced = self.chunking = False
         self.note(line, verb, code)
 
     def note(self, line, verb, code):
@@ -291,7 +386,7 @@ class Model:
         elif verb == b"AUTH":
             self.authenticated |= code == 235
         elif accepted and verb in (b"RSET", b"HELO", b"EHLO"):
-            self.recipients = None
+            self.recipients = self.chunks = None
         elif accepted and verb == b"MAIL":
             self.recipients, self.declared = 0, declared(line)
         elif accepted and verb == b"RCPT" and self.recipients is not None:
@@ -300,7 +395,7 @@ class Model:
 
     def take_answer(self, line):
         """To a challenge: whatever it looks like.  One that cannot be passed on cancels."""
-        if b"\r" in line:
+        if self.is_broken(line):
             self.ask_unheard(b"*")
             self.say((500, b"5.5.2", b"Stray control character in command"))
         else:
@@ -308,7 +403,9 @@ class Model:
 
     def edit_offers(self, reply):
         first, *offers = [line[4:] for line in reply.split(b"\r\n")[:-1]]
-        offers = [self.lower(line) for line in offers if line != b"CHUNKING"]
+        offers = [self.lower(line) for line in offers 
+                  if self.world.chunking or line != b"CHUNKING"]
+        self.chunking = b"CHUNKING" in offers
         self.enhanced = b"ENHANCEDSTATUSCODES" in offers
         lines = [first] + offers
         return b"".join(b"250-%s\r\n" % line for line in lines[:-1]) + \
@@ -322,7 +419,7 @@ class Model:
         return offer if 0 < theirs <= limit else b"SIZE %d" % limit
 
     def take_over(self, line):
-        verb = verb_of(line) if b"\r" not in line else b""
+        verb = verb_of(line) if not self.is_broken(line) else b""
         if verb == b"QUIT":
             self.say((221, b"2.0.0", b"gate.example Closing connection"))
             self.over = True

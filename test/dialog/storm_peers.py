@@ -71,9 +71,11 @@ class Session:
         sock.bind((host, 0))
         sock.connect(address)
         self.client = Side(sock, chance, plan.pieces)
-        self.client.out += b"".join(line + b"\r\n" for line in plan.lines)
+        self.client.out += plan.wire
         self.chance = chance
-        self.server, self.words, self.heard = None, Server(plan.seed, plan.loss), 0
+        self.server, self.words, self.heard = None, Server(plan.seed, plan.loss,
+                                                       plan.chunking), 0
+        self.tale = bytearray()             # what the server heard, each mail in one piece
         self.events = []                    # (who, sends or gets, bytes), as they were seen
         self.began = time.monotonic()
         self.half_closed = self.server_left = False
@@ -140,9 +142,34 @@ class Session:
             end = self.server.got.find(b"\r\n", self.heard)
             if end < 0:
                 return
-            reply = self.words.hear(bytes(self.server.got[self.heard:end]))
+            line = bytes(self.server.got[self.heard:end])
+            words = line.split()
+            listens = self.words.body or self.words.opaque
+            if words[:1] == [b"BDAT"] and self.words.chunking and not listens:
+                if len(self.server.got) < end + 2 + int(words[1]):
+                    return
+                self.answer_piece(end + 2, int(words[1]), len(words) > 2)
+                continue
+            reply = self.words.hear(line)
+            self.tale += line + b"\r\n"
             self.heard = end + 2
             self.server.out += reply or self.words.half
+
+    def answer_piece(self, at, size, last):
+        content = bytes(self.server.got[at:at + size])
+        self.heard = at + size
+        if last:
+            whole, reply = self.words.take_last(content)
+            self.tale += b"BDAT LAST\r\n" + whole + b"\r\n"
+        else:
+            reply = self.words.take_piece(content)
+        self.server.out += reply
+
+    def told_server(self):
+        """All that the server got; of a mail by chunks once, whatever pieces it came in."""
+        if not self.server:
+            return b""
+        return bytes(self.tale + self.server.got[self.heard:])
 
     # ---- the loop ------------------------------------------------------------------------
 

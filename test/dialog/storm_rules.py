@@ -1,11 +1,36 @@
 """What holds for every session, whatever the model says: read from the transcripts alone."""
 import story as stories
-from storm_model import size_of
+from storm_model import Wire, decoded, size_of
+from storm_server import as_lines
 
 
 def replies(got):
     """Codes of the whole replies in what a client got."""
     return [int(line[:3]) for line in got.split(b"\r\n")[:-1] if line[3:4] == b" "]
+
+
+def contents_by_chunks(plan, got):
+    """The same, where BDAT may be accepted."""
+    codes, lines = iter(replies(got)[1:]), Wire(plan.wire)
+    opaque, found, come = False, [], b""
+    for line in lines:
+        code = next(codes, None)
+        if code is None:
+            break
+        words = line.upper().split() or [b""]
+        if not opaque and words[0] == b"BDAT" and b"\r" not in line:
+            come += lines.take(int(words[1]))
+            if words[2:] == [b"LAST"]:
+                found.append((as_lines(decoded(come, True)), code))
+            if words[2:] == [b"LAST"] or code != 250:
+                come = b""
+        elif not opaque and words[0] == b"DATA" and code == 354:
+            content = list(iter(lambda: next(lines), b"."))
+            found.append((unbroken(b"\n".join(content)), next(codes, None)))
+        elif words[0] in (b"RSET", b"HELO", b"EHLO") and code == 250 and not opaque:
+            come = b""
+        opaque = code == 334
+    return found
 
 
 def contents_of(lines, got):
@@ -38,8 +63,10 @@ def broken_rule(session, world):
     """The first that is broken, or None."""
     completed = [(unbroken(content), code, known)
                  for content, code, known in session.words.completed]
-    sent = contents_of(session.plan.lines, bytes(session.client.got))
-    return carries_virus(completed, world) or too_big(completed, world) or \
+    got = bytes(session.client.got)
+    sent = contents_by_chunks(session.plan, got) if world.chunking else \
+        contents_of(session.plan.lines, got)
+    return carries_virus(completed, world) or too_big(completed, world, session.words.largest) or \
         twice(completed) or unacknowledged(sent, completed, session.loss)
 
 
@@ -50,9 +77,12 @@ def carries_virus(completed, world):
     return None
 
 
-def too_big(completed, world):
+def too_big(completed, world, largest_by_chunks):
     for content, _, _ in completed:
-        if 0 < world.size_limit < (size_of(content.split(b"\n")) if content else 0):
+        size = size_of(content.split(b"\n")) if content else 0
+        if world.chunking:              # a message by chunks may lack its last line end
+            size = max(size - 2, largest_by_chunks)
+        if 0 < world.size_limit < size:
             return "the server got the end of a message beyond size_limit"
     return None
 

@@ -6,7 +6,8 @@ import story as stories
 
 # What a message must not outgrow, in one world or the other, and one byte more.
 EDGES = (500, 501, 1000, 1001, 2000, 2001)
-WORLDS = 12                     # seed S belongs to the gateway of world S % WORLDS
+CHUNKING_FROM = 12              # worlds from here on have chunking = yes
+WORLDS = 18                     # seed S belongs to the gateway of world S % WORLDS
 TAKEOVER_COMMANDS = 10
 SESSIONS = 4                    # of one client, one after the other, at most
 
@@ -29,11 +30,13 @@ class World:
     size_limit: int
     skips_virus: bool           # auth_skip = antivir
     locks: bool
+    chunking: bool
     buffers: list
 
     def config(self):
         return ["antivirus_type = libclamav", "log_level = info", "timeout_close = 2",
-                "earlytalker = no", "chunking = no", f"on_takeover_cmds = {TAKEOVER_COMMANDS}",
+                "earlytalker = no",
+                f"chunking = {'yes' if self.chunking else 'no'}", f"on_takeover_cmds = {TAKEOVER_COMMANDS}",
                 f"delivery = {self.delivery}", f"hold_max_size = {self.hold_max}",
                 f"size_limit = {self.size_limit}",
                 f"auth_skip = {'antivir' if self.skips_virus else 'none'}",
@@ -48,6 +51,7 @@ def world_of(number):
                           ("auto", chance.choice((1, 10000))))[number % 6]
     return World(delivery, hold_max, (0, 2000, 500)[number // 2 % 3],
                  skips_virus=number % 4 < 2, locks=number % 5 > 1,
+                 chunking=number >= CHUNKING_FROM,
                  buffers=[f"pipeline_size = {chance.choice((1, 2, 5, 128))}",
                           f"relay_buffer = {chance.choice((65536, 262144))}",
                           f"buffer_size = {chance.choice((512, 65536))}",
@@ -63,18 +67,26 @@ class Loss:
     instead: str = ""           # of the server's answer: nothing, half of it, or after it
 
 
+class Bare(bytes):
+    """Goes out as it is, without an end of line."""
+
+
 class Plan:
     """One session."""
 
-    def __init__(self, seed, number, without=()):
-        self.seed = f"{seed}.{number}"
+    def __init__(self, seed, number, without=(), chunking=False):
+        self.seed, self.chunking = f"{seed}.{number}", chunking
         self.chance = random.Random(self.seed)
-        self.acts = [act for i, act in enumerate(make_acts(self.chance))
+        self.acts = [act for i, act in enumerate(make_acts(self.chance, chunking))
                      if (number, i) not in without]
         # Whatever state that has led to, this ends it: a body by the dot, AUTH by the star.
         self.lines = sum(self.acts, []) + [b"*"] * 3 + [b".", b"QUIT"] * 6
         chance = random.Random(f"{self.seed} loss")
         self.loss = make_loss(chance, len(self.lines))
+        if chunking:                    # with losses: see the dialogs chunk_*_lost
+            self.loss = Loss()
+        self.wire = b"".join(line + (b"" if isinstance(line, Bare) else b"\r\n")
+                             for line in self.lines)
         self.half_closes = chance.random() < 0.3
         self.pieces = chance.choice(((1, 2, 3, 7), (50, 1460), (1, 50, 1460, 65536),
                                      (65536,), (65536,)))
@@ -118,13 +130,45 @@ def make_chunk(chance):
     return [b"BDAT %d" % sum(len(line) + 2 for line in chunk)] + chunk
 
 
-def make_acts(chance):
+BETWEEN = (b"NOOP", b"VRFY x", b"RSET", b"MAIL FROM:<a@b>", b"RCPT TO:<c@d>", b"DATA",
+           b"EHLO x", b"HELO x", b"XFORWARD x", b"FOO", b"BDAT 0", b"BDAT 0 LAST")
+
+
+def cut(chance, content):
+    """Anywhere, now and then into nothing; but within a CRLF, for what is meant as a chunk
+    may be taken for lines."""
+    cuts = sorted(chance.randint(0, len(content)) for _ in range(chance.choice((0, 1, 2, 5))))
+    cuts = [at for at in cuts if content[at:at + 1] != b"\n"]
+    return [content[a:b] for a, b in zip([0] + cuts, cuts + [len(content)])]
+
+
+def make_chunks(chance):
+    """A mail by chunks; some have no recipient, other commands between them, or no end."""
+    _, _, _, *lines, _ = make_message(chance)
+    lines += [chance.choice(COMMANDS)] * (chance.random() < 0.3)
+    content = b"".join(line + b"\r\n" for line in lines)
+    chunks = cut(chance, content[:-2] if chance.random() < 0.2 else content)
+    disturbs = chance.choice((0, 0, 0.3))
+    out = [b"MAIL FROM:<a@b>" + chance.choice((b"", b"", b" SIZE=900", b" SIZE=1500"))]
+    out += [b"RCPT TO:<c@d>"] * (chance.random() < 0.9)
+    ends = chance.random() < 0.9
+    for i, chunk in enumerate(chunks):
+        last = b" LAST" if ends and i == len(chunks) - 1 else b""
+        out += [b"BDAT %d" % len(chunk) + last, Bare(chunk)]
+        if chance.random() < disturbs:
+            out.append(chance.choice(BETWEEN))
+    return out
+
+
+def make_acts(chance, chunking=False):
     """What the client says, in pieces that can be left out."""
     acts = [[b"EHLO x"]] if chance.random() < 0.7 else []
     noise = chance.choice((0, 0.3, 1))
     for _ in range(chance.randrange(12)):
         what = chance.random()
-        if what < 0.45:
+        if chunking and chance.random() < 0.5:
+            acts.append(make_chunks(chance))
+        elif what < 0.45:
             acts.append(make_message(chance))
         elif what < 0.55:
             acts.append(make_login(chance))

@@ -2,11 +2,20 @@
 import random
 
 
+def as_lines(content):
+    """What came by chunks, as it would have come by DATA."""
+    lines = content.split(b"\r\n")
+    if not lines[-1]:
+        lines.pop()
+    return b"\n".join(b"." + line if line.startswith(b".") else line for line in lines)
+
+
 class Server:
     """What it says to each line; a matter of chance, but of the same chance for the same
     seed.  Says None while it listens, and when it is lost."""
 
-    def __init__(self, seed, loss):
+    def __init__(self, seed, loss, chunking=False):
+        self.chunking = chunking
         self.chance = random.Random(f"{seed} server")
         self.kind = self.chance.random() < 0.7      # takes most of what it is asked
         self.loss = loss
@@ -16,6 +25,10 @@ class Server:
         self.authenticated = False
         self.content = []
         self.completed = []             # (content, code, with authentication) of messages
+        self.recipients = None          # None: no mail is open
+        self.pieces = b""               # what has come by BDAT of the mail that is open
+        self.cuts = []                  # what had come of those that were given up
+        self.largest = 0                # bytes, of those that were not
 
     def reply(self, code, *lines):
         self.said += 1
@@ -51,14 +64,43 @@ class Server:
             self.body = False
             code = self.choose(250, 250, 451, 554)
             self.completed.append((b"\n".join(self.content), code, self.authenticated))
-            self.content = []
+            self.content, self.recipients = [], None
             return self.reply(code)
         if self.opaque:                 # RFC 4954 section 4: "*" cancels
             code = 501 if line == b"*" else self.chance.choice((235, 235, 334, 535))
             self.opaque = code == 334
             self.authenticated |= code == 235
             return self.reply(code)
-        return self.obey(line.split()[0].upper() if line.split() else b"")
+        verb = line.split()[0].upper() if line.split() else b""
+        return self.note(verb, self.obey(verb))
+
+    def take_piece(self, content):
+        """How many there are is a matter of time: no chance, and no number in the reply."""
+        self.pieces += content
+        return b"250 piece\r\n"
+
+    def take_last(self, content):
+        whole, self.pieces, self.recipients = self.pieces + content, b"", None
+        self.largest = max(self.largest, len(whole))
+        code = self.choose(250, 250, 451, 554)
+        self.completed.append((as_lines(whole), code, self.authenticated))
+        return whole, self.reply(code)
+
+    def give_up(self):
+        """The mail is over, without its end."""
+        self.cuts.append(self.pieces)
+        self.pieces, self.recipients = b"", None
+
+    def note(self, verb, reply):
+        if reply[:1] != b"2":
+            return reply
+        if verb in (b"RSET", b"HELO", b"EHLO", b"QUIT"):
+            self.give_up()
+        elif verb == b"MAIL":
+            self.recipients = 0
+        elif verb == b"RCPT" and self.recipients is not None:
+            self.recipients += 1
+        return reply
 
     def choose(self, *codes):
         if self.kind and self.chance.random() < 0.9:
@@ -69,6 +111,8 @@ class Server:
         if verb == b"QUIT":
             self.ended = True
             return self.reply(221)
+        if verb == b"DATA" and self.chunking and not self.recipients:
+            return self.reply(503)
         if verb == b"DATA":
             code = self.choose(354, 354, 503, 451)
             self.body = code == 354
@@ -90,5 +134,7 @@ class Server:
         offers += [b"ENHANCEDSTATUSCODES"] * (self.chance.random() < 0.5)
         offers += [self.chance.choice((b"SIZE", b"SIZE 100", b"SIZE 5000"))] * \
             (self.chance.random() < 0.5)
+        if self.chunking and self.chance.random() < 0.1:
+            offers.remove(b"CHUNKING")
         self.chance.shuffle(offers)
         return offers
