@@ -51,6 +51,12 @@ tags_any(const struct config *cfg)
 	return cfg->on_spam == ACTION_TAG || cfg->on_spam_suspect == ACTION_TAG;
 }
 
+static const char *
+our_id(const struct config *cfg)
+{
+	return cfg->authserv_id[0] ? cfg->authserv_id : cfg->proxy_name;
+}
+
 /* There is room for them: nobody else has asked for anything. */
 static void
 remove_all(struct retouch *retouch, const char *name)
@@ -82,8 +88,7 @@ resultheader_intake(const struct config *cfg)
 	}
 	if (cfg->result_headers & RESULT_HEADERS_AUTH) {
 		remove_all(retouch, "Authentication-Results");
-		retouch_trust(retouch, &cfg->authserv_trusted,
-		              cfg->authserv_id[0] ? cfg->authserv_id : cfg->proxy_name);
+		retouch_trust(retouch, &cfg->authserv_trusted, our_id(cfg));
 	}
 	return retouch;
 }
@@ -97,6 +102,20 @@ has_looked(const struct finding *found)
 	       (found->kind == FOUND_NOTHING || found->kind == FOUND_VIRUS ||
 	        found->kind == FOUND_SPAM || found->kind == FOUND_SPAM_SUSPECT ||
 	        found->kind == FOUND_GREYLIST);
+}
+
+/* The next of a family, from AT on, that has looked, or has not; NULL: no more. */
+static const struct finding *
+next_of(const struct resultheader_facts *facts, enum check_family family, bool looked,
+        size_t *at)
+{
+	while (*at < facts->count) {
+		const struct finding *found = &facts->found[(*at)++];
+
+		if (found->family == family && has_looked(found) == looked)
+			return found;
+	}
+	return NULL;
 }
 
 static void
@@ -119,14 +138,12 @@ put_reasons(struct value *value, const struct resultheader_facts *facts,
             enum check_family family, const char *before)
 {
 	const char *next = before;
-	size_t count = 0;
+	const struct finding *found;
+	size_t at = 0, count = 0;
 
-	for (size_t i = 0; i < facts->count; i++) {
-		if (facts->found[i].family != family || has_looked(&facts->found[i]))
-			continue;
+	for (; (found = next_of(facts, family, false, &at)); count++) {
 		put(value, "%s", separator(&next, "; "));
-		put_reason(value, &facts->found[i]);
-		count++;
+		put_reason(value, found);
 	}
 	if (count > 0)
 		put(value, ")");
@@ -139,14 +156,11 @@ put_who(struct value *value, const struct resultheader_facts *facts,
         enum check_family family, const char *before)
 {
 	const char *next = before;
-	size_t count = 0;
+	const struct finding *found;
+	size_t at = 0, count = 0;
 
-	for (size_t i = 0; i < facts->count; i++) {
-		if (facts->found[i].family != family || !has_looked(&facts->found[i]))
-			continue;
-		put(value, "%s%s", separator(&next, ", "), facts->found[i].check);
-		count++;
-	}
+	for (; (found = next_of(facts, family, true, &at)); count++)
+		put(value, "%s%s", separator(&next, ", "), found->check);
 	return count;
 }
 
@@ -216,13 +230,14 @@ static void
 put_found(struct value *value, const struct resultheader_facts *facts)
 {
 	const char *next = " found=";
+	const struct finding *found;
+	size_t at = 0;
 
-	for (size_t i = 0; i < facts->count; i++) {
-		if (facts->found[i].family != FAMILY_ANTISPAM ||
-		    !has_looked(&facts->found[i]) || !facts->found[i].name[0])
+	while ((found = next_of(facts, FAMILY_ANTISPAM, true, &at))) {
+		if (!found->name[0])
 			continue;
 		put(value, "%s", separator(&next, "; "));
-		put_words(value, facts->found[i].name);
+		put_words(value, found->name);
 	}
 }
 
@@ -375,10 +390,9 @@ static void
 add_auth(struct retouch *changes, const struct config *cfg,
          const struct resultheader_facts *facts)
 {
-	const char *id = cfg->authserv_id[0] ? cfg->authserv_id : cfg->proxy_name;
 	struct value value = { 0 };
 
-	put_value(&value, id);
+	put_value(&value, our_id(cfg));
 	if (facts->evidence->authenticated)
 		put_auth(&value, facts->evidence->user);
 	if (facts->spf)

@@ -184,7 +184,7 @@ void
 retouch_put_prefix(struct evbuffer *to, const char *prefix, size_t line, bool is_over,
                    bool is_word)
 {
-	char *text = xasprintf("%s", prefix);
+	char *text = xstrdup(prefix);
 	size_t size = strlen(text);
 	bool has_blank = size > 0 && is_blank(text[size - 1]);
 	bool is_plain = retouch_is_plain(prefix);

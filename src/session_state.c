@@ -537,24 +537,17 @@ session_flush(struct session *s)
 }
 
 static size_t
-waits_in(struct conn *conn)
-{
-	return evbuffer_get_length(conn_input(conn)) + conn_backlog(conn);
-}
-
-static size_t
 all_that_waits(const struct session *s)
 {
-	size_t all = waits_in(s->client);
+	size_t all = evbuffer_get_length(conn_input(s->client)) +
+	             conn_backlog(s->client) + session_server_backlog(s);
 
 	if (s->server)
-		all += waits_in(s->server);
+		all += evbuffer_get_length(conn_input(s->server));
 	if (s->mail && s->mail->message)
 		all += evbuffer_get_length(s->mail->message);
 	if (s->mail)
 		all += s->mail->outcome.safest.size;
-	if (s->mail && s->mail->gathered)
-		all += evbuffer_get_length(s->mail->gathered);
 	return all;
 }
 

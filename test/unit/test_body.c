@@ -1,4 +1,5 @@
 #include "body.h"
+#include "bytes.h"
 #include "feed.h"
 
 #include <setjmp.h>
@@ -9,17 +10,6 @@
 #include <string.h>
 
 #include <cmocka.h>
-
-struct bytes {
-	const char *at;
-	size_t size;
-};
-
-/* A literal, NULs and all. */
-#define B(text) \
-	{ \
-		text, sizeof(text) - 1 \
-	}
 
 static const struct {
 	const char *title;

@@ -1,4 +1,5 @@
 #include "body.h"
+#include "bytes.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -8,17 +9,6 @@
 #include <string.h>
 
 #include <cmocka.h>
-
-struct bytes {
-	const char *at;
-	size_t size;
-};
-
-/* A literal, NULs and all. */
-#define B(text) \
-	{ \
-		text, sizeof(text) - 1 \
-	}
 
 static const struct {
 	const char *title;

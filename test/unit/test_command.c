@@ -1,3 +1,4 @@
+#include "bytes.h"
 #include "command.h"
 #include "feed.h"
 
@@ -9,16 +10,6 @@
 #include <string.h>
 
 #include <cmocka.h>
-
-struct bytes {
-	const char *at;
-	size_t size;
-};
-
-#define B(text) \
-	{ \
-		text, sizeof(text) - 1 \
-	}
 
 static char line[COMMAND_AUTH_MAX + 1];
 

@@ -1,3 +1,4 @@
+#include "bytes.h"
 #include "feed.h"
 #include "reply.h"
 
@@ -10,16 +11,6 @@
 #include <strings.h>
 
 #include <cmocka.h>
-
-struct bytes {
-	const char *at;
-	size_t size;
-};
-
-#define B(text) \
-	{ \
-		text, sizeof(text) - 1 \
-	}
 
 /* What is read from an input, one after the other: code{line|line}, MALFORMED. */
 static const struct {
