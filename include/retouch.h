@@ -78,7 +78,7 @@ bool retouch_subject_as_is(struct retouch *retouch, const char *value);
  */
 struct retouch_filter;
 
-/* WHAT must live as long. */
+/* WHAT must live as long, and stay as it is. */
 struct retouch_filter *retouch_filter_new(const struct retouch *what);
 void retouch_filter_free(struct retouch_filter *filter);	/* NULL is fine */
 

@@ -23,10 +23,9 @@ enum line_end {
 
 struct retouch_filter {
 	const struct retouch *what;
-	unsigned seen[RETOUCH_REMOVALS]; /* of the fields to be removed */
-	struct evbuffer *in;             /* not looked at yet; or not enough of it */
-	struct evbuffer *out;            /* done, till our fields are placed */
-	char *fields;                    /* of ours; NULL: none */
+	struct evbuffer *in;  /* not looked at yet; or not enough of it */
+	struct evbuffer *out; /* done, till our fields are placed */
+	char *fields;         /* of ours; NULL: none */
 	struct header_place place;
 	enum line_end end;  /* what came last */
 	bool is_over;       /* the header section: the rest passes unread */
@@ -35,6 +34,7 @@ struct retouch_filter {
 	bool drops;         /* the line, and those that go on it */
 	bool owes_end;      /* what is dropped ended the line of another reader */
 	bool wants_subject; /* there has been none yet */
+	unsigned seen[];    /* of the fields to be removed */
 };
 
 /* ---- the message ------------------------------------------------------------------ */
@@ -456,27 +456,40 @@ put_new_subject(struct evbuffer *to, const struct retouch *what)
 		retouch_put_subject(to, NULL, what->subject);
 }
 
-struct retouch_filter *
-retouch_filter_new(const struct retouch *what)
+/* All that goes in as a whole; NULL: nothing does. */
+static char *
+make_fields(const struct retouch *what)
 {
-	struct retouch_filter *f = xcalloc(1, sizeof(*f));
-	struct evbuffer *fields = evbuffer_new();
+	struct evbuffer *fields;
+	char *text;
 	size_t size;
 
-	f->what = what;
-	f->in = evbuffer_new();
-	f->out = evbuffer_new();
-	assert(fields && f->in && f->out); /* see xalloc.h */
+	if (what->field_count == 0 && !what->subject)
+		return NULL;
+	fields = evbuffer_new();
+	assert(fields); /* see xalloc.h */
 	evbuffer_add_buffer_reference(fields, what->fields);
 	if (what->subject)
 		put_new_subject(fields, what);
 	size = evbuffer_get_length(fields);
-	if (size > 0) {
-		f->fields = xmalloc(size + 1);
-		evbuffer_remove(fields, f->fields, size);
-		f->fields[size] = '\0';
-	}
+	text = xmalloc(size + 1);
+	evbuffer_remove(fields, text, size);
+	text[size] = '\0';
 	evbuffer_free(fields);
+	return text;
+}
+
+struct retouch_filter *
+retouch_filter_new(const struct retouch *what)
+{
+	struct retouch_filter *f = xcalloc(1, sizeof(*f) + what->removal_count *
+	                                                           sizeof(*f->seen));
+
+	f->what = what;
+	f->in = evbuffer_new();
+	f->out = evbuffer_new();
+	assert(f->in && f->out); /* see xalloc.h */
+	f->fields = make_fields(what);
 	f->wants_subject = what->prefix && !what->subject;
 	return f;
 }
