@@ -516,13 +516,17 @@ end_all(struct retouch_filter *f)
 	add_subject(f, false);
 }
 
+struct evbuffer *
+retouch_filter_input(struct retouch_filter *f)
+{
+	return f->in;
+}
+
 void
-retouch_filter(struct retouch_filter *f, struct evbuffer *from, struct evbuffer *to,
-               bool all)
+retouch_filter(struct retouch_filter *f, struct evbuffer *to, bool all)
 {
 	bool goes_on = true;
 
-	evbuffer_add_buffer(f->in, from);
 	while (goes_on && !f->is_over && evbuffer_get_length(f->in) > 0)
 		goes_on = f->end == END_NONE ? take_line(f, all)
 		                             : take_line_start(f, all);
