@@ -213,14 +213,16 @@ is_id(const unsigned char *text, size_t size, const char *id)
 	return strlen(id) == size && strncasecmp((const char *)text, id, size) == 0;
 }
 
-/* Results of somebody who is trusted.  What is not plainly so is not. */
+/* Results of somebody who is trusted.  What is not plainly so is not.  SURE: more of it
+ * would not change that. */
 static bool
-is_trusted(struct retouch_filter *f, const struct line *line)
+is_trusted(struct retouch_filter *f, const struct line *line, bool all, bool *sure)
 {
 	const struct string_list *ids = f->what->trusted;
 	size_t size = evbuffer_get_length(f->in), at, end;
 	const unsigned char *text;
 
+	*sure = true;
 	if (!ids || strcmp(line->name, TRUSTED_NAME) != 0)
 		return false;
 	if (size > VALUE_LOOK)
@@ -230,6 +232,7 @@ is_trusted(struct retouch_filter *f, const struct line *line)
 	while (end < size &&
 	       (isalnum(text[end]) || (text[end] && strchr(".-_:", text[end]))))
 		end++;
+	*sure = all || end < size || size == VALUE_LOOK;
 	if (end == size || !text[end] || !strchr("; \t\r\n", text[end]) ||
 	    is_id(text + at, end - at, f->what->ours))
 		return false;
@@ -375,16 +378,12 @@ is_to_be_tagged(const struct retouch_filter *f, const struct line *line)
 	       strcmp(line->name, "subject") == 0;
 }
 
-/* True if enough is known of the line, its value too if that matters. */
+/* True if enough is known of the line, its value too if that is to be tagged. */
 static bool
 is_known(const struct retouch_filter *f, const struct line *line, bool all)
 {
-	bool matters = is_to_be_tagged(f, line) ||
-	               (line->is_field && f->what->trusted &&
-	                strcmp(line->name, TRUSTED_NAME) == 0);
-
-	return line->is_known &&
-	       (all || !matters || evbuffer_get_length(f->in) >= VALUE_LOOK);
+	return line->is_known && (all || !is_to_be_tagged(f, line) ||
+	                          evbuffer_get_length(f->in) >= VALUE_LOOK);
 }
 
 /* A field, or a line that is none. */
@@ -392,7 +391,7 @@ static bool
 take_other(struct retouch_filter *f, unsigned char c, bool all)
 {
 	struct line line;
-	bool removed;
+	bool removed, trusted, sure;
 
 	look_at_line(f, all, &line);
 	if (!is_known(f, &line, all))
@@ -404,7 +403,10 @@ take_other(struct retouch_filter *f, unsigned char c, bool all)
 			take_text(f, c);
 		return true;
 	}
-	removed = is_to_be_removed(f, &line) && !is_trusted(f, &line);
+	trusted = is_trusted(f, &line, all, &sure);
+	if (!sure)
+		return false;
+	removed = is_to_be_removed(f, &line) && !trusted;
 	begin_line(f, removed);
 	f->has_fields = true;
 	if (!removed && is_to_be_tagged(f, &line))

@@ -192,6 +192,37 @@ test_bounds(void **state)
 	retouch_free(what);
 }
 
+/* No more of it waits inside than it takes to know whose it is. */
+static void
+test_trusted_at_once(void **state)
+{
+	char edge[] = "edge", *names[] = { edge };
+	struct string_list trusted = { 1, names };
+	struct retouch *what = removes("Authentication-Results", 0);
+	struct retouch_filter *filter;
+	struct evbuffer *in, *out = evbuffer_new();
+
+	(void)state;
+	retouch_trust(what, &trusted, "gate");
+	filter = retouch_filter_new(what);
+	in = retouch_filter_input(filter);
+	evbuffer_add_printf(in, "Authentication-Results: (a) edge");
+	retouch_filter(filter, out, false);
+	assert_int_equal(evbuffer_get_length(out), 0);
+	evbuffer_add_printf(in, ";");
+	retouch_filter(filter, out, false);
+	assert_int_equal(evbuffer_get_length(out), 33);
+	evbuffer_add_printf(in, "\r\nAuthentication-Results: edge-other;");
+	retouch_filter(filter, out, false);
+	assert_int_equal(evbuffer_get_length(out), 35);
+	assert_int_equal(evbuffer_get_length(in), 0);
+	retouch_filter(filter, out, true);
+	assert_int_equal(evbuffer_get_length(out), 35);
+	evbuffer_free(out);
+	retouch_filter_free(filter);
+	retouch_free(what);
+}
+
 /* A name that is hidden among very many control characters, a field without end, very many
  * fields: nothing piles up inside. */
 static void
@@ -412,6 +443,7 @@ main(void)
 		cmocka_unit_test(test_which),
 		cmocka_unit_test(test_bounds),
 		cmocka_unit_test(test_trusted),
+		cmocka_unit_test(test_trusted_at_once),
 		cmocka_unit_test(test_long),
 		cmocka_unit_test(test_added),
 		cmocka_unit_test(test_folded),
