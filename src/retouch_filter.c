@@ -28,7 +28,7 @@ struct retouch_filter {
 	char *fields;         /* of ours; NULL: none */
 	struct header_place place;
 	enum line_end end;  /* what came last */
-	bool is_over;       /* the header section: the rest passes unread */
+	bool is_over;       /* what is to be looked at: the rest passes unread */
 	bool has_begun;     /* a line has passed */
 	bool has_fields;    /* one of them was a field */
 	bool drops;         /* the line, and those that go on it */
@@ -492,6 +492,7 @@ retouch_filter_new(const struct retouch *what)
 	f->out = evbuffer_new();
 	assert(f->in && f->out); /* see xalloc.h */
 	f->fields = make_fields(what);
+	f->is_over = what->removal_count == 0 && !what->prefix && !what->subject;
 	f->wants_subject = what->prefix && !what->subject;
 	return f;
 }
