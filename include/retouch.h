@@ -78,14 +78,15 @@ bool retouch_subject_as_is(struct retouch *retouch, const char *value);
  */
 struct retouch_filter;
 
-/* WHAT must live as long. */
+/* WHAT must live as long, and stay as it is. */
 struct retouch_filter *retouch_filter_new(const struct retouch *what);
 void retouch_filter_free(struct retouch_filter *filter);	/* NULL is fine */
 
-/* Moves all of FROM, the message in pieces cut anywhere, to TO, changed; a little may stay
- * inside till more comes.  ALL: this was the last.  No CRLF is divided between two calls
- * that was not before. */
-void retouch_filter(struct retouch_filter *filter, struct evbuffer *from,
-		    struct evbuffer *to, bool all);
+/* Where the message goes in, in pieces cut anywhere: append, and take nothing out. */
+struct evbuffer *retouch_filter_input(struct retouch_filter *filter);
+
+/* Moves what went in to TO, changed; a little may stay inside till more comes.  ALL: this
+ * was the last.  No CRLF is divided between two calls that was not before. */
+void retouch_filter(struct retouch_filter *filter, struct evbuffer *to, bool all);
 
 #endif

@@ -12,7 +12,7 @@ struct removal {
 };
 
 struct retouch {
-	struct removal removals[RETOUCH_REMOVALS];
+	struct removal *removals;	/* owned */
 	unsigned removal_count;
 	unsigned field_count;
 	struct evbuffer *fields;	/* whole lines, in their order */

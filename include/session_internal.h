@@ -384,6 +384,10 @@ void session_content_sent(struct session *s, struct expected *last);
 /* A reply to content; takes it from the input. */
 void session_content_reply(struct session *s, const struct reply *reply);
 
+/* The server has refused it before it had all of it, in the words of the verdict: logs
+ * that. */
+void session_content_refused(struct session *s);
+
 /* The server does not even want the content: logs that, and the mail is over. */
 void session_content_declined(struct session *s, int code, const char *words);
 

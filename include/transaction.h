@@ -47,7 +47,6 @@ struct transaction {
 	struct retouch *changes;	/* if it was held; owned, NULL: nothing can be changed */
 	struct retouch_filter *filter;	/* by the one while it comes, by the other when the
 					 * server gets it; owned, NULL: nothing changes */
-	struct evbuffer *raw;		/* decoded or read, on its way through the filter */
 	const char *spf;		/* word of SPF's result; NULL: not asked */
 	struct spool *spool;		/* NULL if no check wants it */
 	struct check_round *round;	/* while it is judged */

@@ -436,7 +436,7 @@ check_start(struct checks *checks, const struct config *cfg, enum stage stage,
 		if (!looks(checks, check_rules[i], cfg, stage, evidence))
 			continue;
 		if (!round) {
-			round = xcalloc(1, sizeof *round);
+			round = xmalloc(sizeof *round);
 			*round = (struct check_round){ .checks = checks,
 				                       .done = done,
 				                       .arg = arg,

@@ -6,7 +6,6 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <poll.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +16,7 @@
 enum {
 	VALUE_MAX = 512,  /* of one value, quoted */
 	LINE_SIZE = 4096, /* of one line; what does not fit is left out */
+	WORDS = 4,        /* that are put into a line together */
 };
 
 static const struct {
@@ -88,7 +88,8 @@ static bool
 is_bare(const char *text, size_t size)
 {
 	for (size_t i = 0; i < size; i++)
-		if (text[i] <= ' ' || text[i] >= 0x7f || strchr("\"\\=", text[i]))
+		if (text[i] <= ' ' || text[i] >= 0x7f || text[i] == '"' ||
+		    text[i] == '\\' || text[i] == '=')
 			return false;
 	return size > 0;
 }
@@ -146,7 +147,7 @@ log_quote(char *out, size_t out_size, const char *text, size_t size)
 static void
 value_print(char value[static VALUE_MAX], const struct log_field *field)
 {
-	char addr[ADDR_TEXT_SIZE];
+	_Static_assert((int)ADDR_TEXT_SIZE <= (int)VALUE_MAX, "it fits");
 
 	switch (field->kind) {
 	case LOG_FIELD_TEXT:
@@ -162,7 +163,7 @@ value_print(char value[static VALUE_MAX], const struct log_field *field)
 		snprintf(value, VALUE_MAX, "%.3f", field->real);
 		break;
 	case LOG_FIELD_ADDR:
-		snprintf(value, VALUE_MAX, "%s", addr_full(field->addr, addr));
+		addr_full(field->addr, value);
 		break;
 	}
 }
@@ -199,25 +200,28 @@ struct line {
 	size_t fields_used;
 };
 
-static void PRINTF(4, 5)
-	append(char *to, size_t size, size_t *used, const char *format, ...)
+/* All of it or nothing of it.  Not by printf(), which would be a sixth of all that a short
+ * mail costs. */
+static void
+append(char *to, size_t size, size_t *used, const char *const words[static WORDS])
 {
-	va_list args;
-	int more;
+	char *at = to + *used;
+	size_t more = 0;
 
-	va_start(args, format);
-	more = vsnprintf(to + *used, size - *used, format, args);
-	va_end(args);
-	if (more >= 0 && (size_t)more < size - *used)
-		*used += (size_t)more;
-	else
-		to[*used] = '\0'; /* all of it or nothing of it */
+	for (size_t i = 0; i < WORDS; i++)
+		more += strlen(words[i]);
+	if (more >= size - *used)
+		return;
+	for (size_t i = 0; i < WORDS; i++)
+		at = stpcpy(at, words[i]);
+	*used += more;
 }
 
 static void
 line_put(struct line *line, const char *key, const char *value)
 {
-	append(line->text, sizeof(line->text), &line->text_used, " %s=%s", key, value);
+	append(line->text, sizeof(line->text), &line->text_used,
+	       (const char *const[WORDS]){ " ", key, "=", value });
 }
 
 static void
@@ -231,8 +235,8 @@ field_put(struct line *line, const char *field, const char *value)
 	for (i = 0; field[i] && i < sizeof(upper) - 1; i++)
 		upper[i] = (char)toupper((unsigned char)field[i]);
 	upper[i] = '\0';
-	append(line->fields, sizeof(line->fields), &line->fields_used, "%s=%s\n", upper,
-	       value);
+	append(line->fields, sizeof(line->fields), &line->fields_used,
+	       (const char *const[WORDS]){ upper, "=", value, "\n" });
 }
 
 static bool
@@ -248,9 +252,8 @@ line_make(struct line *line, const struct log_ctx *ctx, enum log_event event,
 {
 	char value[VALUE_MAX], plain[VALUE_MAX], box[LOG_SHOWN_SIZE];
 
-	line->text_used = line->fields_used = 0;
-	append(line->text, sizeof(line->text), &line->text_used, "%s",
-	       events[event].word);
+	line->text_used = (size_t)(stpcpy(line->text, events[event].word) - line->text);
+	line->fields_used = 0;
 	if (ctx && ctx->session[0]) {
 		line_put(line, "s", ctx->session);
 		field_put(line, "session", ctx->session);

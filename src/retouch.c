@@ -25,6 +25,7 @@ retouch_free(struct retouch *retouch)
 	if (!retouch)
 		return;
 	evbuffer_free(retouch->fields);
+	free(retouch->removals);
 	free(retouch->prefix);
 	free(retouch->subject);
 	free(retouch);
@@ -40,16 +41,18 @@ retouch_is_empty(const struct retouch *retouch)
 bool
 retouch_remove(struct retouch *retouch, const char *name, unsigned which)
 {
-	struct removal *removal = &retouch->removals[retouch->removal_count];
+	struct removal *removal;
 	size_t at = 0;
 
 	if (!header_is_name(name) || retouch->removal_count == RETOUCH_REMOVALS)
 		return false;
+	retouch->removals = xrealloc(retouch->removals,
+	                             (retouch->removal_count + 1) * sizeof(*removal));
+	removal = &retouch->removals[retouch->removal_count++];
 	for (; name[at]; at++)
 		removal->name[at] = (char)tolower((unsigned char)name[at]);
 	removal->name[at] = '\0';
 	removal->which = which;
-	retouch->removal_count++;
 	return true;
 }
 

@@ -23,18 +23,18 @@ enum line_end {
 
 struct retouch_filter {
 	const struct retouch *what;
-	unsigned seen[RETOUCH_REMOVALS]; /* of the fields to be removed */
-	struct evbuffer *in;             /* not looked at yet; or not enough of it */
-	struct evbuffer *out;            /* done, till our fields are placed */
-	char *fields;                    /* of ours; NULL: none */
+	struct evbuffer *in;  /* not looked at yet; or not enough of it */
+	struct evbuffer *out; /* done, till our fields are placed */
+	char *fields;         /* of ours; NULL: none */
 	struct header_place place;
 	enum line_end end;  /* what came last */
-	bool is_over;       /* the header section: the rest passes unread */
+	bool is_over;       /* what is to be looked at: the rest passes unread */
 	bool has_begun;     /* a line has passed */
 	bool has_fields;    /* one of them was a field */
 	bool drops;         /* the line, and those that go on it */
 	bool owes_end;      /* what is dropped ended the line of another reader */
 	bool wants_subject; /* there has been none yet */
+	unsigned seen[];    /* of the fields to be removed */
 };
 
 /* ---- the message ------------------------------------------------------------------ */
@@ -213,14 +213,16 @@ is_id(const unsigned char *text, size_t size, const char *id)
 	return strlen(id) == size && strncasecmp((const char *)text, id, size) == 0;
 }
 
-/* Results of somebody who is trusted.  What is not plainly so is not. */
+/* Results of somebody who is trusted.  What is not plainly so is not.  SURE: more of it
+ * would not change that. */
 static bool
-is_trusted(struct retouch_filter *f, const struct line *line)
+is_trusted(struct retouch_filter *f, const struct line *line, bool all, bool *sure)
 {
 	const struct string_list *ids = f->what->trusted;
 	size_t size = evbuffer_get_length(f->in), at, end;
 	const unsigned char *text;
 
+	*sure = true;
 	if (!ids || strcmp(line->name, TRUSTED_NAME) != 0)
 		return false;
 	if (size > VALUE_LOOK)
@@ -230,6 +232,7 @@ is_trusted(struct retouch_filter *f, const struct line *line)
 	while (end < size &&
 	       (isalnum(text[end]) || (text[end] && strchr(".-_:", text[end]))))
 		end++;
+	*sure = all || end < size || size == VALUE_LOOK;
 	if (end == size || !text[end] || !strchr("; \t\r\n", text[end]) ||
 	    is_id(text + at, end - at, f->what->ours))
 		return false;
@@ -375,16 +378,12 @@ is_to_be_tagged(const struct retouch_filter *f, const struct line *line)
 	       strcmp(line->name, "subject") == 0;
 }
 
-/* True if enough is known of the line, its value too if that matters. */
+/* True if enough is known of the line, its value too if that is to be tagged. */
 static bool
 is_known(const struct retouch_filter *f, const struct line *line, bool all)
 {
-	bool matters = is_to_be_tagged(f, line) ||
-	               (line->is_field && f->what->trusted &&
-	                strcmp(line->name, TRUSTED_NAME) == 0);
-
-	return line->is_known &&
-	       (all || !matters || evbuffer_get_length(f->in) >= VALUE_LOOK);
+	return line->is_known && (all || !is_to_be_tagged(f, line) ||
+	                          evbuffer_get_length(f->in) >= VALUE_LOOK);
 }
 
 /* A field, or a line that is none. */
@@ -392,7 +391,7 @@ static bool
 take_other(struct retouch_filter *f, unsigned char c, bool all)
 {
 	struct line line;
-	bool removed;
+	bool removed, trusted, sure;
 
 	look_at_line(f, all, &line);
 	if (!is_known(f, &line, all))
@@ -404,7 +403,10 @@ take_other(struct retouch_filter *f, unsigned char c, bool all)
 			take_text(f, c);
 		return true;
 	}
-	removed = is_to_be_removed(f, &line) && !is_trusted(f, &line);
+	trusted = is_trusted(f, &line, all, &sure);
+	if (!sure)
+		return false;
+	removed = is_to_be_removed(f, &line) && !trusted;
 	begin_line(f, removed);
 	f->has_fields = true;
 	if (!removed && is_to_be_tagged(f, &line))
@@ -456,27 +458,41 @@ put_new_subject(struct evbuffer *to, const struct retouch *what)
 		retouch_put_subject(to, NULL, what->subject);
 }
 
-struct retouch_filter *
-retouch_filter_new(const struct retouch *what)
+/* All that goes in as a whole; NULL: nothing does. */
+static char *
+make_fields(const struct retouch *what)
 {
-	struct retouch_filter *f = xcalloc(1, sizeof(*f));
-	struct evbuffer *fields = evbuffer_new();
+	struct evbuffer *fields;
+	char *text;
 	size_t size;
 
-	f->what = what;
-	f->in = evbuffer_new();
-	f->out = evbuffer_new();
-	assert(fields && f->in && f->out); /* see xalloc.h */
+	if (what->field_count == 0 && !what->subject)
+		return NULL;
+	fields = evbuffer_new();
+	assert(fields); /* see xalloc.h */
 	evbuffer_add_buffer_reference(fields, what->fields);
 	if (what->subject)
 		put_new_subject(fields, what);
 	size = evbuffer_get_length(fields);
-	if (size > 0) {
-		f->fields = xmalloc(size + 1);
-		evbuffer_remove(fields, f->fields, size);
-		f->fields[size] = '\0';
-	}
+	text = xmalloc(size + 1);
+	evbuffer_remove(fields, text, size);
+	text[size] = '\0';
 	evbuffer_free(fields);
+	return text;
+}
+
+struct retouch_filter *
+retouch_filter_new(const struct retouch *what)
+{
+	struct retouch_filter *f = xcalloc(1, sizeof(*f) + what->removal_count *
+	                                                           sizeof(*f->seen));
+
+	f->what = what;
+	f->in = evbuffer_new();
+	f->out = evbuffer_new();
+	assert(f->in && f->out); /* see xalloc.h */
+	f->fields = make_fields(what);
+	f->is_over = what->removal_count == 0 && !what->prefix && !what->subject;
 	f->wants_subject = what->prefix && !what->subject;
 	return f;
 }
@@ -503,13 +519,17 @@ end_all(struct retouch_filter *f)
 	add_subject(f, false);
 }
 
+struct evbuffer *
+retouch_filter_input(struct retouch_filter *f)
+{
+	return f->in;
+}
+
 void
-retouch_filter(struct retouch_filter *f, struct evbuffer *from, struct evbuffer *to,
-               bool all)
+retouch_filter(struct retouch_filter *f, struct evbuffer *to, bool all)
 {
 	bool goes_on = true;
 
-	evbuffer_add_buffer(f->in, from);
 	while (goes_on && !f->is_over && evbuffer_get_length(f->in) > 0)
 		goes_on = f->end == END_NONE ? take_line(f, all)
 		                             : take_line_start(f, all);

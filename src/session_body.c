@@ -106,7 +106,6 @@ session_body_begin(struct session *s, const struct delivery *way)
 	s->mail->way = way;
 	s->mail->message = evbuffer_new();
 	s->mail->header = make_header(s, false);
-	s->mail->raw = evbuffer_new();
 	s->mail->intake = resultheader_intake(s->cfg);
 	if (s->mail->intake)
 		s->mail->filter = retouch_filter_new(s->mail->intake);
@@ -265,30 +264,35 @@ put_header(struct transaction *mail)
 	return ready;
 }
 
-/* Headers of others that would be taken for ours go before anybody has seen them. */
-static void
-take_in(struct transaction *mail)
-{
-	if (mail->filter)
-		retouch_filter(mail->filter, mail->raw, mail->message, mail->complete);
-	else
-		evbuffer_add_buffer(mail->message, mail->raw);
-}
-
 /* True at the end of the message. */
 static bool
-decode(struct session *s)
+decode(struct session *s, struct evbuffer *to)
 {
 	struct transaction *mail = s->mail;
 	struct evbuffer *wire = conn_input(s->client);
 
 	if (mail->chunks == 0)
-		return body_decode(&mail->decoder, wire, mail->raw) == BODY_END;
-	body_decode_chunk(&mail->decoder, wire, &mail->chunk_left, mail->raw);
+		return body_decode(&mail->decoder, wire, to) == BODY_END;
+	body_decode_chunk(&mail->decoder, wire, &mail->chunk_left, to);
 	if (mail->chunk_left > 0 || !mail->last_chunk)
 		return false;
-	body_decode_last_chunk(&mail->decoder, mail->raw);
+	body_decode_last_chunk(&mail->decoder, to);
 	return true;
+}
+
+/* Headers of others that would be taken for ours go before anybody has seen them. */
+static void
+take_in(struct session *s)
+{
+	struct transaction *mail = s->mail;
+	struct evbuffer *to = mail->filter ? retouch_filter_input(mail->filter)
+	                                   : mail->message;
+	size_t before = evbuffer_get_length(to);
+
+	mail->complete = decode(s, to);
+	mail->size += evbuffer_get_length(to) - before;
+	if (mail->filter)
+		retouch_filter(mail->filter, mail->message, mail->complete);
 }
 
 /* Takes what has come.  False: of that nothing may be passed on yet.
@@ -301,9 +305,7 @@ take_content(struct session *s)
 
 	if (mail->complete)
 		return true;
-	mail->complete = decode(s);
-	mail->size += evbuffer_get_length(mail->raw);
-	take_in(mail);
+	take_in(s);
 	return !mail->header || mail->doom || put_header(mail);
 }
 

@@ -54,7 +54,9 @@ session_forward_last(struct session *s, const struct reply *reply)
 static struct log_field
 count_field(const struct session *s, const char *name, unsigned count)
 {
-	bool is_said = s->mail->recipients > 1 && session_server_is_lmtp(s);
+	const struct transaction *mail = s->mail;
+	bool is_said = mail->recipients > 1 && session_server_is_lmtp(s) &&
+	               mail->outcome.safest.code != 0;
 
 	return is_said ? log_number(name, count) : log_text(name, NULL);
 }
@@ -95,6 +97,12 @@ account(struct session *s)
 	log_delivered(s, outcome->safest.code, words);
 	s->delivered += delivered;
 	stats_add(STAT_mails_delivered, delivered);
+}
+
+void
+session_content_refused(struct session *s)
+{
+	log_delivered(s, s->mail->verdict.code, s->mail->verdict.text);
 }
 
 void

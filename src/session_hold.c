@@ -339,17 +339,21 @@ on_spool_failed(struct session *s, int error)
 	session_end(s, END_SPOOL);
 }
 
-/* On its way to the server it is changed, if it was held to its end.  ALL: there is no more.
- * False: the session is in another state. */
+/* On its way to the server it is changed, if it was held to its end. */
+static bool
+is_changed(const struct transaction *mail)
+{
+	return mail->judged && mail->filter;
+}
+
+/* What was read goes on.  ALL: there is no more.  False: the session is in another state. */
 static bool
 pass_read(struct session *s, bool all)
 {
 	struct transaction *mail = s->mail;
 
-	if (mail->judged && mail->filter)
-		retouch_filter(mail->filter, mail->raw, mail->message, all);
-	else
-		evbuffer_add_buffer(mail->message, mail->raw);
+	if (is_changed(mail))
+		retouch_filter(mail->filter, mail->message, all);
 	return mail->way->pass(s);
 }
 
@@ -360,6 +364,8 @@ replay_piece(struct session *s, size_t most)
 	struct transaction *mail = s->mail;
 	uint64_t left = spool_message_size(mail->spool) - mail->replayed;
 	size_t size = most < PIECE ? most : PIECE;
+	struct evbuffer *to = is_changed(mail) ? retouch_filter_input(mail->filter)
+	                                       : mail->message;
 	struct evbuffer_iovec room;
 	ssize_t got;
 
@@ -367,7 +373,7 @@ replay_piece(struct session *s, size_t most)
 		return false;
 	if (size > left)
 		size = (size_t)left;
-	if (evbuffer_reserve_space(mail->raw, (ev_ssize_t)size, &room, 1) != 1)
+	if (evbuffer_reserve_space(to, (ev_ssize_t)size, &room, 1) != 1)
 		abort(); /* there is no memory: see xalloc.h */
 	got = spool_read_message(mail->spool, room.iov_base, size, mail->replayed);
 	if (got <= 0) {
@@ -375,7 +381,7 @@ replay_piece(struct session *s, size_t most)
 		return false;
 	}
 	room.iov_len = (size_t)got;
-	evbuffer_commit_space(mail->raw, &room, 1);
+	evbuffer_commit_space(to, &room, 1);
 	mail->replayed += (uint64_t)got;
 	return pass_read(s, false);
 }

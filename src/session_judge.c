@@ -209,9 +209,7 @@ session_body_complete(struct session *s)
 		carry_out(s);
 		break;
 	case DOOM_BY_REPLY:
-		log_event(&mail->log, LOG_DELIVERED_EVENT, log_text("accepted", "no"),
-		          log_number("code", mail->verdict.code),
-		          mailbox_from(s->cfg, mail->sender));
+		session_content_refused(s);
 		refuse(s);
 		break;
 	case DOOM_BY_LOSS:

@@ -74,8 +74,6 @@ transaction_free(struct transaction *mail)
 	if (mail->message)
 		evbuffer_free(mail->message);
 	retouch_filter_free(mail->filter);
-	if (mail->raw)
-		evbuffer_free(mail->raw);
 	retouch_free(mail->intake);
 	retouch_free(mail->changes);
 	if (mail->gathered)

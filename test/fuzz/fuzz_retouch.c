@@ -22,15 +22,14 @@ static struct evbuffer *
 pass(const struct retouch *what, const char *text, size_t size, size_t piece)
 {
 	struct retouch_filter *filter = retouch_filter_new(what);
-	struct evbuffer *in = evbuffer_new(), *out = evbuffer_new();
+	struct evbuffer *in = retouch_filter_input(filter), *out = evbuffer_new();
 
 	for (size_t at = 0; at < size; at += piece) {
 		evbuffer_add(in, text + at, size - at < piece ? size - at : piece);
-		retouch_filter(filter, in, out, false);
+		retouch_filter(filter, out, false);
 	}
-	retouch_filter(filter, in, out, true);
+	retouch_filter(filter, out, true);
 	retouch_filter_free(filter);
-	evbuffer_free(in);
 	return out;
 }
 

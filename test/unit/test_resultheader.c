@@ -55,17 +55,16 @@ static char *
 pass(const struct retouch *what, const char *text)
 {
 	struct retouch_filter *filter = retouch_filter_new(what);
-	struct evbuffer *in = evbuffer_new(), *out = evbuffer_new();
+	struct evbuffer *in = retouch_filter_input(filter), *out = evbuffer_new();
 	size_t size;
 	char *result;
 
 	evbuffer_add(in, text, strlen(text));
-	retouch_filter(filter, in, out, true);
+	retouch_filter(filter, out, true);
 	size = evbuffer_get_length(out);
 	result = calloc(1, size + 1);
 	evbuffer_remove(out, result, size);
 	assert_int_equal(strlen(result), size);
-	evbuffer_free(in);
 	evbuffer_free(out);
 	retouch_filter_free(filter);
 	return result;
