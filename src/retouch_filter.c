@@ -123,24 +123,13 @@ struct line {
 	char name[HEADER_NAME_MAX + 1]; /* in small letters */
 };
 
-/* One more character of what may be a name.  False: then it is none. */
-static bool
-add_char(struct line *line, unsigned char c, bool *blank)
+static void
+add_char(struct line *line, unsigned char c)
 {
-	if (c == ' ' || c == '\t') {
-		*blank = true;
-		return true;
-	}
-	if (c < ' ' || c == 0x7f)
-		return true;
-	if (*blank)
-		return false;
-	if (line->size <= HEADER_NAME_MAX) {
-		if (line->size < HEADER_NAME_MAX)
-			line->name[line->size] = (char)tolower(c);
+	if (line->size < HEADER_NAME_MAX)
+		line->name[line->size] = (char)tolower(c);
+	if (line->size <= HEADER_NAME_MAX)
 		line->size++;
-	}
-	return true;
 }
 
 /* A name that is too long is none that anybody asks for. */
@@ -156,17 +145,31 @@ is_end(unsigned char c)
 	return c == '\r' || c == '\n';
 }
 
-/* Behind BEFORE, in front of the colon.  False: there can be none. */
+/* In front of a colon it may be dropped, and changes nothing. */
+static bool
+is_control(unsigned char c)
+{
+	return (c < ' ' && c != '\t' && !is_end(c)) || c == 0x7f;
+}
+
+/* In front of the colon.  BEFORE: what stood there, but for control characters.  False:
+ * there can be none. */
 static bool
 add_byte(struct line *line, unsigned char before, unsigned char c, bool *blank)
 {
+	if (is_control(c))
+		return true;
 	if (is_end(c)) {
 		line->is_folded = *blank = true;
 		return !is_end(before) || (before == '\r' && c == '\n');
 	}
-	if (is_end(before) && c != ' ' && c != '\t')
-		return false;
-	return add_char(line, c, blank);
+	if (c == ' ' || c == '\t') {
+		*blank = true;
+		return true;
+	}
+	if (!*blank)
+		add_char(line, c);
+	return !*blank;
 }
 
 static void
@@ -183,7 +186,8 @@ look_at_line(struct retouch_filter *f, bool all, struct line *line)
 	text = evbuffer_pullup(f->in, (ev_ssize_t)size);
 	while (at < size && !is_none && (text[at] != ':' || is_end(before))) {
 		is_none = !add_byte(line, before, text[at], &blank);
-		before = text[at++];
+		before = is_control(text[at]) ? before : text[at];
+		at++;
 	}
 	line->colon = at;
 	if (is_none)
@@ -413,10 +417,12 @@ take_other(struct retouch_filter *f, unsigned char c, bool all)
 	if (!is_known(f, &line, all))
 		return false;
 	if (!line.is_field) {
-		if (hides_a_name(f, &line))
-			begin_line(f, true);
-		else
+		if (!hides_a_name(f, &line)) {
 			take_text(f, c);
+			return true;
+		}
+		begin_line(f, true);
+		evbuffer_drain(f->in, line.colon);
 		return true;
 	}
 	removed = is_to_be_removed(f, &line) && !is_trusted(f, &line);

@@ -111,6 +111,8 @@ test_removed(void **state)
 	      "X-Spam\r\n a: 1\r\nX-Spam\r\n: 1\r\nX-Spa\r\n : 1\r\n" REST);
 	gives(what, "X-Spam\r\n\r\n : 1\r\n", "X-Spam\r\n\r\n : 1\r\n");
 	gives(what, "X-Spam\r\n ", "X-Spam\r\n ");
+	gives(what, "X-Spam\r\n\x01 \x02: 1\r\nX-Spam\r\n\x01: 1\r\n" REST,
+	      "X-Spam\r\n\x01: 1\r\n" REST);
 	gives(what, "X-Spam", "X-Spam");
 	gives(what, "A: 1\r\nX-Spam: 1\r", "A: 1\r\n");
 	retouch_free(what);
