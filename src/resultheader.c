@@ -336,19 +336,25 @@ is_address(const char *text)
 	       is_domain(text + local + 1);
 }
 
-/* A value (RFC 2045 5.1): as it is, or quoted. */
+/* A value (RFC 2045 5.1): as it is, or quoted.  Of two blanks one would be lost when the
+ * field is written, and it would be another one's name. */
 static void
 put_value(struct value *value, const char *text)
 {
+	char before = '\0';
+
 	if (is_token(text, strlen(text))) {
 		put(value, "%s", text);
 		return;
 	}
 	put(value, "\"");
-	for (; *text; text++) {
+	for (; *text; before = *text++) {
+		bool is_plain = *text >= ' ' && *text <= '~' &&
+		                (*text != ' ' || before != ' ');
+
 		if (*text == '"' || *text == '\\')
 			put(value, "\\");
-		put(value, "%c", *text >= ' ' && *text <= '~' ? *text : '?');
+		put(value, "%c", is_plain ? *text : '?');
 	}
 	put(value, "\"");
 }

@@ -117,29 +117,19 @@ take_line(struct retouch_filter *f, bool all)
 struct line {
 	bool is_known; /* enough of it is here */
 	bool is_field;
-	size_t colon;                   /* where that is, if it is one */
-	size_t size;                    /* of its name, as far as it can be one */
+	bool is_folded; /* in front of its colon: only for some a field */
+	size_t colon;   /* where that is, if there is one */
+	size_t size;    /* of its name, as far as it can be one */
 	char name[HEADER_NAME_MAX + 1]; /* in small letters */
 };
 
-/* One more character of what may be a name.  False: then it is none. */
-static bool
-add_char(struct line *line, unsigned char c, bool *blank)
+static void
+add_char(struct line *line, unsigned char c)
 {
-	if (c == ' ' || c == '\t') {
-		*blank = true;
-		return true;
-	}
-	if (c < ' ' || c == 0x7f)
-		return true;
-	if (*blank)
-		return false;
-	if (line->size <= HEADER_NAME_MAX) {
-		if (line->size < HEADER_NAME_MAX)
-			line->name[line->size] = (char)tolower(c);
+	if (line->size < HEADER_NAME_MAX)
+		line->name[line->size] = (char)tolower(c);
+	if (line->size <= HEADER_NAME_MAX)
 		line->size++;
-	}
-	return true;
 }
 
 /* A name that is too long is none that anybody asks for. */
@@ -149,28 +139,63 @@ end_name(struct line *line)
 	line->name[line->size <= HEADER_NAME_MAX ? line->size : 0] = '\0';
 }
 
+static bool
+is_end(unsigned char c)
+{
+	return c == '\r' || c == '\n';
+}
+
+/* In front of a colon it may be dropped, and changes nothing. */
+static bool
+is_control(unsigned char c)
+{
+	return (c < ' ' && c != '\t' && !is_end(c)) || c == 0x7f;
+}
+
+/* In front of the colon.  BEFORE: what stood there, but for control characters.  False:
+ * there can be none. */
+static bool
+add_byte(struct line *line, unsigned char before, unsigned char c, bool *blank)
+{
+	if (is_control(c))
+		return true;
+	if (is_end(c)) {
+		line->is_folded = *blank = true;
+		return !is_end(before) || (before == '\r' && c == '\n');
+	}
+	if (c == ' ' || c == '\t') {
+		*blank = true;
+		return true;
+	}
+	if (!*blank)
+		add_char(line, c);
+	return !*blank;
+}
+
 static void
 look_at_line(struct retouch_filter *f, bool all, struct line *line)
 {
 	size_t size = evbuffer_get_length(f->in), at = 0;
+	bool blank = false, is_none = false;
 	const unsigned char *text;
-	bool blank = false;
+	unsigned char before = 0;
 
 	*line = (struct line){ .is_known = all || size >= LOOK };
 	if (size > LOOK)
 		size = LOOK;
 	text = evbuffer_pullup(f->in, (ev_ssize_t)size);
-	for (; at < size && text[at] != ':'; at++)
-		if (text[at] == '\r' || text[at] == '\n' ||
-		    !add_char(line, text[at], &blank)) {
-			line->is_known = true;
-			line->size = 0;
-			break;
-		}
-	if (at < size && text[at] == ':')
-		line->is_known = line->is_field = true;
+	while (at < size && !is_none && (text[at] != ':' || is_end(before))) {
+		is_none = !add_byte(line, before, text[at], &blank);
+		before = is_control(text[at]) ? before : text[at];
+		at++;
+	}
 	line->colon = at;
+	if (is_none)
+		line->size = 0;
 	end_name(line);
+	line->is_known |= is_none || at < size;
+	line->is_field = !is_none && at < size && !line->is_folded;
+	line->is_folded &= !is_none && at < size;
 }
 
 /* As in header.h. */
@@ -188,23 +213,13 @@ is_mailbox_line(struct retouch_filter *f, bool all, bool *sure)
 	return alike && known >= MARK;
 }
 
-/* Past blanks, folds and comments (RFC 5322 3.2.2); SIZE: it does not end. */
+/* Past blanks and folds; SIZE: there is nothing else. */
 static size_t
-skip_comments(const unsigned char *text, size_t size, size_t at)
+skip_blanks(const unsigned char *text, size_t size, size_t at)
 {
-	unsigned depth = 0;
-
-	for (; at < size; at++) {
-		if (depth > 0 && text[at] == '\\')
-			at++;
-		else if (text[at] == '(')
-			depth++;
-		else if (depth > 0 && text[at] == ')')
-			depth--;
-		else if (depth == 0 && (!strchr(" \t\r\n", text[at]) || !text[at]))
-			return at;
-	}
-	return size;
+	while (at < size && text[at] && strchr(" \t\r\n", text[at]))
+		at++;
+	return at;
 }
 
 static bool
@@ -213,8 +228,8 @@ is_id(const unsigned char *text, size_t size, const char *id)
 	return strlen(id) == size && strncasecmp((const char *)text, id, size) == 0;
 }
 
-/* Results of somebody who is trusted.  What is not plainly so is not.  SURE: more of it
- * would not change that. */
+/* Results of somebody who is trusted.  What is not plainly so is not: of a comment in front
+ * of the name another reader might see another end.  SURE: more of it would not change that. */
 static bool
 is_trusted(struct retouch_filter *f, const struct line *line, bool all, bool *sure)
 {
@@ -228,7 +243,7 @@ is_trusted(struct retouch_filter *f, const struct line *line, bool all, bool *su
 	if (size > VALUE_LOOK)
 		size = VALUE_LOOK;
 	text = evbuffer_pullup(f->in, (ev_ssize_t)size);
-	at = end = skip_comments(text, size, line->colon + 1);
+	at = end = skip_blanks(text, size, line->colon + 1);
 	while (end < size &&
 	       (isalnum(text[end]) || (text[end] && strchr(".-_:", text[end]))))
 		end++;
@@ -260,17 +275,20 @@ is_to_be_removed(struct retouch_filter *f, const struct line *line)
 	return removed;
 }
 
-/* Nobody writes a name with a thousand blanks and control characters in or behind it, but
- * to hide it. */
+/* Nobody writes a name with a thousand blanks and control characters in or behind it, or
+ * with a fold in front of its colon, but to hide it. */
 static bool
 hides_a_name(const struct retouch_filter *f, const struct line *line)
 {
 	const struct retouch *what = f->what;
+	bool has_no_end = line->colon >= LOOK;
+	size_t size = has_no_end ? line->size : sizeof(line->name);
 
-	if (line->colon < LOOK || line->size == 0 || line->size > HEADER_NAME_MAX)
+	if (!(has_no_end || line->is_folded) || line->size == 0 ||
+	    line->size > HEADER_NAME_MAX)
 		return false;
 	for (unsigned i = 0; i < what->removal_count; i++)
-		if (strncmp(what->removals[i].name, line->name, line->size) == 0)
+		if (strncmp(what->removals[i].name, line->name, size) == 0)
 			return true;
 	return false;
 }
@@ -397,10 +415,12 @@ take_other(struct retouch_filter *f, unsigned char c, bool all)
 	if (!is_known(f, &line, all))
 		return false;
 	if (!line.is_field) {
-		if (hides_a_name(f, &line))
-			begin_line(f, true);
-		else
+		if (!hides_a_name(f, &line)) {
 			take_text(f, c);
+			return true;
+		}
+		begin_line(f, true);
+		evbuffer_drain(f->in, line.colon);
 		return true;
 	}
 	trusted = is_trusted(f, &line, all, &sure);
@@ -432,7 +452,7 @@ take_line_start(struct retouch_filter *f, bool all)
 		return true;
 	}
 	if (c == ' ' || c == '\t') {
-		if (!f->has_fields)
+		if (!f->has_fields && !f->drops)
 			take_text(f, c);
 		else
 			f->end = END_NONE; /* it goes on */

@@ -50,6 +50,14 @@ on_client_input(struct conn *conn, void *owner)
 	session_turn(s);
 }
 
+/* Nothing is owed but an answer to our NOOP, between the chunks of a held message. */
+static bool
+only_we_have_asked(const struct session *s)
+{
+	return session_between_chunks(s) && s->owed.count == 1 &&
+	       pipeline_due(&s->owed)->subject == SUBJECT_HELD;
+}
+
 /* Nor is it one of the client in the middle of a message that a server takes our NOOPs. */
 static void
 on_server_input(struct conn *conn, void *owner)
@@ -57,7 +65,7 @@ on_server_input(struct conn *conn, void *owner)
 	struct session *s = owner;
 
 	(void)conn;
-	if (s->state != SESSION_BODY)
+	if (s->state != SESSION_BODY && !only_we_have_asked(s))
 		session_stir(s);
 	session_turn(s);
 }

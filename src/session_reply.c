@@ -267,11 +267,16 @@ command_answered(struct session *s, const struct expected *was, int code,
 		session_note_hello(s, verb, about);
 }
 
-/* Without them LMTP has no reply to content: 354 is no answer then (RFC 2033 4.2). */
+/* Without recipients LMTP has no reply to content: 354 is no answer then (RFC 2033 4.2).
+ * Content without lines comes by BDAT alone (RFC 3030 section 3), and what is to be held is
+ * asked of the server later: 354 is an answer to what was not quite DATA. */
 static bool
-has_recipients(const struct session *s)
+may_want_content(const struct session *s)
 {
-	return !session_server_is_lmtp(s) || (s->mail && s->mail->recipients > 0);
+	bool has_recipients = s->mail && s->mail->recipients > 0;
+
+	return (has_recipients || !session_server_is_lmtp(s)) &&
+	       !(s->mail && s->mail->binary) && !session_holds(s);
 }
 
 /*
@@ -286,7 +291,7 @@ makes_sense(const struct session *s, const struct expected *due, int code)
 		return true;
 	switch ((enum reply_subject)due->subject) {
 	case SUBJECT_COMMAND:
-		return (code == 354 && due->verb == VERB_DATA && has_recipients(s)) ||
+		return (code == 354 && due->verb == VERB_DATA && may_want_content(s)) ||
 		       (code == 334 &&
 		        (due->verb == VERB_AUTH || due->verb == VERB_UNKNOWN));
 	case SUBJECT_CHALLENGED: /* our own "*" is no answer to go on from */

@@ -6,7 +6,7 @@ set -eu
 cd "$(dirname "$0")/../.."
 minutes=${1:?how many minutes for each target?}
 shift
-[ $# -gt 0 ] || set -- body command config proxyproto reply
+[ $# -gt 0 ] || set -- $(sed -n 's/^gated_fuzzer(\([a-z]*\))$/\1/p' test/fuzz/CMakeLists.txt)
 
 cmake --preset fuzz >/dev/null
 cmake --build --preset fuzz --parallel "$(nproc)" >/dev/null

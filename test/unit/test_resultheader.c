@@ -273,6 +273,8 @@ test_auth(void **state)
 	SAYS("temperror", "spf=temperror", .sender = "");
 	SAYS(NULL, "auth=pass", .authenticated = true);
 	SAYS(NULL, "auth=pass smtp.auth=ann", .authenticated = true, .user = "ann");
+	SAYS(NULL, "auth=pass smtp.auth=\"a b ?c\"", .authenticated = true,
+	     .user = "a b  c");
 	SAYS(NULL, "none", .user = "ann");
 	SAYS("pass", "auth=pass smtp.auth=ann; spf=pass\r\n smtp.mailfrom=a@b.example",
 	     .authenticated = true, .user = "ann", .sender = "a@b.example");

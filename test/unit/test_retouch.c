@@ -103,6 +103,14 @@ test_removed(void **state)
 	      "am: 1\r\n\x01X-Spam: 1\r\n" REST,
 	      REST);
 	gives(what, "X-Spam: 1", "");
+	gives(what, "X-Spam\r\n : 1\r\n 2\r\nx-spam \r\n \r\n\t: 1\r\nB: 1\r\n" REST,
+	      "B: 1\r\n" REST);
+	gives(what, "X-Spam\r\n a: 1\r\nX-Spam\r\n: 1\r\nX-Spa\r\n : 1\r\n" REST,
+	      "X-Spam\r\n a: 1\r\nX-Spam\r\n: 1\r\nX-Spa\r\n : 1\r\n" REST);
+	gives(what, "X-Spam\r\n\r\n : 1\r\n", "X-Spam\r\n\r\n : 1\r\n");
+	gives(what, "X-Spam\r\n ", "X-Spam\r\n ");
+	gives(what, "X-Spam\r\n\x01 \x02: 1\r\nX-Spam\r\n\x01: 1\r\n" REST,
+	      "X-Spam\r\n\x01: 1\r\n" REST);
 	gives(what, "X-Spam", "X-Spam");
 	gives(what, "A: 1\r\nX-Spam: 1\r", "A: 1\r\n");
 	retouch_free(what);
@@ -144,7 +152,7 @@ test_which(void **state)
 	retouch_free(what);
 }
 
-/* Who is trusted is told from the first word behind comments; what is not plain is not. */
+/* Who is trusted is told from the first word; what is not plain is not. */
 static void
 test_trusted(void **state)
 {
@@ -156,8 +164,10 @@ test_trusted(void **state)
 	retouch_trust(what, &trusted, "MX.GATE");
 #define RESULTS(words) "Authentication-Results:" words "\r\n"
 	gives(what, RESULTS("edge; none") "\r\n", RESULTS("edge; none") "\r\n");
-	gives(what, RESULTS("\r\n (a (\\)) b) EDGE 1; none") "A: 1\r\n",
-	      RESULTS("\r\n (a (\\)) b) EDGE 1; none") "A: 1\r\n");
+	gives(what, RESULTS("\r\n\tEDGE 1; none") "A: 1\r\n",
+	      RESULTS("\r\n\tEDGE 1; none") "A: 1\r\n");
+	gives(what, RESULTS(" (a) edge; none") RESULTS(" (b (c) mx.gate; none) edge"),
+	      "");
 	gives(what, RESULTS(" edge (a)\r\n ; none") RESULTS(" other; none"),
 	      RESULTS(" edge (a)\r\n ; none"));
 	gives(what, RESULTS("mx.gate; none") RESULTS("\"edge\"; none") "\r\n", "\r\n");
