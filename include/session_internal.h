@@ -72,7 +72,7 @@ enum session_state {
 	E(TURNED_AWAY, "turned-away", 0, NULL, msg_sign_off, \
 	  "the server would not serve the client") \
 	E(PROTOCOL, "protocol", 421, "4.5.0", msg_proto_error, \
-	  "the server said what SMTP does not know") \
+	  "the server said what its protocol does not know") \
 	E(CLIENT_PROTOCOL, "client-protocol", 0, NULL, msg_client_error, \
 	  "the client sent what we cannot follow") \
 	E(INJECTION, "injection", 421, "4.7.0", msg_client_error, \
