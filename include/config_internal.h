@@ -21,9 +21,19 @@ enum option_kind {
 };
 
 /* config_results.c: NULL, or what is wrong with an OPTION, to be said behind its name; and what
- * is doubtful. */
+ * is doubtful, which one of some options led to.  Returns how many. */
+enum {
+	RESULT_DOUBTS = 6,
+};
+
+struct result_doubt {
+	const char *options[7];	/* ends with NULL */
+	char words[320];
+};
+
 const char *config_results_fault(const struct config *cfg, const char **option);
-const char *config_results_doubt(const struct config *cfg);
+size_t config_results_doubts(const struct config *cfg,
+			     struct result_doubt doubts[static RESULT_DOUBTS]);
 
 enum {			      /* flags: */
 	OPT_RESTART = 1 << 0, /* a reload does not change it */
@@ -229,6 +239,10 @@ bool section_gives(const struct section *section, const struct option *opt);
 
 /* Makes the snapshots from ROOT and its sections, in place of those that were there. */
 void sections_derive(struct config *root);
+
+/* True if ID is what we call ourselves with CFG in Authentication-Results, before or after
+ * config_name_host(). */
+bool config_is_own_name(const struct config *cfg, const char *id);
 
 /* What a file comes to: its snapshots, faults that lie between options, and, if there are
  * none of any kind, notes about what is doubtful.  False: there are faults. */

@@ -36,7 +36,7 @@ struct expected {
 	unsigned char subject;	/* enum reply_subject */
 	unsigned char verb;	/* enum verb */
 	bool ends_group;	/* no further command is read before this reply */
-	bool hangs_up;		/* our answer is the last word of the session */
+	unsigned char end;	/* not 0: our answer is the last word of the session, and why */
 	bool binary;		/* MAIL with BODY=BINARYMIME */
 	bool last;		/* BDAT with LAST */
 	int code;		/* of our answer (PLAN_ANSWER) */

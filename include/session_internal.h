@@ -72,8 +72,8 @@ enum session_state {
 	E(TURNED_AWAY, "turned-away", 0, NULL, msg_sign_off, \
 	  "the server would not serve the client") \
 	E(PROTOCOL, "protocol", 421, "4.5.0", msg_proto_error, \
-	  "the server said what SMTP does not know") \
-	E(CLIENT_PROTOCOL, "client-protocol", 421, "4.5.0", msg_client_error, \
+	  "the server said what its protocol does not know") \
+	E(CLIENT_PROTOCOL, "client-protocol", 0, NULL, msg_client_error, \
 	  "the client sent what we cannot follow") \
 	E(INJECTION, "injection", 421, "4.7.0", msg_client_error, \
 	  "bytes stood behind STARTTLS") \
@@ -344,6 +344,10 @@ void session_answer_finding(struct session *s, const struct verdict *verdict);
 /* session_react.c: what a finding leads to beside the reply. */
 void session_react(struct session *s, const struct evidence *evidence,
 		   const struct verdict *verdict);
+
+/* session_command.c: queues a reply of our own; the session ends when it is sent. */
+void session_answer_last(struct session *s, enum session_end why, int code,
+			 const char *enhanced, const char *text);
 
 /* session_command.c: takes commands of the client, as far as replies owed allow. */
 void session_take_commands(struct session *s);

@@ -4,6 +4,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 /*
@@ -306,14 +307,33 @@ name_host(struct config *cfg, void *name)
 	cfg->proxy_name = xstrdup(name);
 }
 
+static void
+own_name(char name[static HOST_NAME_MAX + 1])
+{
+	memset(name, 0, HOST_NAME_MAX + 1);
+	if (gethostname(name, HOST_NAME_MAX) != 0 || !name[0])
+		strcpy(name, "localhost");
+}
+
 void
 config_name_host(struct config *cfg)
 {
-	char name[HOST_NAME_MAX + 1] = "";
+	char name[HOST_NAME_MAX + 1];
 
-	if (gethostname(name, sizeof(name)) != 0 || !name[0])
-		strcpy(name, "localhost");
+	own_name(name);
 	config_each(cfg, name_host, name);
+}
+
+bool
+config_is_own_name(const struct config *cfg, const char *id)
+{
+	const char *ours = cfg->authserv_id[0] ? cfg->authserv_id : cfg->proxy_name;
+	char host[HOST_NAME_MAX + 1];
+
+	if (strcmp(ours, "*") != 0)
+		return strcasecmp(ours, id) == 0;
+	own_name(host);
+	return strcasecmp(host, id) == 0;
 }
 
 /* ---- together ------------------------------------------------------------------------------ */

@@ -41,15 +41,25 @@ place_of(const struct config *cfg, const char *name)
 	return (struct place){ NULL, cfg->root->sections->given[opt - config_options] };
 }
 
-/* Where the one, or else the other, is given: in a section, if in any. */
+/* Where the first of these NAMES that is given is: in a section, if one is in any. */
+static struct place
+place_of_any(const struct config *cfg, const char *const *names)
+{
+	struct place place = { NULL, 0 };
+
+	for (; *names; names++) {
+		struct place its = place_of(cfg, *names);
+
+		if (!place.line || (its.section && !place.section))
+			place = its;
+	}
+	return place;
+}
+
 static struct place
 place_of_either(const struct config *cfg, const char *name, const char *other)
 {
-	struct place place = place_of(cfg, name), its = place_of(cfg, other);
-
-	if (its.section && !place.section)
-		return its;
-	return place.line ? place : its;
+	return place_of_any(cfg, (const char *const[]){ name, other, NULL });
 }
 
 /* A snapshot inherits what its listener and the main part have: it is said once. */
@@ -294,11 +304,12 @@ note_memory(struct together *together, const struct config *cfg)
 static void
 note_results(struct together *together, const struct config *cfg)
 {
-	const char *doubt = config_results_doubt(cfg);
+	struct result_doubt doubts[RESULT_DOUBTS];
+	size_t count = config_results_doubts(cfg, doubts);
 
-	if (doubt)
-		remark(together, cfg,
-		       place_of_either(cfg, "result_headers", "delivery"), doubt);
+	for (size_t i = 0; i < count; i++)
+		remark(together, cfg, place_of_any(cfg, doubts[i].options),
+		       doubts[i].words);
 }
 
 /* What is allowed, but may not do what was meant. */
@@ -421,9 +432,23 @@ check_main(struct together *together)
 		         "at all let statefile be empty");
 }
 
-/* Calls SEE with what each listener and each policy comes to. */
+/* A policy may be for some listeners only. */
+static bool
+is_first_of_policy(const struct sections *sections, size_t at)
+{
+	const struct section *policy = sections->snapshots[at]->policy_section;
+
+	for (size_t i = 0; policy && i < at; i++)
+		if (sections->snapshots[i] &&
+		    sections->snapshots[i]->policy_section == policy)
+			return false;
+	return true;
+}
+
+/* Calls SEE with what each listener and each policy comes to; ALL: a policy with each
+ * listener that it is for, not with the first alone. */
 static void
-see_each(struct together *together,
+see_each(struct together *together, bool all,
          void (*see)(struct together *together, const struct config *cfg))
 {
 	const struct sections *sections = together->cfg->sections;
@@ -431,7 +456,7 @@ see_each(struct together *together,
 	for (size_t i = 0; i < sections->snapshot_count; i++) {
 		const struct config *cfg = sections->snapshots[i];
 
-		if (!cfg || (cfg->listen_section && cfg->policy_section))
+		if (!cfg || (!all && !is_first_of_policy(sections, i)))
 			continue;
 		together->looked_at = cfg->policy_section ?: cfg->listen_section;
 		see(together, cfg);
@@ -445,11 +470,11 @@ config_check_together(struct report *report, struct config *cfg)
 
 	sections_derive(cfg);
 	check_main(&together);
-	see_each(&together, check_snapshot);
+	see_each(&together, true, check_snapshot);
 	sections_check(cfg, report);
 	if (report->fault_count > 0)
 		return false;
 	note_doubtful_main(&together);
-	see_each(&together, note_doubtful);
+	see_each(&together, false, note_doubtful);
 	return true;
 }

@@ -3,6 +3,7 @@
 #include "check.h"
 #include "log.h"
 #include "privilege.h"
+#include "resultheader.h"
 #include "terminal.h"
 #include "transaction.h"
 
@@ -31,7 +32,8 @@ struct explain {
 	struct finding faults[TRANSACTION_FAULTS]; /* that can be seen without them */
 	size_t fault_count;
 	struct findings found;
-	int signal; /* that ended it; 0: none */
+	struct retouch *changes; /* NULL: the server would have its header section */
+	int signal;              /* that ended it; 0: none */
 };
 
 static bool
@@ -199,6 +201,25 @@ stop_waiting(struct explain *explain)
 			event_free(explain->signals[i]);
 }
 
+/* As session_holds() has it, of a message that is here in full. */
+static bool
+is_held(const struct explain *explain)
+{
+	const struct config *cfg = explain->cfg;
+
+	if (!check_reads(cfg, false) && !(cfg->spool_leave_on & CLASS_CLEAN))
+		return false;
+	switch ((enum delivery_way)cfg->delivery) {
+	case DELIVERY_STREAM:
+		return false;
+	case DELIVERY_HOLD:
+		return true;
+	case DELIVERY_AUTO:
+		return explain->input.size <= (uint64_t)cfg->hold_max_size;
+	}
+	return false;
+}
+
 /* The daemon would not have it scanned either. */
 static bool
 is_refused_unseen(struct explain *explain)
@@ -232,6 +253,8 @@ ask_scanners(struct explain *explain)
 		.message = explain->spool,
 	};
 
+	if (is_held(explain))
+		evidence.changes = explain->changes = retouch_new();
 	if (is_refused_unseen(explain))
 		return true;
 	explain->round = check_start(explain->checks, explain->cfg, STAGE_MESSAGE,
@@ -261,19 +284,46 @@ status_of(enum verdict_act act)
 	return EXIT_REFUSED;
 }
 
+/* What is known in a session only is left out. */
+static void
+change(struct explain *explain, struct explain_outcome *outcome,
+       struct verdict *verdict)
+{
+	const struct evidence evidence = { .helo = "" };
+	struct config without = *explain->cfg; /* borrows all that it has */
+	struct resultheader_facts facts = {
+		.evidence = &evidence,
+		.found = outcome->found,
+		.count = outcome->count,
+		.verdict = verdict,
+	};
+
+	without.result_headers &= ~RESULT_HEADERS_AUTH;
+	outcome->changes = explain->changes;
+	if (explain->changes && verdict->act <= VERDICT_TAG)
+		resultheader_add(explain->changes, &without, &facts);
+	if (explain->changes || verdict->act != VERDICT_TAG)
+		return;
+	verdict->act = VERDICT_DELIVER;
+	outcome->untagged = true;
+}
+
 static int
-conclude(const struct explain *explain)
+conclude(struct explain *explain)
 {
 	struct finding all[TRANSACTION_FAULTS + CHECKS_MOST];
 	size_t count = explain->fault_count;
 	struct verdict verdict;
+	struct explain_outcome outcome = { .found = all, .verdict = &verdict };
 	int code;
 
 	memcpy(all, explain->faults, count * sizeof(all[0]));
 	for (size_t i = 0; i < explain->found.count; i++)
 		all[count++] = explain->found.at[i];
 	verdict_weigh(&verdict, explain->cfg, all, count);
-	explain_print(explain->wish, &explain->input, all, count, &verdict);
+	outcome.count = count;
+	change(explain, &outcome, &verdict);
+	explain_print(explain->wish, &explain->input, &outcome);
 	code = terminal_printed();
 	return code == EXIT_SUCCESS ? status_of(verdict.act) : code;
 }
@@ -282,6 +332,7 @@ static void
 forget(struct explain *explain)
 {
 	checks_free(explain->checks);
+	retouch_free(explain->changes);
 	spool_drop(explain->spool);
 	spool_budget_free(explain->budget);
 	explain_close(&explain->input);

@@ -6,9 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* From outside: what a terminal might take for more than text is left out. */
-static void
-print_outside(const char *text)
+void
+explain_print_outside(const char *text)
 {
 	for (; *text != '\0'; text++)
 		putchar(*text >= ' ' && *text <= '~' ? *text : '?');
@@ -33,7 +32,7 @@ print_finding(const struct finding *found)
 		printf("%snot asked: %s", between, found->skipped);
 	if (found->name[0]) {
 		fputs(between, stdout);
-		print_outside(found->name);
+		explain_print_outside(found->name);
 	}
 	putchar('\n');
 }
@@ -67,20 +66,38 @@ print_verdict(const struct config *cfg, const struct verdict *verdict)
 	       yes(effect.keeps));
 }
 
+/* SPF and AUTH are of a session. */
+static void
+print_changes(const struct config *cfg, const struct explain_input *input,
+              const struct explain_outcome *outcome)
+{
+	explain_print_changes(input, outcome->changes);
+	if (outcome->changes && cfg->result_headers & RESULT_HEADERS_AUTH)
+		printf("%-13s Authentication-Results: (SPF and AUTH are known in a "
+		       "session only)\n",
+		       "writes");
+	if (outcome->untagged)
+		printf("%-13s larger than hold_max_size = %" PRId64 ": the server has "
+		       "its beginning by then, and it passes untagged\n",
+		       "-", cfg->hold_max_size);
+}
+
 void
 explain_print(const struct explain_wish *wish, const struct explain_input *input,
-              const struct finding *found, size_t count, const struct verdict *verdict)
+              const struct explain_outcome *outcome)
 {
 	const struct config *cfg = wish->cfg;
 
 	printf("%-13s %s, %" PRIu64 " bytes\n", "message", input->name, input->size);
 	if (cfg->policy)
 		printf("%-13s %s\n", "policy", cfg->policy);
-	for (size_t i = 0; i < count; i++)
-		print_finding(&found[i]);
+	for (size_t i = 0; i < outcome->count; i++)
+		print_finding(&outcome->found[i]);
 	if (!check_looks(cfg))
 		printf("%-13s antivirus_type and antispam_type are off: nothing looks "
 		       "at the message\n",
 		       "-");
-	print_verdict(cfg, verdict);
+	print_verdict(cfg, outcome->verdict);
+	if (outcome->verdict->act <= VERDICT_TAG)
+		print_changes(cfg, input, outcome);
 }

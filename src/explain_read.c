@@ -1,6 +1,7 @@
 #include "explain_internal.h"
 
 #include "body.h"
+#include "resultheader.h"
 #include "terminal.h"
 
 #include <assert.h>
@@ -16,6 +17,7 @@ enum {
 	/* More than any option lets a scanner look at; and what has no end must not fill a
 	 * disk. */
 	MESSAGE_MOST = 1 << 30,
+	HEAD_MOST = 1 << 20, /* no header section is longer */
 };
 
 /* What is on its way from the file into the spool. */
@@ -23,7 +25,8 @@ struct passage {
 	bool after_cr;
 	struct body_encoder encoder;
 	struct body_decoder decoder;
-	struct evbuffer *lines, *wire, *message;
+	struct retouch_filter *filter; /* NULL: nothing is removed */
+	struct evbuffer *lines, *wire, *raw, *message;
 };
 
 static bool
@@ -68,6 +71,11 @@ explain_close(struct explain_input *input)
 	if (input->fd > STDERR_FILENO)
 		close(input->fd);
 	input->fd = -1;
+	if (input->head)
+		evbuffer_free(input->head);
+	input->head = NULL;
+	retouch_free(input->intake);
+	input->intake = NULL;
 }
 
 /* The end of a line on disk is LF, or CRLF if it came so. */
@@ -92,20 +100,45 @@ add_lines(struct passage *passage, const char *at, size_t size)
 	}
 }
 
+static void
+remember(struct explain_input *input, struct evbuffer *raw)
+{
+	size_t size = evbuffer_get_length(raw), room;
+
+	room = HEAD_MOST - evbuffer_get_length(input->head);
+	if (size > room)
+		size = room;
+	evbuffer_add(input->head, evbuffer_pullup(raw, (ev_ssize_t)size), size);
+}
+
+/* Before it is scanned, as when it comes from a client. */
+static void
+take_in(struct passage *passage, bool all)
+{
+	if (passage->filter)
+		retouch_filter(passage->filter, passage->raw, passage->message, all);
+	else
+		evbuffer_add_buffer(passage->message, passage->raw);
+}
+
 /* What has been decoded, to where it is read from. */
 static bool
-store(struct explain_input *input, struct passage *passage, struct spool *spool)
+store(struct explain_input *input, struct passage *passage, struct spool *spool,
+      bool all)
 {
-	size_t more = evbuffer_get_length(passage->message);
+	size_t more;
 
-	input->size += more;
+	input->size += evbuffer_get_length(passage->raw);
+	remember(input, passage->raw);
+	take_in(passage, all);
+	more = evbuffer_get_length(passage->message);
 	if (spool && more > 0 && spool_append(spool, passage->message) != SPOOL_OK) {
 		(void)terminal_failure(0,
 		                       "the message cannot be stored for scanning: %s",
 		                       strerror(errno));
 		return false;
 	}
-	evbuffer_drain(passage->message, more);
+	evbuffer_drain(passage->message, evbuffer_get_length(passage->message));
 	if (input->size <= MESSAGE_MOST)
 		return true;
 	(void)terminal_failure(
@@ -119,8 +152,8 @@ static bool
 pass(struct explain_input *input, struct passage *passage, struct spool *spool)
 {
 	body_encode(&passage->encoder, passage->lines, passage->wire);
-	(void)body_decode(&passage->decoder, passage->wire, passage->message);
-	return store(input, passage, spool);
+	(void)body_decode(&passage->decoder, passage->wire, passage->raw);
+	return store(input, passage, spool, false);
 }
 
 static bool
@@ -129,10 +162,10 @@ pass_end(struct explain_input *input, struct passage *passage, struct spool *spo
 	enum body_step step;
 
 	body_encode_end(&passage->encoder, passage->wire);
-	step = body_decode(&passage->decoder, passage->wire, passage->message);
+	step = body_decode(&passage->decoder, passage->wire, passage->raw);
 	assert(step == BODY_END);
 	input->bare = passage->decoder.bare;
-	return store(input, passage, spool);
+	return store(input, passage, spool, true);
 }
 
 static bool
@@ -156,20 +189,33 @@ read_all(struct explain_input *input, struct passage *passage, struct spool *spo
 	return pass_end(input, passage, spool);
 }
 
+static void
+end_passage(struct passage *passage)
+{
+	retouch_filter_free(passage->filter);
+	evbuffer_free(passage->lines);
+	evbuffer_free(passage->wire);
+	evbuffer_free(passage->raw);
+	evbuffer_free(passage->message);
+}
+
 bool
 explain_read(struct explain_input *input, const struct config *cfg, struct spool *spool)
 {
 	struct passage passage = { .lines = evbuffer_new(),
 		                   .wire = evbuffer_new(),
+		                   .raw = evbuffer_new(),
 		                   .message = evbuffer_new() };
 	bool whole;
 
+	input->head = evbuffer_new();
+	input->intake = resultheader_intake(cfg);
+	if (input->intake)
+		passage.filter = retouch_filter_new(input->intake);
 	if (cfg->bare_newline == NEWLINE_PASS)
 		passage.decoder.newlines = BODY_PASS;
 	whole = read_all(input, &passage, spool);
-	evbuffer_free(passage.lines);
-	evbuffer_free(passage.wire);
-	evbuffer_free(passage.message);
+	end_passage(&passage);
 	if (whole && spool)
 		spool_seal(spool);
 	return whole;

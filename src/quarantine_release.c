@@ -131,7 +131,7 @@ hear(struct talk *talk, const char *doing, int patience_ms)
 			evbuffer_drain(talk->in, reply.size);
 			return true;
 		case REPLY_MALFORMED:
-			return lost(talk, doing, "the server does not speak SMTP");
+			return lost(talk, doing, "the server said what is no reply");
 		case REPLY_MORE:
 			break;
 		}

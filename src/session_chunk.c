@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 /*
  * A message that comes by chunks (BDAT, RFC 3030 section 2), and how the server gets it.
@@ -154,10 +155,9 @@ session_chunk_throw(struct session *s, const struct command *command)
 	uint64_t size;
 	bool last;
 
-	if (command_chunk(command->argument, &size, &last))
-		throw(s, size);
-	else
-		session_end(s, END_CLIENT_PROTOCOL);
+	if (!command_chunk(command->argument, &size, &last))
+		abort(); /* see session_chunk_refused() */
+	throw(s, size);
 }
 
 static bool
@@ -174,7 +174,8 @@ refuse(struct session *s, uint64_t size)
 }
 
 /* Where it is not offered nobody should send it; who does sends content right behind,
- * which must never be taken for commands.  Of a malformed one nobody knows the end. */
+ * which must never be taken for commands.  Of a malformed one nobody knows the end: the
+ * session is over; and it is refused for good, as it would be the same the next time. */
 bool
 session_chunk_refused(struct session *s, const struct command *command)
 {
@@ -183,11 +184,12 @@ session_chunk_refused(struct session *s, const struct command *command)
 
 	if (command->verb != VERB_BDAT)
 		return false;
-	if (!s->chunking) {
+	if (!command_chunk(command->argument, &size, &last)) {
+		session_answer_last(s, END_CLIENT_PROTOCOL, 501, "5.5.4",
+		                    s->cfg->msg_client_error);
+	} else if (!s->chunking) {
 		session_refuse_command(s, command);
-		session_chunk_throw(s, command);
-	} else if (!command_chunk(command->argument, &size, &last)) {
-		session_end(s, END_CLIENT_PROTOCOL);
+		throw(s, size);
 	} else if (pipeline_owes_pieces(&s->owed) && !has_recipient(s)) {
 		refuse(s, size);
 	} else {
@@ -204,10 +206,8 @@ session_chunk_command(struct session *s, const struct command *command)
 	uint64_t size;
 	bool last;
 
-	if (!command_chunk(command->argument, &size, &last)) {
-		session_end(s, END_CLIENT_PROTOCOL);
-		return;
-	}
+	if (!command_chunk(command->argument, &size, &last))
+		abort(); /* see session_chunk_refused() */
 	if (pipeline_owes_pieces(&s->owed)) {
 		session_chunk_due(s, size, last);
 		return;

@@ -33,7 +33,24 @@ session_answer_finding(struct session *s, const struct verdict *verdict)
 	answer->code = verdict->code;
 	answer->enhanced = verdict->enhanced;
 	answer->text = xstrdup(verdict->text);
-	answer->hangs_up = answer->ends_group = verdict->act == VERDICT_HANG_UP;
+	if (verdict->act == VERDICT_HANG_UP) {
+		answer->end = END_FINDING;
+		answer->ends_group = true;
+	}
+	session_answer_due(s);
+}
+
+void
+session_answer_last(struct session *s, enum session_end why, int code,
+                    const char *enhanced, const char *text)
+{
+	struct expected *answer = pipeline_push(&s->owed, PLAN_ANSWER);
+
+	answer->code = code;
+	answer->enhanced = enhanced;
+	answer->text = xstrdup(text);
+	answer->end = (unsigned char)why;
+	answer->ends_group = true;
 	session_answer_due(s);
 }
 

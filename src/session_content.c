@@ -97,6 +97,7 @@ account(struct session *s)
 	log_delivered(s, outcome->safest.code, words);
 	s->delivered += delivered;
 	stats_add(STAT_mails_delivered, delivered);
+	stats_add(STAT_mails_lmtp, delivered && session_server_is_lmtp(s));
 }
 
 void

@@ -20,6 +20,15 @@ count_verdict(const struct finding *because)
 }
 
 static void
+count_way(const struct transaction *mail)
+{
+	stats_add(mail->way->holds ? STAT_mails_held : STAT_mails_streamed, 1);
+	stats_add(STAT_mails_chunked, mail->chunks > 0);
+	stats_add(STAT_mails_tagged, mail->verdict.act == VERDICT_TAG);
+	stats_add(STAT_mails_untagged, mail->untagged);
+}
+
+static void
 log_verdict(const struct session *s)
 {
 	const struct transaction *mail = s->mail;
@@ -98,7 +107,7 @@ carry_out(struct session *s)
 		count_verdict(&verdict->because);
 		log_verdict(s);
 	}
-	stats_add(STAT_mails_held, s->mail->way->holds);
+	count_way(s->mail);
 	react(s);
 	if (verdict->act <= VERDICT_TAG)
 		s->mail->way->release(s);

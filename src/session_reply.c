@@ -443,13 +443,13 @@ on_other_reply(struct session *s, const struct reply *reply)
 static bool
 answer(struct session *s, const struct expected *due)
 {
-	bool hangs_up = due->hangs_up;
+	enum session_end end = (enum session_end)due->end;
 
 	session_say(s, due->code, due->enhanced, due->text);
 	pipeline_done(&s->owed);
-	if (hangs_up)
-		session_end(s, END_FINDING);
-	return !hangs_up;
+	if (end != END_NONE)
+		session_end(s, end);
+	return end == END_NONE;
 }
 
 static void

@@ -286,10 +286,42 @@ task_status_file(const struct wish *wish)
 	return control(wish, control_statefile);
 }
 
+static enum log_sink
+sink_for(bool foreground)
+{
+	if (foreground)
+		return log_stderr_is_journal() ? LOG_TO_JOURNAL : LOG_TO_STDERR;
+	return access("/run/systemd/journal/socket", W_OK) == 0 ? LOG_TO_JOURNAL
+	                                                        : LOG_TO_SYSLOG;
+}
+
+/* Whoever looks into the log afterwards shall see why nothing has changed. */
+static int
+refuse_reload(const char *why)
+{
+	fprintf(stderr, "smtp-gated: %s\n", why);
+	log_open(sink_for(false), LOG_INFO, LOG_DAEMON);
+	log_event(NULL, LOG_TROUBLE_EVENT,
+	          log_text("text",
+	                   "a reload was asked for with a file that is wrong; the "
+	                   "daemon was not told"),
+	          log_text("why", why));
+	log_close();
+	return EXIT_FAILURE;
+}
+
 int
 task_reload(const struct wish *wish)
 {
-	return control(wish, control_reload);
+	char why[4096];
+	struct config *cfg = config_load(wish->file, why, sizeof(why), NULL, NULL);
+	int code;
+
+	if (!cfg)
+		return refuse_reload(why);
+	code = control_reload(cfg);
+	config_drop(cfg);
+	return code;
 }
 
 int
@@ -379,15 +411,6 @@ task_versions(const struct wish *wish)
 	config_print_words("mode", stdout);
 	puts("\nscanners: libclamav");
 	return EXIT_SUCCESS;
-}
-
-static enum log_sink
-sink_for(bool foreground)
-{
-	if (foreground)
-		return log_stderr_is_journal() ? LOG_TO_JOURNAL : LOG_TO_STDERR;
-	return access("/run/systemd/journal/socket", W_OK) == 0 ? LOG_TO_JOURNAL
-	                                                        : LOG_TO_SYSLOG;
 }
 
 int

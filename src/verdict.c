@@ -1,5 +1,6 @@
 #include "verdict.h"
 
+#include <inttypes.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -297,7 +298,10 @@ print_reply(const struct config *cfg, enum finding_kind kind, FILE *out)
 	const struct reply_code *reply = action == ACTION_DEFER ? &rule->defer
 	                                                        : &rule->refuse;
 
-	if (action <= ACTION_TAG)
+	if (action == ACTION_TAG && cfg->delivery == DELIVERY_AUTO)
+		fprintf(out, "- (if held: up to %" PRId64 " bytes)\n",
+		        cfg->hold_max_size);
+	else if (action <= ACTION_TAG)
 		fputs("-\n", out);
 	else if (comes_before_greeting(kind))
 		fprintf(out, "%d %s\n", greeting_code(action == ACTION_DEFER),

@@ -281,6 +281,10 @@ class Questions(Case):
         self.assertEqual(len(result.stdout.splitlines()), 35)
         result = self.run_program("--findings", file, "--client", "10.1.2.3")
         self.check(result, 0, r"(?m)^virus +pass +no")
+        for delivery, reply in (("hold", "-"), ("auto", r"- \(if held: up to 4096 bytes\)")):
+            file = self.file(f"delivery = {delivery}\nhold_max_size = 4096\non_spam = tag\n")
+            self.check(self.run_program("--findings", file), 0,
+                       rf"(?m)^spam +tag +no +no +no +\w+ +{reply}$")
         result = self.run_program("--findings")
         self.check(result, 0, r"(?m)^failed +defer +no +\w+ +no +yes +451 4\.3\.0 ")
         self.check(self.run_program("--findings", "--listener", "x", file), 1, None,

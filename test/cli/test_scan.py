@@ -19,7 +19,9 @@ import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "dialog"))
 import lab  # noqa: E402
+import spam  # noqa: E402
 
 PROGRAM = None
 PATIENCE = 60                   # seconds; only a failing test waits that long
@@ -199,6 +201,87 @@ class Answers(Case):
         self.check(self.scan(message), REFUSED,
                    r"effects +lock yes, script yes, event no, keep yes")
         self.assertEqual(sorted(self.tmp.rglob("*")), before)
+
+
+class Headers(Case):
+    """What would be removed and written."""
+    FORGED = (b"X-Spam-Status: No, score=-99\nReceived: from a\nSubject: buy\n now\n"
+              b"X-Virus-Scanned: by me;\n clean\nAuthentication-Results: gate; auth=pass\n\n"
+              b"X-Spam-Flag: text\n")
+
+    def spamd(self, score, **changes):
+        scanner = spam.Scanner("spamd", score)
+        self.addCleanup(scanner.fini)
+        self.configure(antispam_type="spamassassin", antispam_path=scanner.config.split("=")[1],
+                       **{"proxy_name": "gate", "delivery": "hold", **changes})
+
+    def changes(self, result):
+        return re.findall(r"(?m)^(?:removes|writes) .*$", result.stdout)
+
+    def test_tagged(self):
+        self.spamd("15.0", on_spam="tag", result_headers="{virus}")
+        result = self.scan(self.FORGED)
+        self.check(result, DELIVERED, "verdict +tag  spam by spamassassin, on_spam = tag")
+        self.assertEqual(self.changes(result), [
+            "removes       X-Spam-Status: No, score=-99",
+            "removes       Subject: buy now",
+            "removes       X-Virus-Scanned: by me; clean",
+            "writes        X-Virus-Scanned: by libclamav at gate; clean",
+            "writes        X-Spam-Flag: YES",
+            "writes        X-Spam-Score: 15.00",
+            "writes        X-Spam-Status: Yes, score=15.00 required=7.00 by=spamassassin"
+            " found=RULE_ONE,RULE_TWO",
+            "writes        Subject: [SPAM] buy now"])
+
+    def test_of_a_session(self):
+        """What no message tells is not made up, but what is forged goes."""
+        self.spamd("1.0", result_headers="{auth}", authserv_trusted="{gate}")
+        self.assertEqual(self.changes(self.scan(self.FORGED)), [
+            "removes       Authentication-Results: gate; auth=pass",
+            "writes        Authentication-Results: (SPF and AUTH are known in a session only)"])
+
+    def test_too_large_to_be_held(self):
+        self.spamd("15.0", on_spam="tag", delivery="auto", hold_max_size=4096)
+        large = self.FORGED + b"x\n" * 2048
+        result = self.scan(large)
+        self.check(result, DELIVERED, "verdict +deliver  spam by spamassassin, on_spam = tag",
+                   "- +larger than hold_max_size = 4096: .* passes untagged")
+        self.assertEqual(self.changes(result), ["removes       X-Spam-Status: No, score=-99"])
+        self.assertIn("[SPAM]", self.scan(self.FORGED).stdout)
+
+    def test_not_asked_for(self):
+        self.spamd("15.0", on_spam="pass")
+        self.assertEqual(self.changes(self.scan(self.FORGED)), [])
+        self.spamd("15.0", result_headers="{spam}")
+        result = self.scan(self.FORGED)         # on_spam = refuse
+        self.check(result, REFUSED)
+        self.assertEqual(self.changes(result), [])
+
+    def test_streamed(self):
+        self.spamd("1.0", delivery="stream", result_headers="{virus, auth}")
+        self.assertEqual(self.changes(self.scan(self.FORGED)), [
+            "removes       X-Virus-Scanned: by me; clean",
+            "removes       Authentication-Results: gate; auth=pass"])
+
+    def test_scanned_without_what_is_removed(self):
+        """As in the daemon: it has gone when scanners look."""
+        self.configure(result_headers="{virus}", delivery="hold")
+        mail = b"X-Virus-Scanned: " + lab.EICAR + b"\n\nHello\n"
+        self.check(self.scan(mail), DELIVERED, r"libclamav +clean .*")
+        self.configure(delivery="hold")
+        self.check(self.scan(mail), REFUSED, VIRUS)
+
+    def test_rspamd(self):
+        """Its own changes, too; and what a terminal might take for more than text."""
+        scanner = spam.Scanner("rspamd", "rewrite subject 8")
+        self.addCleanup(scanner.fini)
+        self.configure(antispam_type="rspamd", rspamd_url=scanner.config.split("=")[1],
+                       proxy_name="gate", delivery="hold", on_spam_suspect="tag",
+                       subject_tag='"=?\xc3\xa4"')
+        result = self.scan(b"Subject: \x1b[31m\n\nHello\n")
+        self.check(result, DELIVERED, "verdict +tag .*")
+        self.assertEqual(self.changes(result)[0], r"removes       Subject: ?[31m")
+        self.assertRegex(self.changes(result)[-1], r"writes +Subject: =\?UTF-8\?B\?\S+\?= \?\[31m")
 
 
 class Clamd(threading.Thread):

@@ -318,7 +318,7 @@ class Releasing(Kept):
         for answers, words in (
                 ({"greeting": "554 no"}, "greeting: 554 no"),
                 ({"greeting": None}, "closed the connection"),
-                ({"greeting": "\x1b[2Jhello"}, "does not speak SMTP"),
+                ({"greeting": "\x1b[2Jhello"}, "said what is no reply"),
                 ({"EHLO": "421 later"}, "421 later|closed the connection"),
                 ({"MAIL": "451 4.7.1 \x1b]0;grey"}, r"MAIL: 451 4\.7\.1 \?\]0;grey"),
                 ({"RCPT_TO:<eve": "550 no such user"},

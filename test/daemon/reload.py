@@ -5,9 +5,11 @@
 """
 import os
 import signal
+import socket
+import subprocess
 import unittest
 
-from gated import Case, IS_ROOT, as_root, main
+from gated import Case, IS_ROOT, PROGRAM, as_root, can_mount, main, mount_over
 import lab
 
 KEPT = 'text="the configuration stays as it was"'
@@ -145,6 +147,31 @@ class Files(Case):
                 self.gated.file.write_text(text)
                 self.keeps(pattern)
                 self.assertEqual(len(self.gated.logged(KEPT)), number + 1)
+        self.mends()
+
+    @as_root
+    def test_broken_and_asked_by_the_command(self):
+        """The daemon is not told, and the log is: one line."""
+        if not can_mount():
+            self.skipTest("nothing can be mounted here")
+        run = self.gated.directory / "system"
+        (run / "systemd" / "journal").mkdir(parents=True)
+        self.gated.start()
+        self.gated.file.write_text("prot = 26\nport = 99999\n")
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journal:
+            journal.bind(str(run / "systemd" / "journal" / "socket"))
+            journal.settimeout(30)
+            done = subprocess.run(
+                [PROGRAM, "-r", self.gated.file], env=self.gated.environment(), timeout=60,
+                stderr=subprocess.PIPE, text=True, preexec_fn=lambda: mount_over("/run", run))
+            self.assertEqual(done.returncode, 1)
+            self.assertRegex(done.stderr, r"etc/conf:1: .*prot[\s\S]*etc/conf:2: port: ")
+            line = journal.recv(65536).decode()
+            self.assertRegex(line, r"MESSAGE=trouble .*the daemon was not told.*why=.*"
+                             r"etc/conf:1: .*prot.*etc/conf:2: port: ")
+            journal.setblocking(False)
+            self.assertRaises(BlockingIOError, journal.recv, 1)
+        self.assertEqual(self.gated.logged(KEPT), [])
         self.mends()
 
     def test_vanished(self):

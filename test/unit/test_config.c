@@ -180,6 +180,49 @@ static const struct config_row accepted[] = {
 	  "note 1: result_headers: with delivery = stream none are written, for the "
 	  "server has the header section before anybody has looked at the message; "
 	  "those of others are removed\nresult_headers = {virus, auth}\n" },
+	{ "delivery = hold\nresult_headers = {virus, spam, auth}\nantivirus_type = "
+	  "off\n",
+	  "note 2: result_headers: virus has no effect but to remove the header of "
+	  "others, for antivirus_type is off\n"
+	  "note 2: result_headers: spam has no effect but to remove the headers of "
+	  "others, for antispam_type is off\n"
+	  "delivery = hold\nantivirus_type = {}\nresult_headers = {virus, spam, "
+	  "auth}\n" },
+	{ "delivery = hold\nresult_headers = {virus, spam}\nantispam_type = rspamd\n",
+	  "delivery = hold\nantispam_type = {rspamd}\nresult_headers = {virus, "
+	  "spam}\n" },
+	{ "authserv_id = mx.example\nauthserv_trusted = {a.example, MX.example}\n",
+	  "note 2: authserv_trusted: \"MX.example\" is our own name (authserv_id, or "
+	  "proxy_name); results that come in under it are removed all the same, for "
+	  "anybody can have written them\n"
+	  "authserv_id = \"mx.example\"\n"
+	  "authserv_trusted = {\"a.example\", \"MX.example\"}\n" },
+	{ "proxy_name = gate\nauthserv_trusted = gate\n",
+	  "note 2: authserv_trusted: \"gate\" is our own name (authserv_id, or "
+	  "proxy_name); results that come in under it are removed all the same, for "
+	  "anybody can have written them\n"
+	  "proxy_name = \"gate\"\nauthserv_trusted = {\"gate\"}\n" },
+	{ "proxy_name = gate\nauthserv_id = mx\nauthserv_trusted = gate\n",
+	  "proxy_name = \"gate\"\nauthserv_id = \"mx\"\n"
+	  "authserv_trusted = {\"gate\"}\n" },
+	{ "delivery = auto\nhold_noop = 300\n",
+	  "note 2: hold_noop: servers may hang up after 300 seconds without a command "
+	  "(RFC 5321 4.5.3.2.7), and a message that is held by then has to be sent "
+	  "again; 60 is well below\ndelivery = auto\nhold_noop = 300\n" },
+	{ "delivery = hold\nhold_noop = 299\n", "delivery = hold\nhold_noop = 299\n" },
+	{ "hold_noop = 300\n", "hold_noop = 300\n" },
+	{ "delivery = auto\non_spam = tag\nantispam_type = rspamd\n"
+	  "hold_max_size = 200000\n",
+	  "note 4: hold_max_size: is less than spam_max_size; spam of more than 200000 "
+	  "and up to 500000 bytes is found, and passes untagged (delivery = auto)\n"
+	  "delivery = auto\nhold_max_size = 200000\nantispam_type = {rspamd}\n"
+	  "on_spam = tag\n" },
+	{ "delivery = auto\non_spam = tag\nantispam_type = rspamd\n"
+	  "hold_max_size = 500000\n",
+	  "delivery = auto\nhold_max_size = 500000\nantispam_type = {rspamd}\n"
+	  "on_spam = tag\n" },
+	{ "delivery = auto\nantispam_type = rspamd\nhold_max_size = 200000\n",
+	  "delivery = auto\nhold_max_size = 200000\nantispam_type = {rspamd}\n" },
 	{ "antivirus_type = off\nscan_max_size = 50M\nsize_limit = 60M\n",
 	  "antivirus_type = {}\nscan_max_size = 52428800\nsize_limit = 62914560\n" },
 	{ "\nspool_memory_all = 300M\n",

@@ -106,6 +106,33 @@ static const struct config_row accepted[] = {
 	{ "listen a {\nport = 1\nfixed_server = here\n}\n",
 	  "note 3: listen \"a\": fixed_server: has no effect unless mode is fixed\n"
 	  "listen \"a\" {\n\tport = 1\n\tfixed_server = \"here\"\n}\n" },
+	/* a scanner that some have is for what others say of it */
+	{ "delivery = hold\nresult_headers = spam\npolicy a {\nclients = 192.0.2.1\n"
+	  "antispam_type = rspamd\n}\n",
+	  "policy \"a\" {\n\tclients = {\"192.0.2.1\"}\n\tantispam_type = "
+	  "{rspamd}\n}\n" },
+	{ "delivery = hold\nantispam_type = rspamd\npolicy a {\nantispam_type = off\n"
+	  "result_headers = spam\n}\n",
+	  "note 5: policy \"a\": result_headers: spam has no effect but to remove the "
+	  "headers of others, for antispam_type is off\n"
+	  "policy \"a\" {\n\tantispam_type = {}\n\tresult_headers = {spam}\n}\n" },
+	{ "listen a {\nport = 1\nantispam_type = rspamd\ndelivery = hold\n}\n"
+	  "policy b {\nlisteners = a\nhold_noop = 5m\nresult_headers = spam\n}\n",
+	  "note 8: policy \"b\": hold_noop: servers may hang up after 300 seconds "
+	  "without "
+	  "a command (RFC 5321 4.5.3.2.7), and a message that is held by then has to "
+	  "be "
+	  "sent again; 60 is well below\n"
+	  "listen \"a\" {\n\tport = 1\n\tdelivery = hold\n\tantispam_type = "
+	  "{rspamd}\n}\n\npolicy \"b\" {\n\tlisteners = {\"a\"}\n\thold_noop = 300\n"
+	  "\tresult_headers = {spam}\n}\n" },
+	{ "delivery = auto\nantispam_type = rspamd\npolicy a {\non_spam = tag\n"
+	  "hold_max_size = 4096\nclients = ::1\n}\n",
+	  "note 5: policy \"a\": hold_max_size: is less than spam_max_size; spam of "
+	  "more "
+	  "than 4096 and up to 500000 bytes is found, and passes untagged (delivery = "
+	  "auto)\npolicy \"a\" {\n\tclients = {\"::1\"}\n\thold_max_size = 4096\n"
+	  "\ton_spam = tag\n}\n" },
 	{ "policy a {\nantivirus_type = off\n}\npolicy b {\nclients = 192.0.2.1\n}\n",
 	  "note 1: policy \"a\": is for everything, so that no policy behind it ever "
 	  "applies\npolicy \"a\" {\n\tantivirus_type = {}\n}\n\npolicy \"b\" "
@@ -129,6 +156,16 @@ static const struct config_row accepted[] = {
 #define PROCESS    "is for the whole daemon, and cannot stand in a section\n"
 
 static const struct config_row refused[] = {
+	/* policies with the listeners that they are for */
+	{ "listen a {\nport = 1\n}\npolicy b {\nlisteners = a\non_spam = tag\n}\n",
+	  "6: policy \"b\": on_spam: tag needs delivery = hold, or auto: with stream "
+	  "the "
+	  "server has the subject before anybody has looked at the message\n" },
+	{ "delivery = hold\nlisten a {\nport = 1\ndelivery = stream\n}\npolicy b {\n"
+	  "on_spam = tag\n}\n",
+	  "7: policy \"b\": on_spam: tag needs delivery = hold, or auto: with stream "
+	  "the "
+	  "server has the subject before anybody has looked at the message\n" },
 	/* the shape */
 	{ "\nlisten \"in\" {\nport = 1\n", NO_END(2) },
 	{ "listen a {\nport = 1\n\nlisten b {\nport = 2\n}\n",

@@ -45,7 +45,7 @@ an_entry_starts_empty_even_in_a_used_place(void **unused)
 			.subject = SUBJECT_CONTENT,
 			.verb = VERB_QUIT,
 			.ends_group = true,
-			.hangs_up = true,
+			.end = 7,
 			.binary = true,
 			.last = true,
 			.code = 250,
