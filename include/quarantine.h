@@ -41,6 +41,8 @@ struct quarantine_note {
 	const struct addr *client, *server;
 	const char *ident, *helo;
 	bool authenticated;
+	const char *user;		/* as whom */
+	bool binary;			/* it came with BODY=BINARYMIME */
 	const char *sender;
 	char *const *recipients;
 	unsigned recipient_count;	/* of these */

@@ -53,8 +53,8 @@ void retouch_trust(struct retouch *retouch, const struct string_list *ids,
 /* There is room for some fields more, whatever was added before. */
 void retouch_reserve(struct retouch *retouch);
 
-/* UTF-8.  The subject begins with this TEXT, all of them if there are several; where there
- * is none one is added.  Each replaces the prefix asked for before; empty: none. */
+/* UTF-8.  The subject begins with this TEXT, all of them if there are several, those left
+ * alone that do already; where there is none one is added.  Each replaces the prefix asked for before; empty: none. */
 bool retouch_subject_prefix(struct retouch *retouch, const char *text);
 
 /* UTF-8.  The subject is this TEXT, whatever it was; a prefix still goes in front. */

@@ -41,6 +41,10 @@ bool retouch_is_value(const char *value);
 /* retouch_text.c: appends a subject that is PREFIX, unless NULL, and TEXT. */
 void retouch_put_subject(struct evbuffer *to, const char *prefix, const char *text);
 
+/* retouch_tagged.c: true if the value of a subject, which begins at TEXT, begins with this
+ * PREFIX already, be it in encoded-words. */
+bool retouch_is_tagged(const unsigned char *text, size_t size, const char *prefix);
+
 /* retouch_text.c: appends the PREFIX of a subject that goes on, behind "Subject:".  LINE: so
  * long is the line that gets it without; IS_OVER: there is nothing more in it; IS_WORD: what
  * comes next is an encoded-word. */

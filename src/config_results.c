@@ -13,21 +13,29 @@ enum {
 	LONGEST_TAG = 100,
 };
 
-/* The name of a host, mostly.  One with a colon in it is written in quotes (RFC 2045 5.1). */
 static bool
-is_authserv_id(const char *text)
+has_only(const char *text, const char *others)
 {
 	for (; *text; text++)
-		if (!isalnum((unsigned char)*text) && !strchr(".-_:", *text))
+		if (!isalnum((unsigned char)*text) && !strchr(others, *text))
 			return false;
 	return true;
 }
+
+/* RFC 8601 2.5, RFC 2045 5.1: what every reader finds again without quotes. */
+static bool
+is_authserv_id(const char *text)
+{
+	return has_only(text, ".-_");
+}
+
+/* What others write, though a colon should be in quotes. */
 
 static bool
 are_authserv_ids(const struct string_list *list)
 {
 	for (size_t i = 0; i < list->count; i++)
-		if (!is_authserv_id(list->at[i]))
+		if (!has_only(list->at[i], ".-_:"))
 			return false;
 	return true;
 }
@@ -50,7 +58,7 @@ config_results_fault(const struct config *cfg, const char **option)
 
 	if (!is_authserv_id(cfg->authserv_id)) {
 		*option = "authserv_id";
-		return ": must be a name of letters, digits, and any of .-_:";
+		return ": must be a name of letters, digits, and any of .-_";
 	}
 	if (!are_authserv_ids(&cfg->authserv_trusted)) {
 		*option = "authserv_trusted";

@@ -129,11 +129,13 @@ note_new(const char *id, time_t time, const struct quarantine_note *note, uint64
 	set_text(json, "ident", note->ident);
 	set_text(json, "helo", note->helo);
 	json_object_set_new(json, "authenticated", json_boolean(note->authenticated));
+	set_text(json, "user", note->user);
 	set_envelope(json, note);
 	set_text(json, "finding", note->finding);
 	set_text(json, "name", note->name);
 	set_text(json, "check", note->check);
 	set_text(json, "action", note->action);
+	json_object_set_new(json, "binarymime", json_boolean(note->binary));
 	json_object_set_new(json, "size", json_integer((json_int_t)size));
 	return json;
 }

@@ -36,8 +36,10 @@ struct talk {
 	int code;         /* of the last reply */
 	char words[1024]; /* of it */
 	char where[320];
-	bool offers_size, offers_8bit, offers_utf8;
-	bool is_lmtp; /* each recipient is answered when the message is there */
+	bool offers_size, offers_8bit, offers_utf8, offers_chunks, offers_binary;
+	bool has_lines; /* its content is what DATA can carry */
+	bool is_ended;  /* and ends with a line's end */
+	bool is_lmtp;   /* each recipient is answered when the message is there */
 };
 
 /* ---- bytes ------------------------------------------------------------------------------ */
@@ -113,6 +115,8 @@ note_extensions(struct talk *talk, const struct reply *reply)
 		talk->offers_size |= reply_offers(&line, "SIZE");
 		talk->offers_8bit |= reply_offers(&line, "8BITMIME");
 		talk->offers_utf8 |= reply_offers(&line, "SMTPUTF8");
+		talk->offers_chunks |= reply_offers(&line, "CHUNKING");
+		talk->offers_binary |= reply_offers(&line, "BINARYMIME");
 	}
 }
 
@@ -172,6 +176,66 @@ refused(const struct talk *talk, const char *doing)
 	return lost(talk, doing, words);
 }
 
+/* ---- what the content is --------------------------------------------------------------------- */
+
+struct look {
+	size_t line; /* so long by now */
+	char last;
+	bool has_lines;
+	bool is_ended;
+};
+
+/* RFC 5321 4.5.3.1.6, 2.3.8. */
+static void
+look_at(struct look *look, char c)
+{
+	enum { LINE_MOST = 998 };
+
+	look->is_ended = c == '\n' && look->last == '\r';
+	if (c == '\0' || (c == '\n' && !look->is_ended) ||
+	    (c != '\n' && look->last == '\r'))
+		look->has_lines = false;
+	if (c == '\n')
+		look->line = 0;
+	else if (c != '\r' && ++look->line > LINE_MOST)
+		look->has_lines = false;
+	look->last = c;
+}
+
+/* Reads all of it. */
+static bool
+look_at_content(struct talk *talk)
+{
+	struct look look = { .has_lines = true };
+	int fd = talk->release->message;
+	char piece[PIECE];
+	ssize_t got;
+
+	while ((got = read(fd, piece, sizeof(piece))) > 0)
+		for (ssize_t i = 0; i < got; i++)
+			look_at(&look, piece[i]);
+	if (got < 0 || lseek(fd, 0, SEEK_SET) != 0)
+		return lost(talk, "content", strerror(errno));
+	talk->is_ended = look.is_ended;
+	talk->has_lines = look.has_lines && look.is_ended;
+	return true;
+}
+
+/* It was sent as such, and cannot go otherwise. */
+static bool
+is_binary(const struct talk *talk)
+{
+	return !talk->has_lines &&
+	       json_is_true(json_object_get(talk->release->note, "binarymime"));
+}
+
+/* Without an end to its last line it came by chunks. */
+static bool
+goes_by_chunks(const struct talk *talk)
+{
+	return talk->offers_chunks && (is_binary(talk) || !talk->is_ended);
+}
+
 /* ---- the dialogue ---------------------------------------------------------------------------- */
 
 static bool
@@ -227,12 +291,27 @@ envelope_is_ascii(const json_t *note)
 	return true;
 }
 
+static void
+put_body(struct talk *talk)
+{
+	if (is_binary(talk))
+		evbuffer_add_printf(talk->out, " BODY=BINARYMIME");
+	else if (talk->offers_8bit)
+		evbuffer_add_printf(talk->out, " BODY=8BITMIME");
+}
+
 static bool
 name_sender(struct talk *talk)
 {
 	const json_t *note = talk->release->note;
 	bool ascii = envelope_is_ascii(note);
 
+	if (is_binary(talk) && !(talk->offers_chunks && talk->offers_binary))
+		return lost(talk, "MAIL",
+		            "the message is binary, and the server does not offer "
+		            "CHUNKING and BINARYMIME: sent otherwise it would be "
+		            "another one; release it to another server (--server), or "
+		            "to a file (--to)");
 	if (!ascii && !talk->offers_utf8)
 		return lost(talk, "MAIL",
 		            "an address is not ASCII, and the server does not offer "
@@ -241,8 +320,7 @@ name_sender(struct talk *talk)
 	if (talk->offers_size)
 		evbuffer_add_printf(talk->out, " SIZE=%llu",
 		                    (unsigned long long)talk->release->size);
-	if (talk->offers_8bit)
-		evbuffer_add_printf(talk->out, " BODY=8BITMIME");
+	put_body(talk);
 	if (!ascii)
 		evbuffer_add_printf(talk->out, " SMTPUTF8");
 	evbuffer_add_printf(talk->out, "\r\n");
@@ -271,9 +349,9 @@ name_recipients(struct talk *talk)
 	return true;
 }
 
-/* Encodes the next piece; 0: there is no more, -1: errno. */
+/* The next piece, encoded for DATA; 0: there is no more, -1: errno. */
 static ssize_t
-encode_piece(struct talk *talk, struct body_encoder *encoder, struct evbuffer *message)
+put_piece(struct talk *talk, struct body_encoder *encoder, struct evbuffer *message)
 {
 	char piece[PIECE];
 	ssize_t got = read(talk->release->message, piece, sizeof(piece));
@@ -281,22 +359,24 @@ encode_piece(struct talk *talk, struct body_encoder *encoder, struct evbuffer *m
 	if (got <= 0)
 		return got;
 	evbuffer_add(message, piece, (size_t)got);
-	body_encode(encoder, message, talk->out);
+	if (encoder)
+		body_encode(encoder, message, talk->out);
+	else
+		evbuffer_add_buffer(talk->out, message);
 	return got;
 }
 
-/* Nothing but the whole message may have an end. */
+/* All of it, or it is said why not. */
 static bool
-send_content(struct talk *talk)
+send_pieces(struct talk *talk, struct body_encoder *encoder)
 {
 	struct evbuffer *message = evbuffer_new();
-	struct body_encoder encoder = { 0 };
 	uint64_t sent = 0;
 	bool flushed = true;
 	ssize_t got = 1;
 
 	while (flushed && got > 0) {
-		got = encode_piece(talk, &encoder, message);
+		got = put_piece(talk, encoder, message);
 		sent += got > 0 ? (uint64_t)got : 0;
 		flushed = flush(talk, "content");
 	}
@@ -306,8 +386,33 @@ send_content(struct talk *talk)
 	if (got < 0 || sent != talk->release->size)
 		return lost(talk, "content",
 		            got < 0 ? strerror(errno) : "the message has changed");
+	return true;
+}
+
+/* Nothing but the whole message may have an end. */
+static bool
+send_by_data(struct talk *talk)
+{
+	struct body_encoder encoder = { 0 };
+
+	evbuffer_add_printf(talk->out, "DATA\r\n");
+	if (!ask(talk, "DATA", REPLY_MS))
+		return false;
+	if (talk->code != 354)
+		return refused(talk, "DATA");
+	if (!send_pieces(talk, &encoder))
+		return false;
 	body_encode_end(&encoder, talk->out);
 	return true;
+}
+
+/* One chunk, which is none until it is whole. */
+static bool
+send_by_chunk(struct talk *talk)
+{
+	evbuffer_add_printf(talk->out, "BDAT %llu LAST\r\n",
+	                    (unsigned long long)talk->release->size);
+	return send_pieces(talk, NULL);
 }
 
 static bool
@@ -352,12 +457,7 @@ hear_each(struct talk *talk)
 static bool
 hand_over(struct talk *talk)
 {
-	evbuffer_add_printf(talk->out, "DATA\r\n");
-	if (!ask(talk, "DATA", REPLY_MS))
-		return false;
-	if (talk->code != 354)
-		return refused(talk, "DATA");
-	if (!send_content(talk))
+	if (goes_by_chunks(talk) ? !send_by_chunk(talk) : !send_by_data(talk))
 		return false;
 	if (talk->is_lmtp)
 		return hear_each(talk);
@@ -432,8 +532,8 @@ release_to_server(const struct release *release)
 	         release->port);
 	talk.in = evbuffer_new();
 	talk.out = evbuffer_new();
-	taken = call(&talk) && greet(&talk) && name_sender(&talk) &&
-	        name_recipients(&talk) && hand_over(&talk);
+	taken = look_at_content(&talk) && call(&talk) && greet(&talk) &&
+	        name_sender(&talk) && name_recipients(&talk) && hand_over(&talk);
 	if (taken) {
 		print_words(&talk, words);
 		printf("%s: %s\n", talk.where, words);

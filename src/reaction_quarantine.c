@@ -51,6 +51,8 @@ reaction_keep(struct quarantine *quarantine, const struct occurrence *what)
 		.ident = evidence->ident,
 		.helo = evidence->helo,
 		.authenticated = evidence->authenticated,
+		.user = evidence->log->hides_mailboxes ? NULL : evidence->user,
+		.binary = evidence->binary,
 		.sender = evidence->sender,
 		.recipients = evidence->paths,
 		.recipient_count = evidence->path_count,

@@ -332,7 +332,8 @@ line_size(const unsigned char *text, size_t size)
 	return at;
 }
 
-/* Puts the prefix behind the colon; a blank that was there is there in front of it. */
+/* Puts the prefix behind the colon, unless another gateway has; a blank that was there is
+ * there in front of it. */
 static void
 tag_subject(struct retouch_filter *f, const struct line *line)
 {
@@ -344,6 +345,9 @@ tag_subject(struct retouch_filter *f, const struct line *line)
 	if (size > VALUE_LOOK)
 		size = VALUE_LOOK;
 	text = evbuffer_pullup(f->in, (ev_ssize_t)size);
+	f->wants_subject = false;
+	if (retouch_is_tagged(text + begin, size - begin, f->what->prefix))
+		return;
 	first = line_size(text, size);
 	look_at_subject(text + begin, size - begin, &is_empty, &is_word);
 	has_blank = !is_empty && size > begin &&
@@ -353,7 +357,6 @@ tag_subject(struct retouch_filter *f, const struct line *line)
 	                   is_word);
 	if (has_blank)
 		evbuffer_drain(f->in, 1);
-	f->wants_subject = false;
 }
 
 /* ---- lines ------------------------------------------------------------------------ */

@@ -50,6 +50,7 @@ session_evidence(const struct session *s)
 		.paths = s->mail ? s->mail->paths : NULL,
 		.path_count = s->mail ? s->mail->path_count : 0,
 		.size = s->mail ? s->mail->size : 0,
+		.binary = s->mail && s->mail->binary,
 		.of_host = peer_count(s->of_host),
 		.of_ident = peer_count(s->of_ident),
 		.auth_offered = s->auth_offered,

@@ -6,6 +6,7 @@
 import contextlib
 import hashlib
 import json
+import base64
 import os
 import pwd
 import re
@@ -34,6 +35,8 @@ class Server(MailServer):
 
 
 class Talk(socketserver.StreamRequestHandler):
+    chunk = b""
+
     def answer(self, what, usual):
         for begin, reply in self.server.answers.items():
             if what.startswith(begin.replace("_", " ")):
@@ -51,9 +54,16 @@ class Talk(socketserver.StreamRequestHandler):
             line = line.decode("latin-1")
             self.server.heard.append(line)
             usual = {"EHLO": "250-server.example\r\n250-SIZE 1000000\r\n250 8BITMIME",
-                     "DATA": "354 go on", "QUIT": "221 bye"}.get(line[:4], "250 fine")
+                     "DATA": "354 go on", "AUTH": "235 ok",
+                     "QUIT": "221 bye"}.get(line[:4], "250 fine")
             if not self.answer(line, usual) or line.startswith("QUIT"):
                 return
+            if line.startswith("BDAT"):
+                self.chunk += self.rfile.read(int(line.split()[1]))
+                if "LAST" not in line:
+                    continue
+                self.server.mails.append(self.chunk)
+                self.chunk = b""
             if line.startswith("DATA") and "DATA" not in self.server.answers:
                 mail = b""
                 while (more := self.rfile.readline()) not in (b".\r\n", b""):
@@ -235,6 +245,107 @@ class Looking(Kept):
         self.assertEqual(kept, b"X-Nat-Received: 127.0.0.1\r\n" + message)
         self.assertEqual(self.note(name)["size"], len(kept))
         self.gated.stop()
+
+
+class Users(Kept):
+    """Who has authenticated is in the note, unless the log is not to have addresses."""
+    LOGIN = "AUTH PLAIN " + base64.b64encode(b"\0ann@example.test\0secret").decode()
+
+    def keeps(self, **options):
+        server = self.another_server()
+        self.gated.configure(fixed_server_port=server.port, **options)
+        self.gated.start()
+        with lab.Client(("127.0.0.1", self.gated.port), seconds=30) as client:
+            client.hello()
+            self.assertRegex(client.ask(self.LOGIN), "^235")
+            self.assertRegex(client.submit(lab.mail(lab.EICAR))[-1], "^550")
+        self.gated.wait_for_log("^kept ", 1)
+        name = re.search(rf" id=({ID}) ", self.gated.logged("^kept ")[-1])[1]
+        self.gated.stop()
+        return self.note(name)
+
+    def test_named(self):
+        note = self.keeps()
+        self.assertEqual((note["authenticated"], note["user"]), (True, "ann@example.test"))
+
+    def test_hidden(self):
+        note = self.keeps(log_mail_from="off", log_rcpt_to="off")
+        self.assertEqual((note["authenticated"], note["user"]), (True, None))
+
+
+class Binary(Kept):
+    """What came by BDAT with BODY=BINARYMIME is not made of lines."""
+    EXTENSIONS = "250-server.example\r\n250-8BITMIME\r\n250-CHUNKING\r\n250 BINARYMIME"
+    ODD = (b"Subject: binary\r\n\r\n" + lab.EICAR + b"\0\r.\r\n.\n\n\r\r\n" +
+           bytes(range(256)) * 700 + b"\r\n.\r\nthe end")
+
+    def setUp(self):
+        super().setUp()
+        self.server = self.another_server(EHLO=self.EXTENSIONS)
+        self.gated.configure(fixed_server_port=self.server.port, delivery="hold")
+        self.gated.start()
+
+    def keep(self, message, body=" BODY=BINARYMIME"):
+        """Returns the ID that it is kept by."""
+        count = len(self.gated.logged("^kept "))
+        with lab.Client(("127.0.0.1", self.gated.port), seconds=30) as client:
+            client.hello()
+            self.assertRegex(client.ask(f"MAIL FROM:<ann@example.test>{body}"), "^250")
+            self.assertRegex(client.ask("RCPT TO:<bob@example.test>"), "^250")
+            client.send(b"BDAT %d LAST\r\n" % len(message) + message)
+            self.assertRegex(client.reply(), "^550")
+        self.gated.wait_for_log("^kept ", count + 1)
+        name = re.search(rf" id=({ID}) ", self.gated.logged("^kept ")[-1])[1]
+        self.assertEqual((self.directory / f"{name}.eml").read_bytes(), message)
+        self.assertEqual(self.note(name)["binarymime"], body != "")
+        return name
+
+    def release(self, name, ehlo, **expected):
+        server = self.another_server(EHLO=ehlo)
+        self.quarantine("release", name, "--server", f"127.0.0.1:{server.port}", **expected)
+        return server
+
+    def test_to_a_server_that_takes_it(self):
+        name = self.keep(self.ODD)
+        self.quarantine("release", name, "--delete")
+        self.assertEqual(self.server.mails, [self.ODD])
+        self.assertIn("MAIL FROM:<ann@example.test> BODY=BINARYMIME\r\n", self.server.heard)
+        self.assertIn(f"BDAT {len(self.ODD)} LAST\r\n", self.server.heard)
+        self.assertEqual(self.names(), [])
+
+    def test_to_servers_that_cannot_take_it(self):
+        """It is said why, nothing is sent, and nothing is lost."""
+        for message in (self.ODD, lab.mail(lab.EICAR) + b"no end", lab.mail(lab.EICAR, b"x" * 999),
+                        lab.mail(lab.EICAR, b"\0"), lab.mail(lab.EICAR, b"a\nb")):
+            name = self.keep(message)
+            for ehlo in ("502 what?", "250-server.example\r\n250 CHUNKING",
+                         "250-server.example\r\n250 BINARYMIME"):
+                server = self.release(name, ehlo, code=NOT_TAKEN,
+                                      says="MAIL: the message is binary, and the server does not "
+                                      "offer CHUNKING and BINARYMIME")
+                self.assertEqual(server.mails, [])
+                self.assertNotIn("MAIL", "".join(server.heard))
+            self.assertEqual(self.run_it("release", name, "--to", "-").stdout, message)
+
+    def test_refused_at_the_end(self):
+        name = self.keep(self.ODD)
+        server = self.another_server(EHLO=self.EXTENSIONS, BDAT="552 too much")
+        self.quarantine("release", name, "--delete", "--server", f"127.0.0.1:{server.port}",
+                        code=NOT_TAKEN, says="end of the message: 552 too much")
+        self.assertEqual(len(self.names()), 2)
+
+    def test_lines_after_all(self):
+        """Any server gets it as it is."""
+        message = lab.mail(b".", lab.EICAR, b"x" * 998)
+        server = self.release(self.keep(message), "250-server.example\r\n250 SIZE")
+        self.assertEqual(server.mails, [message])
+
+    def test_chunks_without_an_end(self):
+        """What has lines, but for the end of the last one."""
+        message = lab.mail(lab.EICAR) + b"no end"
+        name = self.keep(message, body="")
+        self.assertEqual(self.release(name, "250-server.example\r\n250 CHUNKING").mails, [message])
+        self.assertEqual(self.release(name, "250 server.example").mails, [message + b"\r\n"])
 
 
 class Deleting(Kept):

@@ -452,32 +452,59 @@ class Load(Case):
 class Quarantine(Case):
     """What is kept goes to the server when it is released, and not before."""
 
+    def setUp(self):
+        super().setUp()
+        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="gated-kept-"))
+        self.addCleanup(shutil.rmtree, self.directory)
+        self.keeper = lab.Gateway(PROGRAM, {
+            "allow_root": "yes", "mode": "fixed", "fixed_server": '"127.0.0.1"',
+            "fixed_server_port": server.port, "spool_leave_on": "{virus}",
+            "quarantine_path": f'"{self.directory}"'})
+        self.addCleanup(self.keeper.stop)
+
+    def run_it(self, *words, code=0):
+        done = subprocess.run(
+            [PROGRAM, "--quarantine", self.keeper.directory + "/conf", *words], timeout=60,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False, text=True)
+        self.assertEqual(done.returncode, code, done.stderr)
+        return done.stdout + done.stderr
+
+    def keep(self, message, by_chunk=False):
+        with lab.Client(("127.0.0.1", self.keeper.port), seconds=30) as client:
+            client.hello()
+            if by_chunk:
+                client.ask("MAIL FROM:<ann@example.test>")
+                client.ask(f"RCPT TO:<{self.address}>")
+                client.send(b"BDAT %d LAST\r\n" % len(message) + message)
+                self.assertReply(client.reply(), "550")
+            else:
+                self.assertReply(client.submit(message, self.address)[-1], "550")
+        self.assertTrue(self.keeper.wait_for_log("^kept "))
+        self.nothing_arrived()
+        return self.run_it().split("\t")[0]
+
     def test_release(self):
         message = MARK + lab.mail(b".", b"..", bytes(range(128, 256)), lab.EICAR, b"end",
                                   subject="kept")
-        directory = tempfile.mkdtemp(prefix="gated-kept-")
-        self.addCleanup(shutil.rmtree, directory)
-        keeper = lab.Gateway(PROGRAM, {
-            "allow_root": "yes", "mode": "fixed", "fixed_server": '"127.0.0.1"',
-            "fixed_server_port": server.port, "spool_leave_on": "{virus}",
-            "quarantine_path": f'"{directory}"'})
-        command = [PROGRAM, "--quarantine", keeper.directory + "/conf"]
+        name = self.keep(message)
+        self.assertRegex(self.run_it("release", name, "--delete"), "250 2.0.0 Ok: queued as ")
+        self.assertSame(self.arrived(1)[0], message)
+        self.assertEqual(self.run_it(), "")
 
-        def run(*words):
-            return subprocess.run([*command, *words], stdout=subprocess.PIPE, timeout=60,
-                                  check=True).stdout.decode()
-        try:
-            with lab.Client(("127.0.0.1", keeper.port), seconds=30) as client:
-                client.hello()
-                self.assertReply(client.submit(message, self.address)[-1], "550")
-            self.assertTrue(keeper.wait_for_log("^kept "))
-            self.nothing_arrived()
-            name = run().split("\t")[0]
-            self.assertRegex(run("release", name, "--delete"), "250 2.0.0 Ok: queued as ")
-            self.assertSame(self.arrived(1)[0], message)
-            self.assertEqual(run(), "")
-        finally:
-            keeper.stop()
+    def test_by_chunk_and_binary(self):
+        """What has no end goes by BDAT; what is no text cannot go there at all."""
+        message = MARK + lab.mail(lab.EICAR, b".", subject="kept") + b"no end"
+        name = self.keep(message, by_chunk=True)
+        note = self.directory / f"{name}.json"
+        words = note.read_text()
+        self.assertIn('"binarymime": false', words)
+        note.write_text(words.replace('"binarymime": false', '"binarymime": true'))
+        self.assertRegex(self.run_it("release", name, "--delete", code=5),
+                         "MAIL: the message is binary, and the server does not offer")
+        self.nothing_arrived()
+        note.write_text(words)
+        self.assertRegex(self.run_it("release", name, "--delete"), "250 2.0.0 Ok: ")
+        self.assertSame(self.arrived(1)[0], message + b"\r\n")
 
 
 if __name__ == "__main__":

@@ -445,7 +445,9 @@ static const struct config_row refused[] = {
 	{ "on_virus = tag\n", "1: on_virus: no such word: \"tag\"; allowed: pass, "
 	                      "defer, refuse, hangup\n" },
 	{ "authserv_id = 'a;b'\n",
-	  "1: authserv_id: must be a name of letters, digits, and any of .-_:\n" },
+	  "1: authserv_id: must be a name of letters, digits, and any of .-_\n" },
+	{ "authserv_trusted = 'a:b'\nauthserv_id = 'a:b'\n",
+	  "2: authserv_id: must be a name of letters, digits, and any of .-_\n" },
 	{ "authserv_trusted = {a, 'b;'}\n",
 	  "1: authserv_trusted: must be names of letters, digits, and any of .-_:\n" },
 	{ "subject_tag = \"a\xff\"\n",

@@ -236,6 +236,8 @@ check_note(const struct world *w, const char *id, size_t size)
 	assert_int_equal(json_array_size(json_object_get(note, "recipients")), 2);
 	assert_true(json_is_true(json_object_get(note, "envelope_complete")));
 	assert_true(json_is_false(json_object_get(note, "authenticated")));
+	assert_true(json_is_null(json_object_get(note, "user")));
+	assert_true(json_is_false(json_object_get(note, "binarymime")));
 	assert_string_equal(note_string(note, "finding"), "virus");
 	assert_string_equal(note_string(note, "name"), "Eicar");
 	assert_string_equal(note_string(note, "check"), "libclamav");
@@ -456,9 +458,13 @@ an_envelope_that_is_not_known_is_not_complete(void **state)
 
 	w->note.recipients_total = 3;
 	w->note.authenticated = true;
+	w->note.user = "j\xff\x01";
+	w->note.binary = true;
 	note = note_new("20260101T000000Z-a-1", 0, &w->note, 1);
 	assert_true(json_is_false(json_object_get(note, "envelope_complete")));
 	assert_true(json_is_true(json_object_get(note, "authenticated")));
+	assert_string_equal(note_string(note, "user"), "j\xef\xbf\xbd\x01");
+	assert_true(json_is_true(json_object_get(note, "binarymime")));
 	json_decref(note);
 	w->note.recipients_total = 2;
 	w->note.sender = NULL;

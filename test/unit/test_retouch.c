@@ -380,6 +380,87 @@ test_tagged_words(void **state)
 	retouch_free(what);
 }
 
+/* By another gateway before, or so it seems: that is enough. */
+static void
+test_tagged_already(void **state)
+{
+	static const char *const stays[][2] = {
+		{ "[SPAM] ", "Subject: [SPAM] Hello\r\n\r\n" },
+		{ "[SPAM] ", "Subject:[SPAM]\r\n Hello\r\nA: 1\r\n\r\n" },
+		{ "[SPAM] ", "Subject:\r\n \t[SPAM]\tHello\r\n\r\n" },
+		{ "[SPAM] ", "Subject: [SPAM]\r\n\r\n" },
+		{ "[SPAM] ", "Subject: [SPAM]" },
+		{ "[SPAM] ", "Subject: =?UTF-8?B?W1NQQU1dIMOk?=\r\n\r\n" },
+		{ "[SPAM] ",
+		  "Subject: =?utf-8?b?W1NQ?=\r\n =?UTF-8?B?QU1d?= x\r\n\r\n" },
+		{ "[WERB\xc3\x84] ",
+		  "Subject: =?UTF-8?B?W1dFUkLDhF0=?=\r\n a b\r\n\r\n" },
+		{ "[WERB\xc3\x84] ", "Subject: [WERB\xc3\x84] a\r\n\r\n" },
+		{ "X", "Subject: Xa\r\n\r\n" },
+	};
+	static const char *const changes[][2] = {
+		{ "[SPAM] ", "Subject: [SPAM]Hello\r\n\r\n" },
+		{ "[SPAM] ", "Subject: Re: [SPAM] Hello\r\n\r\n" },
+		{ "[SPAM] ", "Subject: [SPA\r\nM] A: 1\r\n\r\n" },
+		{ "[SPAM] ", "Subject: [SPA\r\n M] a\r\n\r\n" },
+		{ "[SPAM] ", "Subject:\r\n[SPAM] A: 1\r\n\r\n" },
+		{ "[SPAM] ", "Subject: =?UTF-8?B?W1NQQU1d\r\n\r\n" },
+		{ "[SPAM] ", "Subject: =?UTF-8?B?W1NQQU1dw6Q=?=\r\n\r\n" },
+		{ " ", "Subject:  a\r\n\r\n" },
+	};
+	struct retouch *what;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(stays) / sizeof(stays[0]); i++) {
+		what = tags(stays[i][0]);
+		gives(what, stays[i][1], stays[i][1]);
+		retouch_free(what);
+	}
+	for (size_t i = 0; i < sizeof(changes) / sizeof(changes[0]); i++) {
+		const char *text = changes[i][1];
+		char *result;
+
+		what = tags(changes[i][0]);
+		result = pass(what, text, strlen(text), 0);
+		assert_string_not_equal(result, text);
+		free(result);
+		retouch_free(what);
+	}
+}
+
+/* Whatever it was: two gateways leave what one does. */
+static void
+test_tagged_twice(void **state)
+{
+	static const char *const prefixes[] = { "[SPAM] ", "X", "[WERB\xc3\x84] ",
+		                                "=?x ", "\xe2\x82\xac" };
+	static const char *const texts[] = {
+		"Subject: a b\r\n\r\n",
+		"subject :a\r\n b\r\n",
+		"Subject:\r\n a\r\n\r\n",
+		"Subject:\r\n\r\n",
+		"Subject:",
+		"Subject:=?UTF-8?Q?a?= b\r\n\r\n",
+		"Subject:\r\n =?UTF-8?B?YQ==?=\r\n =?UTF-8?B?YQ==?=\r\n\r\n",
+		"Subject: a\r\nSubject: [SPAM] b\r\n\r\n",
+		"A: 1\r\n\r\ntext",
+		"text\r\n",
+		"",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++)
+		for (size_t k = 0; k < sizeof(texts) / sizeof(texts[0]); k++) {
+			struct retouch *what = tags(prefixes[i]);
+			char *once = pass(what, texts[k], strlen(texts[k]), 0);
+
+			assert_string_not_equal(once, texts[k]);
+			gives(what, once, once);
+			free(once);
+			retouch_free(what);
+		}
+}
+
 /* Lines that become too long are folded; longest is the fold's blank and what was there. */
 static void
 test_tagged_long(void **state)
@@ -459,6 +540,8 @@ main(void)
 		cmocka_unit_test(test_folded),
 		cmocka_unit_test(test_tagged),
 		cmocka_unit_test(test_tagged_words),
+		cmocka_unit_test(test_tagged_already),
+		cmocka_unit_test(test_tagged_twice),
 		cmocka_unit_test(test_tagged_long),
 		cmocka_unit_test(test_replaced),
 		cmocka_unit_test(test_replaced_as_is),
