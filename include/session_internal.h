@@ -378,7 +378,8 @@ bool session_server_is_lmtp(const struct session *s);
 /* How many replies the server owes to the content of this mail; 0: it cannot have any. */
 unsigned session_content_replies(const struct session *s);
 
-/* The last words that the client still waits for are ours, or all the same. */
+/* The last words that the client still waits for are ours, or all the same; but of a reply
+ * all lines are passed on once. */
 void session_say_last(struct session *s, int code, const char *enhanced, const char *text);
 void session_forward_last(struct session *s, const struct reply *reply);
 

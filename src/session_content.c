@@ -41,11 +41,16 @@ session_say_last(struct session *s, int code, const char *enhanced, const char *
 		session_say(s, code, enhanced, text);
 }
 
+/* The first has all its lines, the others have one: together they could be very much. */
 void
 session_forward_last(struct session *s, const struct reply *reply)
 {
-	for (unsigned left = last_words(s); left > 0; left--)
-		reply_forward(reply, conn_output(s->client));
+	char words[256];
+
+	reply_forward(reply, conn_output(s->client));
+	reply_first_words(reply, words, sizeof(words));
+	for (unsigned left = last_words(s); left > 1; left--)
+		session_say(s, reply->code, NULL, words);
 }
 
 /* ---- what came of it ---------------------------------------------------------------- */
