@@ -105,7 +105,8 @@ pass(const struct retouch *what, struct evbuffer *head)
 
 	if (!retouch_is_empty(what)) {
 		filter = retouch_filter_new(what);
-		retouch_filter(filter, head, changed, true);
+		evbuffer_add_buffer(retouch_filter_input(filter), head);
+		retouch_filter(filter, changed, true);
 		evbuffer_add_buffer(head, changed);
 		retouch_filter_free(filter);
 	}

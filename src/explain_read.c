@@ -115,10 +115,12 @@ remember(struct explain_input *input, struct evbuffer *raw)
 static void
 take_in(struct passage *passage, bool all)
 {
-	if (passage->filter)
-		retouch_filter(passage->filter, passage->raw, passage->message, all);
-	else
+	if (!passage->filter) {
 		evbuffer_add_buffer(passage->message, passage->raw);
+		return;
+	}
+	evbuffer_add_buffer(retouch_filter_input(passage->filter), passage->raw);
+	retouch_filter(passage->filter, passage->message, all);
 }
 
 /* What has been decoded, to where it is read from. */
