@@ -12,6 +12,10 @@
 
 typedef void command_cb(struct session *s, const struct command *command);
 
+enum {
+	LMTP_RECIPIENTS = 1000, /* of one mail, about */
+};
+
 /* ---- replies of our own -------------------------------------------------- */
 
 void
@@ -146,10 +150,15 @@ on_mail(struct session *s, const struct command *command)
 		reply->size = size;
 }
 
+/* An LMTP client gets a reply for each of them in the end, and if these are ours they are
+ * all made at once. */
 static void
 on_rcpt(struct session *s, const struct command *command)
 {
-	pass_address(s, command, "TO");
+	if (s->lmtp && s->mail && s->mail->recipients >= LMTP_RECIPIENTS)
+		session_answer(s, 452, "4.5.3", s->cfg->msg_ratelimit_rcptto);
+	else
+		pass_address(s, command, "TO");
 }
 
 /* Whether the server hears of it now is seen when all before it is answered. */
