@@ -79,9 +79,8 @@ end_in_front(struct retouch_filter *f, bool all, size_t *size)
 	*size = 1;
 	if (next[0] == '\n')
 		return END_BARE;
-	if (next[0] != '\r') {
+	if (next[0] != '\r')
 		return END_NONE;
-	}
 	if (got == 2 && next[1] == '\n') {
 		*size = 2;
 		return END_CRLF;
