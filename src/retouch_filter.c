@@ -28,7 +28,8 @@ struct retouch_filter {
 	char *fields;         /* of ours; NULL: none */
 	struct header_place place;
 	enum line_end end;  /* what came last */
-	bool is_over;       /* the header section: the rest passes unread */
+	bool only_adds;     /* which needs no more than the first line */
+	bool is_over;       /* what is to be looked at: the rest passes unread */
 	bool has_begun;     /* a line has passed */
 	bool has_fields;    /* one of them was a field */
 	bool drops;         /* the line, and those that go on it */
@@ -66,6 +67,7 @@ take_end(struct retouch_filter *f, size_t size, enum line_end end)
 		f->owes_end = false;
 	}
 	f->end = end;
+	f->is_over = f->only_adds && end == END_CRLF;
 }
 
 /* A line's end in front of what was not looked at yet, and its SIZE; 0: more must be known
@@ -492,6 +494,7 @@ retouch_filter_new(const struct retouch *what)
 	f->out = evbuffer_new();
 	assert(f->in && f->out); /* see xalloc.h */
 	f->fields = make_fields(what);
+	f->only_adds = what->removal_count == 0 && !what->prefix && !what->subject;
 	f->wants_subject = what->prefix && !what->subject;
 	return f;
 }
