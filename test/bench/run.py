@@ -11,16 +11,16 @@ import argparse
 import collections
 import json
 import os
-import re
 import resource
 import shutil
-import signal
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+
+from peers import (COSTS, GATEWAY_CONFIG, HAPROXY_CONFIG, WAY_CONFIG, WAYS, Daemon, Failure,
+                   Sink, free_port, values)
 
 SKIP = 77
 
@@ -41,6 +41,11 @@ SCAN_CASES = [
     Case("scan-1m-1", 1048576, 1, 50, False, "1 MB, 1 session, scanned by libclamav"),
     Case("scan-4k-20", 4096, 20, 1, False, "4 KB, 20 sessions, scanned by libclamav"),
 ]
+HOLD_CASES = [
+    Case("hold-4k", 4096, 1, 1, False, "4 KB, 1 session, streamed and held"),
+    Case("hold-100k", 102400, 1, 1, False, "100 KB, 1 session, streamed and held"),
+    Case("hold-5m", 5242880, 1, 1, False, "5 MB, 1 session, streamed and held"),
+]
 IDLE = "idle"
 COST = "cost"
 QUICK = ["4k-20", "4k-many", "5m-4", "scan-4k-1", IDLE]
@@ -53,157 +58,12 @@ OVERHEAD_MARKS = {"scan-4k-1": 0.2}      # ms beyond the scan
 MARK_IDLE_KB = 6.0
 FLOOR_IDLE_KB = 30.0
 
+GROWN = ("cost.header", "cost.all", "way.headers")     # what comes out has headers of ours
+
+# Of CPU and of time: who is measured against whom.
+RATIOS = [("way.stream", "haproxy"), ("way.hold", "way.stream"), ("way.headers", "way.hold")]
+
 EICAR_HASH = "44d88612fea8a8f36de82e1278abb02f:68:Eicar-Test-Signature\n"
-
-HAPROXY_CONFIG = """
-global
-    nbthread 1
-    maxconn {maxconn}
-defaults
-    mode tcp
-    maxconn {maxconn}
-    timeout connect 10s
-    timeout client 10m
-    timeout server 10m
-listen smtp
-    bind 127.0.0.1:{port} backlog 4096
-    server sink 127.0.0.1:{sink}
-"""
-
-GATEWAY_CONFIG = """
-bind_address = {{ "127.0.0.1" }}
-port = {port}
-mode = "fixed"
-fixed_server = "127.0.0.1"
-fixed_server_port = {sink}
-pidfile = ""
-allow_root = yes
-connect_queue = 4096
-max_connections = {maxconn}
-max_per_host = 0
-spool_path = "{work}/spool"
-lock_duration = 0
-antivirus_type = "{antivirus}"
-signature_path = "{work}/signatures"
-scan_path = "{work}/scan"
-nat_header_type = none
-scan_cache = 0
-"""
-
-
-# What checks of clients and commands cost a session with one mail: each group of them alone,
-# then all together.  Limits are so high, and expressions such, that nobody is refused.
-COSTS = {
-    "none": "",
-    "limits": "max_per_host = 100000\nmax_load = 1000\nsize_limit = 100M\n",
-    "locks": 'lock_duration = 3600\nlock_path = "{work}/locks"\n',
-    "rates": 'ratelimit_path = "{work}/rates.{kind}"\nratelimit_period = 3600\n'
-             "ratelimit_connections = 900000000\nratelimit_messages = 900000000\n"
-             "ratelimit_recipients = 900000000\nratelimit_bytes = 1000000G\n"
-             "ratelimit_mailfrom_rejects = 1000\nratelimit_rcptto_rejects = 1000\n"
-             "ratelimit_auth_rejects = 1000\nratelimit_dst_expiration = 3600\n",
-    "regex": 'regex_enforce_helo = "[a-z]"\nregex_reject_helo = "^localhost$"\n'
-             'regex_enforce_mail_from = "@"\nregex_reject_mail_from = "\\\\.invalid$"\n'
-             'regex_enforce_rcpt_to = "@"\nregex_reject_rcpt_to = "[!%].*@"\n',
-    "talk": "earlytalker = yes\nauth_require = ifsupported\n",
-    "header": "nat_header_type = generic\n",
-}
-COSTS["all"] = "".join(COSTS.values())
-
-
-class Failure(Exception):
-    """Something did not run as it must; the message says what."""
-
-
-def free_port():
-    """A port below the range that the kernel gives to clients, so that it stays free."""
-    with open("/proc/sys/net/ipv4/ip_local_port_range", encoding="ascii") as file:
-        lowest = int(file.read().split()[0])
-    for port in range(20000 + os.getpid() % 5000, lowest):
-        if port in free_port.given:
-            continue
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        free_port.given.add(port)
-        return port
-    raise Failure("no free port")
-
-
-free_port.given = set()
-
-
-def values(line):
-    """The key=value of a line, numbers as numbers."""
-    found = {}
-    for key, value in re.findall(r"(\w+)=(\S+)", line):
-        found[key] = float(value) if re.fullmatch(r"[\d.]+", value) else value
-    return found
-
-
-class Daemon:
-    """A process that stands between load and sink (or is the sink)."""
-
-    def __init__(self, name, argv, log, **more):
-        self.name = name
-        self.log_path = log
-        with open(log, "wb") as output:
-            self.process = subprocess.Popen(argv, stderr=output, **more)
-        self.pid = self.process.pid
-        self.port = None
-
-    def log(self, offset=0):
-        with open(self.log_path, encoding="utf-8", errors="replace") as file:
-            file.seek(offset)
-            return file.read()
-
-    def wait_open(self, port):
-        """Waits for the banner of the sink to come through."""
-        self.port = port
-        give_up = time.monotonic() + 20
-        while time.monotonic() < give_up:
-            if self.process.poll() is not None:
-                raise Failure(f"{self.name} ended at its start:\n{self.log()[-3000:]}")
-            try:
-                with socket.create_connection(("127.0.0.1", port), 5) as probe:
-                    if probe.recv(512).startswith(b"220"):
-                        return
-            except OSError:
-                pass
-            time.sleep(0.05)
-        raise Failure(f"{self.name} does not serve:\n{self.log()[-3000:]}")
-
-    def cpu_seconds(self):
-        with open(f"/proc/{self.pid}/stat", encoding="ascii") as file:
-            fields = file.read().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-    def memory_kb(self):
-        with open(f"/proc/{self.pid}/status", encoding="ascii") as file:
-            return int(re.search(r"VmRSS:\s+(\d+)", file.read()).group(1))
-
-    def end(self):
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-            try:
-                self.process.wait(5)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
-
-
-class Sink(Daemon):
-    def __init__(self, program, work):
-        super().__init__("sink", [program], f"{work}/sink.log",
-                         stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        self.wait_open(int(values(self.process.stdout.readline().decode())["port"]))
-
-    def counts(self):
-        self.process.stdin.write(b"?\n")
-        self.process.stdin.flush()
-        return values(self.process.stdout.readline().decode())
 
 
 def raise_descriptors():
@@ -241,7 +101,10 @@ class Bench:
             self.start_gateway("gateway", "off")
             self.start_gateway("scanning", "libclamav")
             if self.wanted(COST):
-                self.start_costs()
+                os.mkdir(f"{self.work}/locks")
+                self.start_variants(COST, COSTS, "earlytalker = no\n", "off")
+            if any(self.wanted(case.name) for case in HOLD_CASES):
+                self.start_variants("way", WAYS, WAY_CONFIG, "libclamav")
 
     def start_peer(self, name, template, command, **more):
         port = free_port()
@@ -261,14 +124,13 @@ class Bench:
         self.start_peer(name, GATEWAY_CONFIG, [self.options.gateway, "-f"],
                         antivirus=antivirus)
 
-    def start_costs(self):
-        os.mkdir(f"{self.work}/locks")
-        for name, text in COSTS.items():
+    def start_variants(self, group, texts, common, antivirus):
+        for name, text in texts.items():
             last = {}                   # of several lines for one option the last one counts
-            for line in (GATEWAY_CONFIG + "earlytalker = no\n" + text).splitlines():
+            for line in (GATEWAY_CONFIG + common + text).splitlines():
                 last[line.split("=")[0]] = line
-            self.start_peer(f"cost.{name}", "\n".join(last.values()) + "\n",
-                            [self.options.gateway, "-f"], antivirus="off", kind=name)
+            self.start_peer(f"{group}.{name}", "\n".join(last.values()) + "\n",
+                            [self.options.gateway, "-f"], antivirus=antivirus, kind=name)
 
     def end(self):
         for daemon in reversed(self.running):
@@ -303,10 +165,18 @@ class Bench:
             raise Failure(f"{where}: {got['messages']:.0f} messages went in, "
                           f"{after['messages'] - before['messages']:.0f} came out")
         size = after["bytes"] - before["bytes"] - got["messages"] * case.size
-        if size != 0 and not (size > 0 and peer in ("cost.header", "cost.all")):
+        if size != 0 and not (size > 0 and peer in GROWN):
             raise Failure(f"{where}: the bytes that came out are not those that went in")
         got["cpu_ms"] = cpu * 1000 / got["messages"]
         return got
+
+    def turns(self, case, peers):
+        """Of each peer, in alternating order."""
+        turns = {peer: [] for peer in peers}
+        for number in range(self.options.rounds):
+            for peer in peers[number % len(peers):] + peers[:number % len(peers)]:
+                turns[peer].append(self.turn(case, peer))
+        return turns
 
     @staticmethod
     def medians(turns):
@@ -314,10 +184,7 @@ class Bench:
 
     def compare(self, case):
         names = [name for name in ("direct", "haproxy", "gateway") if name in self.peers]
-        turns = {name: [] for name in names}
-        for number in range(self.options.rounds):
-            for name in names[number % len(names):] + names[:number % len(names)]:
-                turns[name].append(self.turn(case, name))
+        turns = self.turns(case, names)
         result = {name: self.medians(turns[name]) for name in names}
         if "gateway" in names:
             ratios = [own["rate"] / other["rate"]
@@ -406,18 +273,45 @@ class Bench:
 
     def cost(self):
         """CPU of the gateway a session with one mail; the difference is of turns side by side."""
-        case = CASES[0]
-        turns = {name: [] for name in COSTS}
-        for number in range(self.options.rounds):
-            names = list(COSTS)
-            for name in names[number % len(names):] + names[:number % len(names)]:
-                turns[name].append(self.turn(case, f"cost.{name}")["cpu_ms"] * 1000)
+        turns = self.turns(CASES[0], [f"{COST}.{name}" for name in COSTS])
         print("\nWhat checks cost a session with one mail: CPU us, and beyond none")
         self.results[COST] = {}
-        for name, own in turns.items():
-            beyond = statistics.median(a - b for a, b in zip(own, turns["none"]))
+        for name in COSTS:
+            own, none = ([turn["cpu_ms"] * 1000 for turn in turns[f"{COST}.{kind}"]]
+                         for kind in (name, "none"))
+            beyond = statistics.median(a - b for a, b in zip(own, none))
             self.results[COST][name] = {"cpu_us": statistics.median(own), "beyond_us": beyond}
             print(f"{name:<9} {statistics.median(own):7.1f} {beyond:+7.1f}", flush=True)
+
+    # -- holding and streaming
+
+    @staticmethod
+    def ratio(turns, own, other, key):
+        """Of two peers: the median of turns side by side."""
+        return statistics.median(a[key] / b[key] for a, b in zip(turns[own], turns[other]))
+
+    def hold(self, case):
+        peers = ["haproxy"] + [f"way.{way}" for way in WAYS]
+        turns = self.turns(case, peers)
+        result = {peer: self.medians(turns[peer]) for peer in peers}
+        for key, unit, what in (("cpu_ms", 1, "CPU"), ("p50_us", 1000, "dot")):
+            line = f"{case.name:<9} {what}"
+            for peer in peers:
+                line += f" {result[peer][key] / unit:9.3f}"
+            for own, other in RATIOS:
+                ratio = self.ratio(turns, own, other, key)
+                result[f"{key} {own}/{other}"] = ratio
+                line += f" {ratio:9.2f}"
+            print(line, flush=True)
+        self.results["cases"][case.name] = result
+
+    @staticmethod
+    def hold_head():
+        print("\nThe ways of delivery beside a plain relay: CPU ms a message, ms from dot to "
+              "reply (half of them);\nthen how many times as much: streamed as relayed, held as "
+              "streamed, held with result headers as held")
+        print(" " * 13 + " ".join(name.rjust(9) for name in
+                                  ["haproxy"] + list(WAYS) + ["str/hap", "hold/str", "hdr/hold"]))
 
     # -- idle sessions
 
@@ -496,6 +390,7 @@ class Bench:
     def run(self):
         cases = [case for case in CASES if self.wanted(case.name)]
         scans = [case for case in SCAN_CASES if self.wanted(case.name)]
+        holds = [case for case in HOLD_CASES if self.wanted(case.name)]
         if cases:
             self.compare_head()
         for case in cases:
@@ -504,6 +399,10 @@ class Bench:
             self.scan_head()
             for case in scans:
                 self.scan(case)
+        if holds and self.options.gateway:
+            self.hold_head()
+            for case in holds:
+                self.hold(case)
         if self.wanted(COST) and self.options.gateway:
             self.cost()
         if self.wanted(IDLE):
@@ -514,7 +413,7 @@ class Bench:
 
 
 def options_read():
-    names = [case.name for case in CASES + SCAN_CASES] + [COST, IDLE]
+    names = [case.name for case in CASES + SCAN_CASES + HOLD_CASES] + [COST, IDLE]
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--gateway", help="smtp-gated; without: only direct and haproxy")
     parser.add_argument("--load", required=True, help="smtp-bench-load")
