@@ -304,6 +304,7 @@ test_added(void **state)
 	retouch_free(what);
 	assert_false(retouch_is_empty(what = adds("X-E", "")));
 	gives(what, "A: 1\r\n\r\n", "X-E: \r\nA: 1\r\n\r\n");
+	gives(what, "From x\r\nA: 1\r\n\r\n", "From x\r\nX-E: \r\nA: 1\r\n\r\n");
 	retouch_free(what);
 }
 
