@@ -253,10 +253,10 @@ class Daemon(Notify):
         self.serves()
         self.assertTrue(wait_until(lambda: self.gated.write_state()["sessions_now"] == "0"))
         time.sleep(3)                   # until it has looked once for changed signatures
-        for _ in range(10):
+        for seconds in [2.5] * 5 + [1] * 20:
             watch = lab.Stopwatch()
             before = self.gated.status()["voluntary_ctxt_switches"]
-            time.sleep(2.5)
+            time.sleep(seconds)
             after = self.gated.status()["voluntary_ctxt_switches"]
             if watch.away() == 0:       # else it has been woken with all others
                 break

@@ -116,6 +116,12 @@ def what_happens(addresses, gateway=None, is_hidden=False):
     return THROUGH if came else PASSED_BY
 
 
+def end(pid):
+    """Its port is the next one's."""
+    os.kill(pid, signal.SIGTERM)
+    lab.wait_until(lambda: not os.path.exists(f"/proc/{pid}"), 60)
+
+
 class Wire(unittest.TestCase):
     mode = "netfilter"
 
@@ -256,7 +262,7 @@ class Wire(unittest.TestCase):
             self.signal(signal.SIGUSR2)
             self.assertEqual(self.gateway.process.wait(30), 0)
             pid = int(pathlib.Path(directory, "pid").read_text())
-            self.addCleanup(os.kill, pid, signal.SIGTERM)
+            self.addCleanup(end, pid)
             until = time.monotonic() + TIMEOUT + 0.5
             while time.monotonic() < until:
                 self.each(THROUGH)
