@@ -103,7 +103,8 @@ class Storm:
             if fault:
                 self.faults += 1
                 self.said.append(f"seed {client.seed} (session {name}, {self.world}, "
-                                 f"{session.loss}, after {self.held} there): {fault}\n{transcript(session)}")
+                                 f"{session.loss}, after {self.held} there): "
+                                 f"{fault}\n{transcript(session)}")
             if fault or client.number == 0:
                 self.clients.remove(client)
             else:
@@ -151,8 +152,7 @@ def shrink(program, seed):
     """Leaves out one thing that the clients say after the other, as long as it fails."""
     without, chunking = set(), world_of(seed % WORLDS).chunking
     acts = [(number, i) for number in range(SESSIONS)
-            for i in 
-            range(len(Plan(seed, number, (), chunking).acts) + 1)]
+            for i in range(len(Plan(seed, number, (), chunking).acts) + 1)]
     for act in acts:
         if run_world(program, seed % WORLDS, [seed], without | {act})[1]:
             without.add(act)

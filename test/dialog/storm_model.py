@@ -2,6 +2,7 @@
 import re
 
 import story as stories
+from storm_chunks import Chunks
 from storm_seed import TAKEOVER_COMMANDS
 from storm_server import Server
 
@@ -13,9 +14,6 @@ LOCKED_OUT = b"554 gate.example You are locked out for a while\r\n"
 VIRUS = (550, b"5.7.1", b"Virus found: Eicar-Test.UNOFFICIAL")
 LOCKED = (550, b"5.7.1", b"You are locked out for a while")
 TOO_BIG = (552, b"5.3.4", b"Message too big")
-NO_RECIPIENT = (503, b"5.5.1", b"No valid recipients")
-CHUNK_NEXT = (503, b"5.5.1", b"BDAT, RSET or QUIT next")
-INTRUDERS = (b"MAIL", b"RCPT", b"DATA", b"AUTH", b"STARTTLS", b"XFORWARD")
 UNREACHED = b"421 gate.example Cannot connect to the mail server\r\n"
 LOST = (421, b"4.4.2", b"gate.example The connection to the mail server was lost")
 
@@ -52,13 +50,6 @@ def first_bytes(content, most):
     return out
 
 
-def decoded(content, is_whole):
-    """Chunks of a client, as the server gets them: a CR at the end may be half of a CRLF."""
-    if not is_whole and content.endswith(b"\r"):
-        content = content[:-1]
-    return re.sub(rb"\r\n|\r|\n", b"\r\n", content)
-
-
 class Wire:
     """What a client sends, by lines, or by so many bytes."""
 
@@ -80,7 +71,7 @@ class Wire:
         return self.data[self.at - size:self.at]
 
 
-class Model:
+class Model(Chunks):
     """The gateway has one way to go, with two exceptions.  It may see at once that a message
     has outgrown hold_max_size and size_limit, or one after the other: FORKS says which.  And
     what it still does after the server was lost, or a message grew too large, depends on
@@ -97,10 +88,9 @@ class Model:
         self.content, self.holds = None, False          # lines of the message that comes
         self.authenticated = self.enhanced = False
         self.locked = locked
-        self.chunking = False               # is offered
-        self.chunks, self.chunks_held = None, False     # raw, of the mail that comes so
         self.taken_over = None              # number of commands since
         self.chunk = 0                      # bytes of a refused BDAT that are still to come
+        self.begin_chunks()
         self.over = self.stuck = False
         self.line, self.lines = None, Wire(plan.wire)   # the one that is looked at
         try:
@@ -283,71 +273,19 @@ class Model:
             return False
         return way == "hold" or self.declared <= self.world.hold_max
 
-    # ---- content by chunks -----------------------------------------------------------
-
-    def take_chunk(self, size, last):
-        chunk = self.lines.take(size)
-        if not self.recipients:
-            self.say(NO_RECIPIENT)
-            return
-        if self.chunks is None:
-            self.chunks, self.chunks_held = b"", self.is_to_be_held()
-        self.chunks += chunk
-        content, limit = decoded(self.chunks, last), self.world.size_limit
-        too_big = 0 < limit < len(content)
-        if self.world.delivery == "auto" and len(content) > self.world.hold_max and \
-                not (too_big and self.world.hold_max >= limit):
-            self.chunks_held = False
-        if last or too_big:
-            self.end_chunks(content, too_big)
-        else:
-            self.say((250, b"2.0.0", b"%d octets" % size))
-
-    def end_chunks(self, content, too_big):
-        """Of one that is refused the server may have got anything up to this."""
-        lines, held, self.chunks = content.split(b"\r\n"), self.chunks_held, None
-        finding = self.verdict(lines, too_big)
-        if finding:
-            self.server.pieces = b"" if held else content[:self.world.size_limit or None]
-            self.say(finding)
-            self.reset()
-            return
-        self.server.pieces = b""        # they are within the content
-        whole, reply = self.server.take_last(content)
-        self.to_server += b"BDAT LAST\r\n" + whole + b"\r\n"
-        self.recipients = None
-        if self.forward(reply) >= 400:
-            self.reset()
-
-    def cuts(self):
-        return self.server.cuts
-
-    def cuts_may_be(self, words):
-        """What came of mails without their end is as much as there was time for."""
-        most = self.server.cuts
-        return not self.world.chunking or len(most) == len(words.cuts) and \
-            all(a.startswith(b) for a, b in zip(most, words.cuts))
-
     # ---- commands ------------------------------------------------------------------------
 
     def take_command(self, line):
         verb = verb_of(line)
         if len(line) > COMMAND_MAX:
             self.say((500, b"5.5.2", b"Line too long"))
-        elif self.world.chunking and self.is_broken(line):
+        elif self.is_broken(line):
             self.say((500, b"5.5.2", b"Stray control character in command"))
-        elif verb == b"BDAT" and self.chunking:
-            self.take_chunk(int(line.split()[1]), len(line.split()) > 2)
-        elif verb == b"BDAT" and self.world.chunking:
-            self.say((502, b"5.5.1", b"Command not implemented"))
-            self.lines.take(int(line.split()[1]))
-        elif self.chunks is not None and verb in INTRUDERS:
-            self.say(CHUNK_NEXT)
+        elif self.world.chunking and self.take_as_chunks(line, verb):
+            pass
         elif verb == b"BDAT":
             self.say((502, b"5.5.1", b"Command not implemented"))
             self.chunk = int(line.split()[1])
-        elif self.is_broken(line):
-            self.say((500, b"5.5.2", b"Stray control character in command"))
         elif verb in REFUSED:
             self.say((502, b"5.5.1", b"Command not implemented"))
         elif verb == b"MAIL" and 0 < self.world.size_limit < declared(line):
@@ -368,8 +306,7 @@ class Model:
             (verb == b"MAIL" and 0 < self.world.size_limit < declared(line))
 
     def pass_on(self, line, verb):
-        if self.chunks is not None and not self.chunks_held:
-            self.server.pieces = decoded(self.chunks, False)
+        self.hand_over_pieces()
         reply = self.ask(line)
         if reply and verb == b"EHLO" and reply[:3] == b"250":
             reply = self.edit_offers(reply)
@@ -403,7 +340,7 @@ class Model:
 
     def edit_offers(self, reply):
         first, *offers = [line[4:] for line in reply.split(b"\r\n")[:-1]]
-        offers = [self.lower(line) for line in offers 
+        offers = [self.lower(line) for line in offers
                   if self.world.chunking or line != b"CHUNKING"]
         self.chunking = b"CHUNKING" in offers
         self.enhanced = b"ENHANCEDSTATUSCODES" in offers

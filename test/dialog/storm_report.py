@@ -6,8 +6,7 @@ WIDTH = 56
 
 def fault_of(session, models, world, rule):
     """What is wrong with it, or "".  Also the model that tells how it went."""
-    got, sent = bytes(session.client.got), \
-        session.told_server()
+    got, sent = bytes(session.client.got), session.told_server()
     for model in models:
         if model.client_may_have(got, session.loss) and \
                 model.server_may_have(sent, session.loss) and \

@@ -1,6 +1,7 @@
 """What holds for every session, whatever the model says: read from the transcripts alone."""
 import story as stories
-from storm_model import Wire, decoded, size_of
+from storm_chunks import decoded
+from storm_model import Wire, size_of
 from storm_server import as_lines
 
 

@@ -36,7 +36,8 @@ class World:
     def config(self):
         return ["antivirus_type = libclamav", "log_level = info", "timeout_close = 2",
                 "earlytalker = no",
-                f"chunking = {'yes' if self.chunking else 'no'}", f"on_takeover_cmds = {TAKEOVER_COMMANDS}",
+                f"chunking = {'yes' if self.chunking else 'no'}",
+                f"on_takeover_cmds = {TAKEOVER_COMMANDS}",
                 f"delivery = {self.delivery}", f"hold_max_size = {self.hold_max}",
                 f"size_limit = {self.size_limit}",
                 f"auth_skip = {'antivir' if self.skips_virus else 'none'}",
