@@ -1,18 +1,10 @@
 """Messages that come by chunks (BDAT), as they must go: the half of the model that worlds
 with chunks have besides."""
-import re
+from storm_wire import decoded
 
 NO_RECIPIENT = (503, b"5.5.1", b"No valid recipients")
 CHUNK_NEXT = (503, b"5.5.1", b"BDAT, RSET or QUIT next")
-UNKNOWN = (502, b"5.5.1", b"Command not implemented")
 INTRUDERS = (b"MAIL", b"RCPT", b"DATA", b"AUTH", b"STARTTLS", b"XFORWARD")
-
-
-def decoded(content, is_whole):
-    """Chunks of a client, as the server gets them: a CR at the end may be half of a CRLF."""
-    if not is_whole and content.endswith(b"\r"):
-        content = content[:-1]
-    return re.sub(rb"\r\n|\r|\n", b"\r\n", content)
 
 
 class Chunks:
@@ -27,9 +19,6 @@ class Chunks:
         like in worlds without."""
         if verb == b"BDAT" and self.chunking:
             self.take_chunk(int(line.split()[1]), len(line.split()) > 2)
-        elif verb == b"BDAT":
-            self.say(UNKNOWN)
-            self.lines.take(int(line.split()[1]))
         elif self.chunks is not None and verb in INTRUDERS:
             self.say(CHUNK_NEXT)
         else:

@@ -1,10 +1,9 @@
 """The session as it must go: what the server gets, what the client gets, byte by byte."""
-import re
-
 import story as stories
 from storm_chunks import Chunks
 from storm_seed import TAKEOVER_COMMANDS
 from storm_server import Server
+from storm_wire import Wire, first_bytes, mended, size_of
 
 COMMAND_MAX = 2046              # without CRLF
 REFUSED = (b"XCLIENT", b"XFORWARD", b"TURN", b"ATRN", b"BURL", b"XEXCH50")
@@ -32,45 +31,6 @@ def declared(line):
     return int(sizes[0]) if sizes else 0
 
 
-def undotted(line):
-    return line[1:] if line.startswith(b".") else line
-
-
-def size_of(content):
-    return sum(len(undotted(line)) + 2 for line in content)
-
-
-def first_bytes(content, most):
-    """Content, as it is sent, up to so many bytes of what it says."""
-    out = b""
-    for line in content:
-        piece = (undotted(line) + b"\r\n")[:max(most, 0)]
-        most -= len(undotted(line)) + 2
-        out += b"." + piece if piece.startswith(b".") else piece
-    return out
-
-
-class Wire:
-    """What a client sends, by lines, or by so many bytes."""
-
-    def __init__(self, data):
-        self.data, self.at = data, 0
-
-    def __iter__(self):
-        return self
-
-    def __next__(self):
-        end = self.data.find(b"\r\n", self.at)
-        if end < 0:
-            raise StopIteration
-        line, self.at = self.data[self.at:end], end + 2
-        return line
-
-    def take(self, size):
-        self.at += size
-        return self.data[self.at - size:self.at]
-
-
 class Model(Chunks):
     """The gateway has one way to go, with two exceptions.  It may see at once that a message
     has outgrown hold_max_size and size_limit, or one after the other: FORKS says which.  And
@@ -89,40 +49,45 @@ class Model(Chunks):
         self.authenticated = self.enhanced = False
         self.locked = locked
         self.taken_over = None              # number of commands since
-        self.chunk = 0                      # bytes of a refused BDAT that are still to come
         self.begin_chunks()
         self.over = self.stuck = False
         self.line, self.lines = None, Wire(plan.wire)   # the one that is looked at
         try:
-            self.run(self.lines)
+            self.run()
         except Stuck:
             self.stuck = True
-            self.finish_group(self.lines)
+            self.finish_group()
 
-    def run(self, lines):
+    def run(self):
         if self.locked:
             self.to_client += LOCKED_OUT
             return
         greeting = self.server.greet()
         self.note_loss(False)
         self.forward(greeting)
-        for self.line in lines:
-            if not self.over:
-                self.take(self.line)
+        while not self.over and self.next_line() is not None:
+            self.take(self.line)
 
-    def finish_group(self, lines):
+    def next_line(self):
+        self.line = self.lines.command() if self.content is None else self.lines.content()
+        return self.line
+
+    def finish_group(self):
         """What the client said in one group with what was not answered may still be passed
         on."""
         while self.line is None or verb_of(self.line) in GROUPED:
-            self.line = next(lines)
-            if self.chunk > 0:
-                self.chunk -= len(self.line) + 2
-                self.line = None
-            elif self.is_answered_here(self.line):
-                self.chunk = int(self.line.split()[1]) if verb_of(self.line) == b"BDAT" else 0
+            self.line = self.lines.command()
+            if self.line is None:
+                return
+            if self.is_answered_here(self.line):
+                self.skip_chunk(self.line)
                 self.line = None
             elif verb_of(self.line) != b"DATA" or self.world.delivery == "stream":
                 self.to_server += self.line + b"\r\n"
+
+    def skip_chunk(self, line):
+        if verb_of(line) == b"BDAT":
+            self.lines.take(int(line.split()[1]))
 
     def fork(self):
         self.forked += 1
@@ -163,12 +128,10 @@ class Model(Chunks):
     # ---- lines of the client -----------------------------------------------------------
 
     def take(self, line):
-        if self.chunk > 0:
-            self.chunk -= len(line) + 2
-        elif self.taken_over is not None:
+        if self.taken_over is not None:
             self.take_over(line)
         elif self.content is not None and line != b".":
-            self.content += re.split(rb"[\r\n]", line)     # the stray ones
+            self.content += mended(line)
         elif self.content is not None:
             self.take_message()
         elif self.server.opaque and not self.server.lost:
@@ -259,7 +222,7 @@ class Model(Chunks):
             return TOO_BIG
         if self.locked:
             return LOCKED
-        if not self.is_read() or not any(stories.EICAR in line for line in content):
+        if not self.is_read() or not any(stories.MARK in line for line in content):
             return None
         self.locked = self.world.locks
         return VIRUS
@@ -285,7 +248,7 @@ class Model(Chunks):
             pass
         elif verb == b"BDAT":
             self.say((502, b"5.5.1", b"Command not implemented"))
-            self.chunk = int(line.split()[1])
+            self.skip_chunk(line)
         elif verb in REFUSED:
             self.say((502, b"5.5.1", b"Command not implemented"))
         elif verb == b"MAIL" and 0 < self.world.size_limit < declared(line):

@@ -1,8 +1,6 @@
 """What holds for every session, whatever the model says: read from the transcripts alone."""
 import story as stories
-from storm_chunks import decoded
-from storm_model import Wire, size_of
-from storm_server import as_lines
+from storm_wire import Wire, as_lines, decoded, mended, size_of
 
 
 def replies(got):
@@ -10,70 +8,42 @@ def replies(got):
     return [int(line[:3]) for line in got.split(b"\r\n")[:-1] if line[3:4] == b" "]
 
 
-def contents_by_chunks(plan, got):
-    """The same, where BDAT may be accepted."""
-    codes, lines = iter(replies(got)[1:]), Wire(plan.wire)
+def contents_of(plan, got):
+    """(content, code of its reply) of each message that the client sent whole.  Without a
+    reply (None) nobody can tell what stands behind it."""
+    codes, lines = iter(replies(got)[1:]), Wire(plan.wire)      # behind the greeting
     opaque, found, come = False, [], b""
-    for line in lines:
-        code = next(codes, None)
-        if code is None:
-            break
+    for line, code in zip(iter(lines.command, None), codes):
         words = line.upper().split() or [b""]
-        if not opaque and words[0] == b"BDAT" and b"\r" not in line:
+        if opaque or b"\r" in line:
+            pass
+        elif words[0] == b"BDAT":
             come += lines.take(int(words[1]))
             if words[2:] == [b"LAST"]:
                 found.append((as_lines(decoded(come, True)), code))
             if words[2:] == [b"LAST"] or code != 250:
                 come = b""
-        elif not opaque and words[0] == b"DATA" and code == 354:
-            content = list(iter(lambda: next(lines), b"."))
-            found.append((unbroken(b"\n".join(content)), next(codes, None)))
-        elif words[0] in (b"RSET", b"HELO", b"EHLO") and code == 250 and not opaque:
+        elif words[0] == b"DATA" and code == 354:
+            content = sum(map(mended, iter(lines.content, b".")), [])
+            found.append((b"\n".join(content), next(codes, None)))
+        elif words[0] in (b"RSET", b"HELO", b"EHLO") and code == 250:
             come = b""
         opaque = code == 334
     return found
 
 
-def contents_of(lines, got):
-    """(content, code of its reply) of each message that the client sent whole.  Without a
-    reply (None) nobody can tell what stands behind it."""
-    codes = iter(replies(got)[1:])          # behind the greeting
-    lines, opaque, found = iter(lines), False, []
-    for line in lines:
-        code = next(codes, None)
-        if code is None:
-            break
-        words = line.upper().split()
-        if not opaque and words[:1] == [b"BDAT"]:
-            left = int(words[1])
-            while left > 0:
-                left -= len(next(lines)) + 2
-        if not opaque and words[:1] == [b"DATA"] and code == 354:
-            content = list(iter(lambda: next(lines), b"."))
-            found.append((unbroken(b"\n".join(content)), next(codes, None)))
-        opaque = code == 334
-    return found
-
-
-def unbroken(content):
-    """Line ends that stand alone are mended on the way."""
-    return content.replace(b"\r", b"\n")
-
-
 def broken_rule(session, world):
     """The first that is broken, or None."""
-    completed = [(unbroken(content), code, known)
-                 for content, code, known in session.words.completed]
-    got = bytes(session.client.got)
-    sent = contents_by_chunks(session.plan, got) if world.chunking else \
-        contents_of(session.plan.lines, got)
-    return carries_virus(completed, world) or too_big(completed, world, session.words.largest) or \
-        twice(completed) or unacknowledged(sent, completed, session.loss)
+    completed = session.words.completed
+    sent = contents_of(session.plan, bytes(session.client.got))
+    return carries_virus(completed, world) or \
+        too_big(completed, world, session.words.largest) or twice(completed) or \
+        unacknowledged(sent, completed, session.loss)
 
 
 def carries_virus(completed, world):
     for content, _, known in completed:
-        if stories.EICAR in content and not (known and world.skips_virus):
+        if stories.MARK in content and not (known and world.skips_virus):
             return "the server got the end of a message with a virus"
     return None
 

@@ -136,10 +136,8 @@ BETWEEN = (b"NOOP", b"VRFY x", b"RSET", b"MAIL FROM:<a@b>", b"RCPT TO:<c@d>", b"
 
 
 def cut(chance, content):
-    """Anywhere, now and then into nothing; but within a CRLF, for what is meant as a chunk
-    may be taken for lines."""
+    """Anywhere, now and then into nothing."""
     cuts = sorted(chance.randint(0, len(content)) for _ in range(chance.choice((0, 1, 2, 5))))
-    cuts = [at for at in cuts if content[at:at + 1] != b"\n"]
     return [content[a:b] for a, b in zip([0] + cuts, cuts + [len(content)])]
 
 

@@ -1,13 +1,7 @@
 """What the server of a storm says."""
 import random
 
-
-def as_lines(content):
-    """What came by chunks, as it would have come by DATA."""
-    lines = content.split(b"\r\n")
-    if not lines[-1]:
-        lines.pop()
-    return b"\n".join(b"." + line if line.startswith(b".") else line for line in lines)
+from storm_wire import as_lines
 
 
 class Server:
