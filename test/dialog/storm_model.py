@@ -1,9 +1,9 @@
 """The session as it must go: what the server gets, what the client gets, byte by byte."""
 import story as stories
-from storm_chunks import Chunks
+from storm_chunks import NO_BINARY, Chunks
 from storm_seed import TAKEOVER_COMMANDS
 from storm_server import Server
-from storm_wire import Wire, first_bytes, mended, size_of
+from storm_wire import Wire, first_bytes, is_binary, mended, size_of
 
 COMMAND_MAX = 2046              # without CRLF
 REFUSED = (b"XCLIENT", b"XFORWARD", b"TURN", b"ATRN", b"BURL", b"XEXCH50")
@@ -38,10 +38,11 @@ class Model(Chunks):
     when it learns of it: then client_least and server_least are what must have arrived, and
     to_client and to_server what may have."""
 
-    def __init__(self, plan, world, forks=(), locked=False):
+    def __init__(self, session, world, forks=(), locked=False):
+        plan, self.loss = session.plan, session.loss
         self.world, self.forks, self.forked = world, list(forks), 0
         self.given = len(self.forks)        # the rest was asked for
-        self.server = Server(plan.seed, plan.loss, plan.chunking)
+        self.server = Server(plan.seed, session.words.loss, plan.chunking)
         self.to_server, self.to_client = bytearray(), bytearray()
         self.server_least = self.client_least = None    # None: all of it
         self.recipients, self.declared = None, 0        # None: no mail is open
@@ -49,7 +50,7 @@ class Model(Chunks):
         self.authenticated = self.enhanced = False
         self.locked = locked
         self.taken_over = None              # number of commands since
-        self.begin_chunks()
+        self.begin_chunks(session)
         self.over = self.stuck = False
         self.line, self.lines = None, Wire(plan.wire)   # the one that is looked at
         try:
@@ -77,7 +78,7 @@ class Model(Chunks):
         on."""
         while self.line is None or verb_of(self.line) in GROUPED:
             self.line = self.lines.command()
-            if self.line is None:
+            if self.line is None or self.group_ends_before(verb_of(self.line)):
                 return
             if self.is_answered_here(self.line):
                 self.skip_chunk(self.line)
@@ -99,7 +100,8 @@ class Model(Chunks):
 
     def note_loss(self, was_lost):
         if self.server.lost and not was_lost:
-            self.client_least = len(self.to_client)
+            if self.client_least is None:
+                self.client_least = len(self.to_client)
             if self.server_least is None:
                 self.server_least = len(self.to_server)
 
@@ -187,6 +189,8 @@ class Model(Chunks):
             if self.server_least is None:
                 self.server_least = len(self.to_server)
             self.to_server += first_bytes(content, self.world.size_limit)
+            was_lost, self.server.lost = self.server.lost, self.words.lost
+            self.note_loss(was_lost)        # in the middle of it, or never
         else:
             for line in content:
                 self.ask(line)
@@ -253,6 +257,8 @@ class Model(Chunks):
             self.say((502, b"5.5.1", b"Command not implemented"))
         elif verb == b"MAIL" and 0 < self.world.size_limit < declared(line):
             self.say(TOO_BIG)
+        elif verb == b"MAIL" and is_binary(line) and not self.binarymime:
+            self.say(NO_BINARY)
         elif verb == b"DATA" and self.is_to_be_held():
             self.to_client += GO_AHEAD
             self.content, self.holds = [], True
@@ -266,16 +272,17 @@ class Model(Chunks):
     def is_answered_here(self, line):
         verb = verb_of(line)
         return b"\r" in line or len(line) > COMMAND_MAX or verb in REFUSED + (b"BDAT",) or \
-            (verb == b"MAIL" and 0 < self.world.size_limit < declared(line))
+            self.is_intruder(verb) or (verb == b"MAIL" and (
+                0 < self.world.size_limit < declared(line) or
+                (is_binary(line) and not self.binarymime)))
 
     def pass_on(self, line, verb):
-        self.hand_over_pieces()
         reply = self.ask(line)
         if reply and verb == b"EHLO" and reply[:3] == b"250":
             reply = self.edit_offers(reply)
         code = self.forward(reply)
         if verb == b"HELO" and code == 250:
-            self.enhanced = self.chunking = False
+            self.enhanced = self.chunking = self.binarymime = False
         self.note(line, verb, code)
 
     def note(self, line, verb, code):
@@ -289,6 +296,7 @@ class Model(Chunks):
             self.recipients = self.chunks = None
         elif accepted and verb == b"MAIL":
             self.recipients, self.declared = 0, declared(line)
+            self.binary = is_binary(line)
         elif accepted and verb == b"RCPT" and self.recipients is not None:
             self.recipients += 1
         self.over = self.server.ended
@@ -303,9 +311,10 @@ class Model(Chunks):
 
     def edit_offers(self, reply):
         first, *offers = [line[4:] for line in reply.split(b"\r\n")[:-1]]
+        self.chunking = self.world.chunking and b"CHUNKING" in offers
         offers = [self.lower(line) for line in offers
-                  if self.world.chunking or line != b"CHUNKING"]
-        self.chunking = b"CHUNKING" in offers
+                  if self.chunking or line not in (b"CHUNKING", b"BINARYMIME")]
+        self.binarymime = b"BINARYMIME" in offers
         self.enhanced = b"ENHANCEDSTATUSCODES" in offers
         lines = [first] + offers
         return b"".join(b"250-%s\r\n" % line for line in lines[:-1]) + \
@@ -374,11 +383,11 @@ class Model(Chunks):
         return must.startswith(got) and len(got) >= least
 
 
-def outcomes(plan, world, locked):
+def outcomes(session, world, locked):
     """A model for each way that the gateway may go."""
     todo, done = [()], []
     while todo:
-        model = Model(plan, world, todo.pop(), locked)
+        model = Model(session, world, todo.pop(), locked)
         done.append(model)
         for i, taken in enumerate(model.forks):
             if not taken and i >= model.given:

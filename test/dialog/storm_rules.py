@@ -1,6 +1,6 @@
 """What holds for every session, whatever the model says: read from the transcripts alone."""
 import story as stories
-from storm_wire import Wire, as_lines, decoded, mended, size_of
+from storm_wire import Wire, as_lines, decoded, is_binary, mended
 
 
 def replies(got):
@@ -12,7 +12,7 @@ def contents_of(plan, got):
     """(content, code of its reply) of each message that the client sent whole.  Without a
     reply (None) nobody can tell what stands behind it."""
     codes, lines = iter(replies(got)[1:]), Wire(plan.wire)      # behind the greeting
-    opaque, found, come = False, [], b""
+    opaque, binary, found, come = False, False, [], b""
     for line, code in zip(iter(lines.command, None), codes):
         words = line.upper().split() or [b""]
         if opaque or b"\r" in line:
@@ -20,7 +20,8 @@ def contents_of(plan, got):
         elif words[0] == b"BDAT":
             come += lines.take(int(words[1]))
             if words[2:] == [b"LAST"]:
-                found.append((as_lines(decoded(come, True)), code))
+                content = come if binary else decoded(come, True)
+                found.append((as_lines(content), code))
             if words[2:] == [b"LAST"] or code != 250:
                 come = b""
         elif words[0] == b"DATA" and code == 354:
@@ -28,6 +29,8 @@ def contents_of(plan, got):
             found.append((b"\n".join(content), next(codes, None)))
         elif words[0] in (b"RSET", b"HELO", b"EHLO") and code == 250:
             come = b""
+        elif words[0] == b"MAIL" and 200 <= code <= 299:
+            binary = is_binary(line)
         opaque = code == 334
     return found
 
@@ -37,7 +40,7 @@ def broken_rule(session, world):
     completed = session.words.completed
     sent = contents_of(session.plan, bytes(session.client.got))
     return carries_virus(completed, world) or \
-        too_big(completed, world, session.words.largest) or twice(completed) or \
+        too_big(session.words, world) or misled(session.words) or twice(completed) or \
         unacknowledged(sent, completed, session.loss)
 
 
@@ -48,14 +51,14 @@ def carries_virus(completed, world):
     return None
 
 
-def too_big(completed, world, largest_by_chunks):
-    for content, _, _ in completed:
-        size = size_of(content.split(b"\n")) if content else 0
-        if world.chunking:              # a message by chunks may lack its last line end
-            size = max(size - 2, largest_by_chunks)
-        if 0 < world.size_limit < size:
-            return "the server got the end of a message beyond size_limit"
+def too_big(words, world):
+    if 0 < world.size_limit < words.largest:
+        return "the server got the end of a message beyond size_limit"
     return None
+
+
+def misled(words):
+    return "the server got LAST behind a piece that it had refused" if words.misled else None
 
 
 def twice(completed):

@@ -9,6 +9,7 @@ EDGES = (500, 501, 1000, 1001, 2000, 2001)
 CHUNKING_FROM = 12              # worlds from here on have chunking = yes
 WORLDS = 18                     # seed S belongs to the gateway of world S % WORLDS
 TAKEOVER_COMMANDS = 10
+NEVER = 10**9                   # lines
 SESSIONS = 4                    # of one client, one after the other, at most
 
 COMMANDS = (b"NOOP", b"RSET", b"MAIL FROM:<a@b>", b"RCPT TO:<c@d>", b"DATA", b"DATA",
@@ -66,6 +67,8 @@ class Loss:
     how: str = ""               # fin, rst: the end of it; of a server see Server, too
     at: int = 0                 # byte that the client sends or gets; line the server hears
     instead: str = ""           # of the server's answer: nothing, half of it, or after it
+    mail: int = 0               # the server, from this mail on, at a piece that has OCTET
+    octet: int = 0
 
 
 class Bare(bytes):
@@ -84,8 +87,8 @@ class Plan:
         self.lines = sum(self.acts, []) + [b"*"] * 3 + [b".", b"QUIT"] * 6
         chance = random.Random(f"{self.seed} loss")
         self.loss = make_loss(chance, len(self.lines))
-        if chunking:                    # with losses: see the dialogs chunk_*_lost
-            self.loss = Loss()
+        if chunking and self.loss.who == "server" and chance.random() < 0.5:
+            self.loss = in_a_piece(chance, self.loss)
         self.wire = b"".join(line + (b"" if isinstance(line, Bare) else b"\r\n")
                              for line in self.lines)
         self.half_closes = chance.random() < 0.3
@@ -100,6 +103,11 @@ def make_loss(chance, lines):
         return Loss(who, how, chance.randrange(chance.choice((8, max(lines, 1)))),
                     chance.choice(("nothing", "nothing", "half", "after")))
     return Loss(who, how, chance.randrange(1, 1500), chance.choice(("sent", "got")))
+
+
+def in_a_piece(chance, loss):
+    octet = chance.choice((0, 0, chance.randrange(300), chance.randrange(4000)))
+    return dataclasses.replace(loss, at=NEVER, mail=chance.choice((1, 1, 2, 3)), octet=octet)
 
 
 def fill(content, size):
@@ -146,9 +154,12 @@ def make_chunks(chance):
     _, _, _, *lines, _ = make_message(chance)
     lines += [chance.choice(COMMANDS)] * (chance.random() < 0.3)
     content = b"".join(line + b"\r\n" for line in lines)
+    if chance.random() < 0.3:
+        content = content.replace(b"\r\n", chance.choice((b"\r", b"\n", b"\n\r\r\n")), 2)
     chunks = cut(chance, content[:-2] if chance.random() < 0.2 else content)
     disturbs = chance.choice((0, 0, 0.3))
-    out = [b"MAIL FROM:<a@b>" + chance.choice((b"", b"", b" SIZE=900", b" SIZE=1500"))]
+    out = [b"MAIL FROM:<a@b>" + chance.choice((b"", b"", b" SIZE=900", b" SIZE=1500")) +
+           chance.choice((b"", b"", b"", b" BODY=BINARYMIME"))]
     out += [b"RCPT TO:<c@d>"] * (chance.random() < 0.9)
     ends = chance.random() < 0.9
     for i, chunk in enumerate(chunks):
@@ -161,7 +172,7 @@ def make_chunks(chance):
 
 def make_acts(chance, chunking=False):
     """What the client says, in pieces that can be left out."""
-    acts = [[b"EHLO x"]] if chance.random() < 0.7 else []
+    acts = [[b"EHLO x"]] if chance.random() < (0.95 if chunking else 0.7) else []
     noise = chance.choice((0, 0.3, 1))
     for _ in range(chance.randrange(12)):
         what = chance.random()

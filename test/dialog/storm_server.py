@@ -1,10 +1,11 @@
 """What the server of a storm says."""
 import random
 
-from storm_wire import as_lines
+from storm_pieces import Pieces
+from storm_wire import is_binary, size_of
 
 
-class Server:
+class Server(Pieces):
     """What it says to each line; a matter of chance, but of the same chance for the same
     seed.  Says None while it listens, and when it is lost."""
 
@@ -20,9 +21,9 @@ class Server:
         self.content = []
         self.completed = []             # (content, code, with authentication) of messages
         self.recipients = None          # None: no mail is open
-        self.pieces = b""               # what has come by BDAT of the mail that is open
-        self.cuts = []                  # what had come of those that were given up
-        self.largest = 0                # bytes, of those that were not
+        self.binary = False             # that mail has no lines
+        self.largest = 0                # bytes, of those that were completed
+        self.begin_pieces(seed)
 
     def reply(self, code, *lines):
         self.said += 1
@@ -58,6 +59,7 @@ class Server:
             self.body = False
             code = self.choose(250, 250, 451, 554)
             self.completed.append((b"\n".join(self.content), code, self.authenticated))
+            self.largest = max(self.largest, size_of(self.content))
             self.content, self.recipients = [], None
             return self.reply(code)
         if self.opaque:                 # RFC 4954 section 4: "*" cancels
@@ -66,32 +68,16 @@ class Server:
             self.authenticated |= code == 235
             return self.reply(code)
         verb = line.split()[0].upper() if line.split() else b""
-        return self.note(verb, self.obey(verb))
+        return self.note(line, verb, self.obey(verb))
 
-    def take_piece(self, content):
-        """How many there are is a matter of time: no chance, and no number in the reply."""
-        self.pieces += content
-        return b"250 piece\r\n"
-
-    def take_last(self, content):
-        whole, self.pieces, self.recipients = self.pieces + content, b"", None
-        self.largest = max(self.largest, len(whole))
-        code = self.choose(250, 250, 451, 554)
-        self.completed.append((as_lines(whole), code, self.authenticated))
-        return whole, self.reply(code)
-
-    def give_up(self):
-        """The mail is over, without its end."""
-        self.cuts.append(self.pieces)
-        self.pieces, self.recipients = b"", None
-
-    def note(self, verb, reply):
+    def note(self, line, verb, reply):
         if reply[:1] != b"2":
             return reply
         if verb in (b"RSET", b"HELO", b"EHLO", b"QUIT"):
-            self.give_up()
+            self.recipients = None
         elif verb == b"MAIL":
-            self.recipients = 0
+            self.recipients, self.binary = 0, is_binary(line)
+            self.mail += 1
         elif verb == b"RCPT" and self.recipients is not None:
             self.recipients += 1
         return reply
@@ -105,7 +91,7 @@ class Server:
         if verb == b"QUIT":
             self.ended = True
             return self.reply(221)
-        if verb == b"DATA" and self.chunking and not self.recipients:
+        if verb == b"DATA" and self.chunking and (not self.recipients or self.binary):
             return self.reply(503)
         if verb == b"DATA":
             code = self.choose(354, 354, 503, 451)
@@ -124,11 +110,12 @@ class Server:
                           *[b"x" * self.chance.randrange(60)] * self.chance.randrange(4))
 
     def offers(self):
-        offers = [b"mx.example", b"PIPELINING", b"8BITMIME", b"CHUNKING"]
+        offers = [b"CHUNKING", b"mx.example", b"PIPELINING", b"8BITMIME"]
         offers += [b"ENHANCEDSTATUSCODES"] * (self.chance.random() < 0.5)
         offers += [self.chance.choice((b"SIZE", b"SIZE 100", b"SIZE 5000"))] * \
             (self.chance.random() < 0.5)
-        if self.chunking and self.chance.random() < 0.1:
-            offers.remove(b"CHUNKING")
+        if self.chunking:
+            offers += [b"BINARYMIME"] * (self.chance.random() < 0.7)
+            offers = offers[self.chance.random() < 0.1:]
         self.chance.shuffle(offers)
         return offers

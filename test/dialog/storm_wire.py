@@ -69,3 +69,7 @@ def as_lines(content):
     if not lines[-1]:
         lines.pop()
     return b"\n".join(dotted(line) for line in lines)
+
+
+def is_binary(line):
+    return b"BODY=BINARYMIME" in line.upper().split()
