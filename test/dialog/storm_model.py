@@ -136,7 +136,7 @@ class Model(Chunks):
             self.content += mended(line)
         elif self.content is not None:
             self.take_message()
-        elif self.server.opaque and not self.server.lost:
+        elif self.server.opaque:
             self.take_answer(line)
         else:
             self.take_command(line)
