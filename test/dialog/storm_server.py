@@ -109,7 +109,10 @@ class Server:
         return max(self.recipients or 0, 1) if self.lmtp else 1
 
     def take_message(self):
-        codes = [self.choose(250, 250, 451, 554, 421) for _ in range(self.replies_due())]
+        mixes = self.lmtp and self.chance.random() < 0.5
+        choose = self.chance.choice if mixes else lambda codes: self.choose(*codes)
+        codes = [choose((250, 250, 250, 451, 451, 554, 554, 421))
+                 for _ in range(self.replies_due())]
         self.completed.append((b"\n".join(self.content), codes, self.authenticated))
         self.content, self.recipients = [], None
         return b"".join(self.reply(code) for code in codes)
