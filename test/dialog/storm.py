@@ -38,11 +38,10 @@ class Client:
         self.number, self.locked = 0, False
         low = seed % 0x3f0000
         self.host = f"127.{128 + (low >> 16)}.{low >> 8 & 255}.{low & 255}"
-        self.models = self.session = None
+        self.session = None
 
     def begin(self, address, listener):
         plan = Plan(self.seed, self.number, self.world, self.without)
-        self.models = outcomes(plan, self.world, self.locked)
         self.session = Session(plan, self.host, address)
         if self.locked:                 # who is locked out says nothing, and is told so
             self.session.client.out.clear()
@@ -55,9 +54,10 @@ class Client:
         session = self.session
         late = time.monotonic() - session.began > LIMIT and "it does not end\n"
         rule = broken_rule(session, self.world)
-        fault, model = fault_of(session, self.models, self.world, rule)
+        models = outcomes(session, self.world, self.locked)
+        fault, model = fault_of(session, models, rule)
         told = b"Virus found" in session.client.got
-        known = not session.loss.who or told or not any(m.locked for m in self.models)
+        known = not session.loss.who or told or not any(m.locked for m in models)
         was_locked, self.locked = self.locked, self.world.locks and (told or model.locked)
         self.number += 1
         if was_locked or not known or self.number >= SESSIONS:

@@ -24,8 +24,9 @@ class Endings:
 
     def note_loss(self, was_lost):
         if self.server.lost and not was_lost:
-            self.client_least = len(self.to_client)
             self.unheard = self.server.farewell
+            if self.client_least is None:
+                self.client_least = len(self.to_client)
             if self.server_least is None:
                 self.server_least = len(self.to_server)
 

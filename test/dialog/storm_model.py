@@ -1,11 +1,10 @@
 """The session as it must go: what the server gets, what the client gets, byte by byte."""
-import re
-
 import story as stories
-from storm_chunks import Chunks
+from storm_chunks import NO_BINARY, Chunks
 from storm_ending import Adrift, Endings, Stuck
 from storm_lmtp import LastWords
 from storm_server import HELLOS, Server
+from storm_wire import Wire, first_bytes, is_binary, mended, size_of
 
 COMMAND_MAX = 2046              # without CRLF
 REFUSED = (b"XCLIENT", b"XFORWARD", b"TURN", b"ATRN", b"BURL", b"XEXCH50")
@@ -30,45 +29,6 @@ def declared(line):
     return int(sizes[0]) if sizes else 0
 
 
-def undotted(line):
-    return line[1:] if line.startswith(b".") else line
-
-
-def size_of(content):
-    return sum(len(undotted(line)) + 2 for line in content)
-
-
-def first_bytes(content, most):
-    """Content, as it is sent, up to so many bytes of what it says."""
-    out = b""
-    for line in content:
-        piece = (undotted(line) + b"\r\n")[:max(most, 0)]
-        most -= len(undotted(line)) + 2
-        out += b"." + piece if piece.startswith(b".") else piece
-    return out
-
-
-class Wire:
-    """What a client sends, by lines, or by so many bytes."""
-
-    def __init__(self, data):
-        self.data, self.at = data, 0
-
-    def __iter__(self):
-        return self
-
-    def __next__(self):
-        end = self.data.find(b"\r\n", self.at)
-        if end < 0:
-            raise StopIteration
-        line, self.at = self.data[self.at:end], end + 2
-        return line
-
-    def take(self, size):
-        self.at += size
-        return self.data[self.at - size:self.at]
-
-
 class Model(Chunks, LastWords, Endings):
     """The gateway has one way to go, with three exceptions.  It may see at once that a message
     has outgrown hold_max_size and size_limit, or one after the other; a server's 421 out of
@@ -77,10 +37,11 @@ class Model(Chunks, LastWords, Endings):
     when it learns of it: then client_least and server_least are what must have arrived, and
     to_client and to_server what may have."""
 
-    def __init__(self, plan, world, forks=(), locked=False):
+    def __init__(self, session, world, forks=(), locked=False):
+        plan, self.loss = session.plan, session.loss
         self.world, self.forks, self.forked = world, list(forks), 0
         self.given = len(self.forks)        # the rest was asked for
-        self.server = Server(plan.seed, plan.loss, world)
+        self.server = Server(plan.seed, session.words.loss, world)
         self.to_server, self.to_client = bytearray(), bytearray()
         self.begin_endings()
         self.begin_last_words()
@@ -89,43 +50,49 @@ class Model(Chunks, LastWords, Endings):
         self.authenticated = self.enhanced = False
         self.locked = locked
         self.taken_over = None              # number of commands since
-        self.chunk = 0                      # bytes of a refused BDAT that are still to come
-        self.begin_chunks()
+        self.begin_chunks(session)
         self.extended = self.trusted = self.direct = False
         self.over = False
         self.line, self.lines = None, Wire(plan.wire)   # the one that is looked at
         try:
-            self.run(self.lines)
+            self.run()
         except Stuck:
             self.stuck = True
-            self.finish_group(self.lines)
+            self.finish_group()
         except Adrift:
             self.adrift = True
 
-    def run(self, lines):
+    def run(self):
         if self.locked:
             self.to_client += LOCKED_OUT
             return
         greeting = self.server.greet()
         self.note_loss(False)
         self.forward(greeting)
-        for self.line in lines:
-            if not self.over:
-                self.take(self.line)
+        while not self.over and self.next_line() is not None:
+            self.take(self.line)
 
-    def finish_group(self, lines):
+    def next_line(self):
+        is_command = self.content is None and not self.direct
+        self.line = self.lines.command() if is_command else self.lines.content()
+        return self.line
+
+    def finish_group(self):
         """What the client said in one group with what was not answered may still be passed
         on."""
         while self.line is None or verb_of(self.line) in GROUPED:
-            self.line = next(lines)
-            if self.chunk > 0:
-                self.chunk -= len(self.line) + 2
-                self.line = None
-            elif self.is_answered_here(self.line):
-                self.chunk = int(self.line.split()[1]) if verb_of(self.line) == b"BDAT" else 0
+            self.line = self.lines.command()
+            if self.line is None or self.group_ends_before(verb_of(self.line)):
+                return
+            if self.is_answered_here(self.line):
+                self.skip_chunk(self.line)
                 self.line = None
             elif verb_of(self.line) != b"DATA" or self.world.delivery == "stream":
                 self.to_server += self.wording(self.line) + b"\r\n"
+
+    def skip_chunk(self, line):
+        if verb_of(line) == b"BDAT":
+            self.lines.take(int(line.split()[1]))
 
     def fork(self):
         self.forked += 1
@@ -167,14 +134,12 @@ class Model(Chunks, LastWords, Endings):
     # ---- lines of the client -----------------------------------------------------------
 
     def take(self, line):
-        if self.chunk > 0:
-            self.chunk -= len(line) + 2
-        elif self.direct:
+        if self.direct:
             self.pass_unread(line)
         elif self.taken_over is not None:
             self.take_over(line)
         elif self.content is not None and line != b".":
-            self.content += re.split(rb"[\r\n]", line)     # the stray ones
+            self.content += mended(line)
         elif self.content is not None:
             self.take_message()
         elif self.server.opaque and not self.server.lost:
@@ -269,7 +234,7 @@ class Model(Chunks, LastWords, Endings):
             return TOO_BIG
         if self.locked:
             return LOCKED
-        if not self.is_read() or not any(stories.EICAR in line for line in content):
+        if not self.is_read() or not any(stories.MARK in line for line in content):
             return None
         self.locked = self.world.locks
         return VIRUS
@@ -295,11 +260,13 @@ class Model(Chunks, LastWords, Endings):
             pass
         elif verb == b"BDAT":
             self.say((502, b"5.5.1", b"Command not implemented"))
-            self.chunk = int(line.split()[1])
+            self.skip_chunk(line)
         elif verb in REFUSED:
             self.say((502, b"5.5.1", b"Command not implemented"))
         elif verb == b"MAIL" and 0 < self.world.size_limit < declared(line):
             self.say(TOO_BIG)
+        elif verb == b"MAIL" and is_binary(line) and not self.binarymime:
+            self.say(NO_BINARY)
         elif verb == b"DATA" and self.is_to_be_held():
             self.to_client += GO_AHEAD
             self.begin_content(True)
@@ -313,7 +280,9 @@ class Model(Chunks, LastWords, Endings):
     def is_answered_here(self, line):
         verb = verb_of(line)
         return b"\r" in line or len(line) > COMMAND_MAX or verb in REFUSED + (b"BDAT",) or \
-            (verb == b"MAIL" and 0 < self.world.size_limit < declared(line))
+            self.is_intruder(verb) or (verb == b"MAIL" and (
+                0 < self.world.size_limit < declared(line) or
+                (is_binary(line) and not self.binarymime)))
 
     def begin_content(self, holds):
         self.content, self.holds = [], holds
@@ -325,7 +294,6 @@ class Model(Chunks, LastWords, Endings):
         return b"LHLO" + line[4:] if translates else line
 
     def pass_on(self, line, verb):
-        self.hand_over_pieces()
         reply = self.ask(self.wording(line))
         if verb == b"DATA" and reply and self.server.body and self.is_for_nobody():
             self.say(PROTOCOL)
@@ -338,7 +306,7 @@ class Model(Chunks, LastWords, Endings):
     def greet(self, verb, reply):
         """What was said to HELO, as LHLO, has one line for the client."""
         self.lmtp, self.extended = verb == b"LHLO", verb != b"HELO"
-        self.enhanced = self.chunking = False
+        self.enhanced = self.chunking = self.binarymime = False
         if verb == b"HELO" and not self.world.lmtp:
             return reply
         edited = self.edit_offers(reply)
@@ -355,6 +323,7 @@ class Model(Chunks, LastWords, Endings):
             self.recipients = self.chunks = None
         elif accepted and verb == b"MAIL":
             self.recipients, self.declared = 0, declared(line)
+            self.binary = is_binary(line)
         elif accepted and verb == b"RCPT" and self.recipients is not None:
             self.recipients += 1
         self.over = verb == b"QUIT"
@@ -387,9 +356,10 @@ class Model(Chunks, LastWords, Endings):
     def edit_offers(self, reply):
         first, *offers = [line[4:] for line in reply.split(b"\r\n")[:-1]]
         self.trusted |= b"XCLIENT ADDR" in offers
-        hidden = (b"XCLIENT ADDR",) + (b"CHUNKING",) * (not self.world.chunking)
+        self.chunking = self.world.chunking and self.extended and b"CHUNKING" in offers
+        hidden = (b"XCLIENT ADDR",) + (b"CHUNKING", b"BINARYMIME") * (not self.chunking)
         offers = [self.lower(line) for line in offers if line not in hidden]
-        self.chunking = self.extended and b"CHUNKING" in offers
+        self.binarymime = b"BINARYMIME" in offers
         self.enhanced = self.extended and b"ENHANCEDSTATUSCODES" in offers
         lines = [first] + offers
         return b"".join(b"250-%s\r\n" % line for line in lines[:-1]) + \
@@ -425,11 +395,11 @@ class Model(Chunks, LastWords, Endings):
             self.say((502, b"5.5.1", b"Command not implemented"))
 
 
-def outcomes(plan, world, locked):
+def outcomes(session, world, locked):
     """A model for each way that the gateway may go."""
     todo, done = [()], []
     while todo:
-        model = Model(plan, world, todo.pop(), locked)
+        model = Model(session, world, todo.pop(), locked)
         done.append(model)
         for i, taken in enumerate(model.forks):
             if not taken and i >= model.given:

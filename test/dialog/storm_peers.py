@@ -145,7 +145,7 @@ class Session:
         return (self.words.lost or self.words.ended) and not self.server_left
 
     def answer(self):
-        while not self.words.ended and not self.words.lost:
+        while not self.words.ended:
             end = self.server.got.find(b"\r\n", self.heard)
             if end < 0:
                 return
@@ -153,9 +153,8 @@ class Session:
             words = line.split()
             listens = self.words.body or self.words.opaque
             if words[:1] == [b"BDAT"] and self.plan.world.chunking and not listens:
-                if len(self.server.got) < end + 2 + int(words[1]):
+                if not self.answer_piece(end + 2, int(words[1]), len(words) > 2):
                     return
-                self.answer_piece(end + 2, int(words[1]), len(words) > 2)
                 continue
             reply = self.words.hear(line)
             self.tale += line + b"\r\n"
@@ -163,20 +162,26 @@ class Session:
             self.say(reply)
 
     def answer_piece(self, at, size, last):
+        """False: it has not come whole."""
         content = bytes(self.server.got[at:at + size])
+        if len(content) < size:
+            self.words.hear_part(content)
+            return False
         self.heard = at + size
         if last:
-            whole, reply = self.words.take_last(content)
-            self.tale += b"BDAT LAST\r\n" + whole + b"\r\n"
+            self.tale += b"BDAT LAST\r\n" + self.words.come(content) + b"\r\n"
+            self.say(self.words.hear_last(content))
         else:
-            reply = self.words.take_piece(content)
-        self.server.out += reply
+            self.server.out += self.words.hear_piece(content)
+        return True
 
     def told_server(self):
         """All that the server got; of a mail by chunks once, whatever pieces it came in."""
         if not self.server:
             return b""
-        return bytes(self.tale + self.server.got[self.heard:])
+        rest = bytes(self.server.got[self.heard:])
+        is_piece = self.words.chunking and b"BDAT "[:len(rest)] == rest[:5]
+        return bytes(self.tale) + (b"" if is_piece else rest)
 
     # ---- the loop ------------------------------------------------------------------------
 

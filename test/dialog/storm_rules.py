@@ -1,8 +1,7 @@
 """What holds for every session, whatever the model says: read from the transcripts alone."""
 import story as stories
-from storm_chunks import decoded
-from storm_model import Wire, size_of
-from storm_server import HELLOS, as_lines
+from storm_server import HELLOS
+from storm_wire import Wire, as_lines, decoded, is_binary, mended
 
 
 def replies(got):
@@ -14,15 +13,15 @@ class Envelope:
     """What a client knows of its mail: how many replies are due to the content."""
 
     def __init__(self):
-        self.lmtp, self.recipients = False, 0
+        self.lmtp, self.binary, self.recipients = False, False, 0
 
-    def note(self, verb, code):
+    def note(self, line, verb, code):
         if code // 100 != 2:
             return
         if verb in HELLOS:
             self.lmtp = verb == b"LHLO"
         if verb in HELLOS + (b"MAIL", b"RSET"):
-            self.recipients = 0
+            self.recipients, self.binary = 0, is_binary(line)
         self.recipients += verb == b"RCPT"
 
     def take_replies(self, codes):
@@ -31,87 +30,58 @@ class Envelope:
         return [next(codes, None) for _ in range(due)]
 
 
-def contents_by_chunks(plan, got):
-    """The same, where BDAT may be accepted."""
-    codes, lines = iter(replies(got)[1:]), Wire(plan.wire)
-    opaque, found, come = False, [], b""
-    for line in lines:
-        code = next(codes, None)
-        if code is None:
-            break
-        words = line.upper().split() or [b""]
-        if not opaque and words[0] == b"BDAT" and b"\r" not in line:
-            come += lines.take(int(words[1]))
-            if words[2:] == [b"LAST"]:
-                found.append((as_lines(decoded(come, True)), [code]))
-            if words[2:] == [b"LAST"] or code != 250:
+def contents_of(plan, got):
+    """(content, codes of its replies) of each message that the client sent whole.  Without
+    a reply (None) nobody can tell what stands behind it."""
+    codes, lines = iter(replies(got)[1:]), Wire(plan.wire)      # behind the greeting
+    opaque, envelope, found, come = False, Envelope(), [], b""
+    for line, code in zip(iter(lines.command, None), codes):
+        verb, *words = line.upper().split() or [b""]
+        if opaque or b"\r" in line:
+            pass
+        elif verb == b"BDAT" and (plan.world.chunking or code == 502):
+            come += lines.take(int(words[0]))
+            if words[1:] == [b"LAST"]:
+                content = come if envelope.binary else decoded(come, True)
+                found.append((as_lines(content), [code]))
+            if words[1:] == [b"LAST"] or code != 250:
                 come = b""
-        elif not opaque and words[0] == b"DATA" and code == 354:
-            content = list(iter(lambda: next(lines), b"."))
-            found.append((unbroken(b"\n".join(content)), [next(codes, None)]))
-        elif words[0] in (b"RSET", b"HELO", b"EHLO") and code == 250 and not opaque:
+        elif verb == b"DATA" and code == 354:
+            content = sum(map(mended, iter(lines.content, b".")), [])
+            found.append((b"\n".join(content), envelope.take_replies(codes)))
+        else:
+            envelope.note(line, verb, code)
+        if verb in HELLOS + (b"RSET",) and code == 250 and not opaque:
             come = b""
         opaque = code == 334
     return found
 
 
-def contents_of(lines, got):
-    """(content, codes of its replies) of each message that the client sent whole.  Without a
-    reply (None) nobody can tell what stands behind it."""
-    codes = iter(replies(got)[1:])          # behind the greeting
-    lines, opaque, found, envelope = iter(lines), False, [], Envelope()
-    for line in lines:
-        code = next(codes, None)
-        if code is None:
-            break
-        words = line.upper().split()
-        if not opaque and words[:1] == [b"BDAT"] and code == 502:
-            left = int(words[1])
-            while left > 0:
-                left -= len(next(lines)) + 2
-        if not opaque and words[:1] == [b"DATA"] and code == 354:
-            content = list(iter(lambda: next(lines), b"."))
-            found.append((unbroken(b"\n".join(content)), envelope.take_replies(codes)))
-        elif not opaque and words:
-            envelope.note(words[0], code)
-        opaque = code == 334
-    return found
-
-
-def unbroken(content):
-    """Line ends that stand alone are mended on the way."""
-    return content.replace(b"\r", b"\n")
-
-
 def broken_rule(session, world):
     """The first that is broken, or None."""
-    completed = [(unbroken(content), codes, known)
-                 for content, codes, known in session.words.completed]
-    got = bytes(session.client.got)
-    sent = contents_by_chunks(session.plan, got) if world.chunking else \
-        contents_of(session.plan.lines, got)
-    return carries_virus(completed, world) or too_big(completed, world, session.words) or \
-        twice(completed) or unacknowledged(sent, session)
+    words = session.words
+    sent = contents_of(session.plan, bytes(session.client.got))
+    return carries_virus(words.completed, world) or too_big(words, world) or \
+        misled(words) or twice(words.completed) or unacknowledged(sent, session)
 
 
 def carries_virus(completed, world):
     for content, _, known in completed:
         spared = known and (world.skips_virus or world.direct)
-        if stories.EICAR in content and not spared:
+        if stories.MARK in content and not spared:
             return "the server got the end of a message with a virus"
     return None
 
 
-def too_big(completed, world, words):
-    for content, _, known in completed:
-        if words.babbled or (known and world.direct):
-            continue
-        size = size_of(content.split(b"\n")) if content else 0
-        if world.chunking:              # a message by chunks may lack its last line end
-            size = max(size - 2, words.largest)
-        if 0 < world.size_limit < size:
-            return "the server got the end of a message beyond size_limit"
+def too_big(words, world):
+    is_read = not words.babbled and not (world.direct and words.authenticated)
+    if is_read and 0 < world.size_limit < words.largest:
+        return "the server got the end of a message beyond size_limit"
     return None
+
+
+def misled(words):
+    return "the server got LAST behind a piece that it had refused" if words.misled else None
 
 
 def twice(completed):
@@ -135,7 +105,7 @@ def unacknowledged(sent, session):
     words, at = session.words, 0
     for content, codes in sent:
         fits = at < len(words.completed) and are_true(codes, words.completed[at][1]) and \
-            unbroken(words.completed[at][0])[-len(content) if words.babbled else 0:] == content
+            words.completed[at][0][-len(content) if words.babbled else 0:] == content
         at += fits
         if not fits and any(code is not None and code < 300 for code in codes):
             return f"the client heard {codes} to a message that no server accepted so: " \

@@ -8,6 +8,8 @@ import story as stories
 EDGES = (500, 501, 1000, 1001, 2000, 2001)
 KINDS = ("plain",) * 12 + ("chunks",) * 6 + ("lmtp",) * 6 + ("direct",) * 2
 WORLDS = len(KINDS)             # seed S belongs to the gateway of world S % WORLDS
+NEVER = 10**9                   # lines
+LOSSES = ("nothing", "half", "after", "busy", "farewell", "babble")     # see Server.lose
 SESSIONS = 4                    # of one client, one after the other, at most
 
 COMMANDS = (b"NOOP", b"RSET", b"MAIL FROM:<a@b>", b"RCPT TO:<c@d>", b"DATA", b"DATA",
@@ -74,6 +76,8 @@ class Loss:
     how: str = ""               # fin, rst: the end of it; of a server see Server, too
     at: int = 0                 # byte that the client sends or gets; line the server hears
     instead: str = ""           # of the server's answer: see Server.lose
+    mail: int = 0               # the server, from this mail on, at a piece that has OCTET
+    octet: int = 0
 
 
 class Bare(bytes):
@@ -91,9 +95,9 @@ class Plan:
         # Whatever state that has led to, this ends it: a body by the dot, AUTH by the star.
         self.lines = sum(self.acts, []) + [b"*"] * 3 + [b".", b"QUIT"] * 6
         chance = random.Random(f"{self.seed} loss")
-        self.loss = make_loss(chance, len(self.lines))
-        if world.chunking:                    # with losses: see the dialogs chunk_*_lost
-            self.loss = Loss()
+        self.loss = make_loss(chance, len(self.lines), LOSSES[:3 if world.chunking else 6])
+        if world.chunking and self.loss.who == "server" and chance.random() < 0.5:
+            self.loss = in_a_piece(chance, self.loss)
         self.wire = b"".join(line + (b"" if isinstance(line, Bare) else b"\r\n")
                              for line in self.lines)
         self.half_closes = chance.random() < 0.3
@@ -101,13 +105,18 @@ class Plan:
                                      (65536,), (65536,)))
 
 
-def make_loss(chance, lines):
+def make_loss(chance, lines, losses):
     who = chance.choice(("client", "server", "server") + ("",) * 6)
     how = chance.choice(("fin", "fin", "rst"))
     if who == "server":
         return Loss(who, how, chance.randrange(chance.choice((8, max(lines, 1)))),
-                    chance.choice(("nothing", "half", "after", "busy", "farewell", "babble")))
+                    chance.choice(losses))
     return Loss(who, how, chance.randrange(1, 1500), chance.choice(("sent", "got")))
+
+
+def in_a_piece(chance, loss):
+    octet = chance.choice((0, 0, chance.randrange(300), chance.randrange(4000)))
+    return dataclasses.replace(loss, at=NEVER, mail=chance.choice((1, 1, 2, 3)), octet=octet)
 
 
 def fill(content, size):
@@ -149,10 +158,8 @@ BETWEEN = (b"NOOP", b"VRFY x", b"RSET", b"MAIL FROM:<a@b>", b"RCPT TO:<c@d>", b"
 
 
 def cut(chance, content):
-    """Anywhere, now and then into nothing; but within a CRLF, for what is meant as a chunk
-    may be taken for lines."""
+    """Anywhere, now and then into nothing."""
     cuts = sorted(chance.randint(0, len(content)) for _ in range(chance.choice((0, 1, 2, 5))))
-    cuts = [at for at in cuts if content[at:at + 1] != b"\n"]
     return [content[a:b] for a, b in zip([0] + cuts, cuts + [len(content)])]
 
 
@@ -161,9 +168,12 @@ def make_chunks(chance):
     lines = make_content(chance)
     lines += [chance.choice(COMMANDS)] * (chance.random() < 0.3)
     content = b"".join(line + b"\r\n" for line in lines)
+    if chance.random() < 0.3:
+        content = content.replace(b"\r\n", chance.choice((b"\r", b"\n", b"\n\r\r\n")), 2)
     chunks = cut(chance, content[:-2] if chance.random() < 0.2 else content)
     disturbs = chance.choice((0, 0, 0.3))
-    out = [b"MAIL FROM:<a@b>" + chance.choice((b"", b"", b" SIZE=900", b" SIZE=1500"))]
+    out = [b"MAIL FROM:<a@b>" + chance.choice((b"", b"", b" SIZE=900", b" SIZE=1500")) +
+           chance.choice((b"", b"", b"", b" BODY=BINARYMIME"))]
     out += [b"RCPT TO:<c@d>"] * (chance.random() < 0.9)
     ends = chance.random() < 0.9
     for i, chunk in enumerate(chunks):
@@ -178,7 +188,8 @@ def make_acts(chance, world):
     """What the client says, in pieces that can be left out."""
     hellos = (b"EHLO x",) if world.chunking else (b"EHLO x", b"LHLO x") if world.lmtp else \
         (b"EHLO x",) * 8 + (b"LHLO x",)
-    acts = [[chance.choice(hellos)]] if chance.random() < 0.7 else []
+    acts = [[chance.choice(hellos)]] if chance.random() < (0.95 if world.chunking else 0.7) \
+        else []
     noise = chance.choice((0, 0.3, 1))
     for _ in range(chance.randrange(12)):
         what = chance.random()

@@ -2,6 +2,9 @@
 import random
 import re
 
+from storm_pieces import Pieces
+from storm_wire import is_binary, size_of
+
 HELLOS = (b"HELO", b"EHLO", b"LHLO")
 
 
@@ -10,15 +13,7 @@ def whole_replies(said):
     return re.findall(rb"(?:\d{3}-.*\r\n)*\d{3} .*\r\n", said or b"")
 
 
-def as_lines(content):
-    """What came by chunks, as it would have come by DATA."""
-    lines = content.split(b"\r\n")
-    if not lines[-1]:
-        lines.pop()
-    return b"\n".join(b"." + line if line.startswith(b".") else line for line in lines)
-
-
-class Server:
+class Server(Pieces):
     """What it says to each line; a matter of chance, but of the same chance for the same
     seed.  Says None while it listens, and when it is lost."""
 
@@ -35,9 +30,9 @@ class Server:
         self.content = []
         self.completed = []             # (content, codes, with authentication) of messages
         self.recipients = None          # None: no mail is open
-        self.pieces = b""               # what has come by BDAT of the mail that is open
-        self.cuts = []                  # what had come of those that were given up
-        self.largest = 0                # bytes, of those that were not
+        self.binary = False             # that mail has no lines
+        self.largest = 0                # bytes, of those that were completed
+        self.begin_pieces(seed)
 
     def reply(self, code, *lines):
         self.said += 1
@@ -102,7 +97,7 @@ class Server:
             self.authenticated |= code == 235
             return self.reply(code)
         verb = line.split()[0].upper() if line.split() else b""
-        return self.note(verb, self.obey(verb))
+        return self.note(line, verb, self.obey(verb))
 
     def replies_due(self):
         """To content.  Without a recipient LMTP has none, but somebody must say so."""
@@ -114,35 +109,20 @@ class Server:
         codes = [choose((250, 250, 250, 451, 451, 554, 554, 421))
                  for _ in range(self.replies_due())]
         self.completed.append((b"\n".join(self.content), codes, self.authenticated))
+        self.largest = max(self.largest, size_of(self.content))
         self.content, self.recipients = [], None
         return b"".join(self.reply(code) for code in codes)
 
-    def take_piece(self, content):
-        """How many there are is a matter of time: no chance, and no number in the reply."""
-        self.pieces += content
-        return b"250 piece\r\n"
-
-    def take_last(self, content):
-        whole, self.pieces, self.recipients = self.pieces + content, b"", None
-        self.largest = max(self.largest, len(whole))
-        code = self.choose(250, 250, 451, 554)
-        self.completed.append((as_lines(whole), [code], self.authenticated))
-        return whole, self.reply(code)
-
-    def give_up(self):
-        """The mail is over, without its end."""
-        self.cuts.append(self.pieces)
-        self.pieces, self.recipients = b"", None
-
-    def note(self, verb, reply):
+    def note(self, line, verb, reply):
         if reply[:1] != b"2":
             return reply
         if verb in HELLOS:
             self.lmtp = verb == b"LHLO"
         if verb in HELLOS + (b"RSET", b"QUIT"):
-            self.give_up()
+            self.recipients = None
         elif verb == b"MAIL":
-            self.recipients = 0
+            self.recipients, self.binary = 0, is_binary(line)
+            self.mail += 1
         elif verb == b"RCPT" and self.recipients is not None:
             self.recipients += 1
         return reply
@@ -153,14 +133,16 @@ class Server:
         return self.chance.choice(codes)
 
     def is_strict(self):
-        """In that DATA is for mails with recipients; not all are, even with LMTP."""
-        return self.chunking or (self.lmtp and self.chance.random() < 0.8)
+        """DATA is for mails with recipients, and with lines: not all see to that."""
+        if self.chunking:
+            return not self.recipients or self.binary
+        return self.lmtp and not self.recipients and self.chance.random() < 0.8
 
     def obey(self, verb):
         if verb == b"QUIT":
             self.ended = True
             return self.reply(221)
-        if verb == b"DATA" and not self.recipients and self.is_strict():
+        if verb == b"DATA" and self.is_strict():
             return self.reply(503)
         if verb == b"DATA":
             code = self.choose(354, 354, 503, 451, 421)
@@ -179,12 +161,13 @@ class Server:
                           *[b"x" * self.chance.randrange(60)] * self.chance.randrange(4))
 
     def offers(self):
-        offers = [b"mx.example", b"PIPELINING", b"8BITMIME", b"CHUNKING"]
+        offers = [b"CHUNKING", b"mx.example", b"PIPELINING", b"8BITMIME"]
         offers += [b"ENHANCEDSTATUSCODES"] * (self.chance.random() < 0.5)
         offers += [self.chance.choice((b"SIZE", b"SIZE 100", b"SIZE 5000"))] * \
             (self.chance.random() < 0.5)
-        if self.chunking and self.chance.random() < 0.1:
-            offers.remove(b"CHUNKING")
         offers += [b"XCLIENT ADDR"] * (self.chance.random() < 0.1)
+        if self.chunking:
+            offers += [b"BINARYMIME"] * (self.chance.random() < 0.7)
+            offers = offers[self.chance.random() < 0.1:]
         self.chance.shuffle(offers)
         return offers
