@@ -98,14 +98,21 @@ def are_true(heard, said):
     return len(heard) == len(said) and all(a in (None, 421, b) for a, b in zip(heard, said))
 
 
+def is_same(got, sent, words):
+    """What passed unread was not mended; and a server that answers what nobody asked may
+    take commands for the beginning of a message."""
+    begin = -len(sent) if words.babbled else 0
+    whole = b"\n".join(sum(map(mended, got.split(b"\n")), []))
+    return sent in (got[begin:], whole[begin:])
+
+
 def unacknowledged(sent, session):
     """Each yes that the client heard was the server's to that message, and the server got
-    nothing that the client did not send.  A server that answers what nobody asked may take
-    commands for the beginning of a message."""
+    nothing that the client did not send."""
     words, at = session.words, 0
     for content, codes in sent:
         fits = at < len(words.completed) and are_true(codes, words.completed[at][1]) and \
-            words.completed[at][0][-len(content) if words.babbled else 0:] == content
+            is_same(words.completed[at][0], content, words)
         at += fits
         if not fits and any(code is not None and code < 300 for code in codes):
             return f"the client heard {codes} to a message that no server accepted so: " \
