@@ -41,8 +41,7 @@ class Client:
         self.session = None
 
     def begin(self, address, listener):
-        plan = Plan(self.seed, self.number, self.without,
-                    self.world.chunking)
+        plan = Plan(self.seed, self.number, self.world, self.without)
         self.session = Session(plan, self.host, address)
         if self.locked:                 # who is locked out says nothing, and is told so
             self.session.client.out.clear()
@@ -150,9 +149,9 @@ def run_block(program, first, clients):
 
 def shrink(program, seed):
     """Leaves out one thing that the clients say after the other, as long as it fails."""
-    without, chunking = set(), world_of(seed % WORLDS).chunking
+    without, world = set(), world_of(seed % WORLDS)
     acts = [(number, i) for number in range(SESSIONS)
-            for i in range(len(Plan(seed, number, (), chunking).acts) + 1)]
+            for i in range(len(Plan(seed, number, world).acts) + 1)]
     for act in acts:
         if run_world(program, seed % WORLDS, [seed], without | {act})[1]:
             without.add(act)

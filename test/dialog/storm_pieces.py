@@ -70,7 +70,7 @@ class Pieces:
         if octet >= len(whole):
             reply = self.reply(self.choose(250, 250, 451, 554))
         self.largest = max(self.largest, len(whole))
-        self.completed.append((as_lines(whole), int(reply[:3]), self.authenticated))
+        self.completed.append((as_lines(whole), [int(reply[:3])], self.authenticated))
         return reply
 
     # ---- losses --------------------------------------------------------------------------
