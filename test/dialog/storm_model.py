@@ -142,7 +142,7 @@ class Model(Chunks, LastWords, Endings):
             self.content += mended(line)
         elif self.content is not None:
             self.take_message()
-        elif self.server.opaque and not self.server.lost:
+        elif self.server.opaque:
             self.take_answer(line)
         else:
             self.take_command(line)
