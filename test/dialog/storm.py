@@ -26,7 +26,7 @@ from storm_seed import SESSIONS, WORLDS, Plan, world_of
 AT_ONCE = 24
 LIMIT = 60                      # seconds for one session
 FAULTS = 3                      # of one gateway, then no more are begun
-BLOCK = 1200                    # sessions between looks at the clock
+BLOCK = 1600                    # sessions between looks at the clock
 
 
 class Client:

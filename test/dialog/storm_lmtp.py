@@ -10,6 +10,11 @@ def safest(replies):
     return max(replies, key=lambda reply: b"254".index(reply[:1]))
 
 
+def up_to_421(replies):
+    codes = [reply[:3] for reply in replies]
+    return replies[:codes.index(b"421") + 1] if b"421" in codes else replies
+
+
 class LastWords:
     """What of a Model is about them."""
 
@@ -29,20 +34,19 @@ class LastWords:
             self.say(finding)
 
     def finish(self):
-        """The end of the message goes out.  421 is the last word, whatever is due."""
+        """The end of the message goes out.  Behind 421 nothing is waited for."""
         due, heard = self.server.replies_due(), self.words_due()
-        replies = whole_replies(self.ask(b"."))
+        replies = up_to_421(whole_replies(self.ask(b".")))
+        closes = 0 < len(replies) < due and replies[-1].startswith(b"421")
+        is_known = closes or len(replies) == due
         if self.unheard in replies:
             self.unheard = b""
-        closes = any(reply.startswith(b"421") for reply in replies[:due - 1])
-        if closes:
-            replies = replies[:[reply[:3] for reply in replies].index(b"421") + 1]
-        elif len(replies) < due and not self.lmtp:
-            raise Stuck
-        for reply in replies if self.lmtp else [safest(replies)]:
+        if not self.lmtp:
+            replies = [safest(replies)] if is_known else []
+        for reply in replies:
             self.forward(reply)
             heard -= 1
             self.await_words(heard)
-        if len(replies) < due and not closes:
+        if not is_known:
             raise Stuck
         self.recipients, self.over = None, closes

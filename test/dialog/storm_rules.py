@@ -13,20 +13,23 @@ class Envelope:
     """What a client knows of its mail: how many replies are due to the content."""
 
     def __init__(self):
-        self.lmtp, self.binary, self.recipients = False, False, 0
+        self.lmtp, self.binary, self.recipients = False, False, None
 
     def note(self, line, verb, code):
         if code // 100 != 2:
             return
         if verb in HELLOS:
             self.lmtp = verb == b"LHLO"
-        if verb in HELLOS + (b"MAIL", b"RSET"):
+        if verb in HELLOS + (b"RSET",):
+            self.recipients = None
+        elif verb == b"MAIL":
             self.recipients, self.binary = 0, is_binary(line)
-        self.recipients += verb == b"RCPT"
+        elif verb == b"RCPT" and self.recipients is not None:
+            self.recipients += 1
 
     def take_replies(self, codes):
-        due = max(self.recipients, 1) if self.lmtp else 1
-        self.recipients = 0
+        due = max(self.recipients or 0, 1) if self.lmtp else 1
+        self.recipients = None
         return [next(codes, None) for _ in range(due)]
 
 

@@ -78,6 +78,7 @@ class Loss:
     instead: str = ""           # of the server's answer: see Server.lose
     mail: int = 0               # the server, from this mail on, at a piece that has OCTET
     octet: int = 0
+    message: int = 0            # the server, at the end of this one
 
 
 class Bare(bytes):
@@ -98,6 +99,8 @@ class Plan:
         self.loss = make_loss(chance, len(self.lines), LOSSES[:5 if world.chunking else 6])
         if world.chunking and self.loss.who == "server" and chance.random() < 0.5:
             self.loss = in_a_piece(chance, self.loss)
+        if world.lmtp and self.loss.who == "server" and chance.random() < 0.5:
+            self.loss = dataclasses.replace(self.loss, at=NEVER, message=chance.choice((1, 1, 2)))
         self.wire = b"".join(line + (b"" if isinstance(line, Bare) else b"\r\n")
                              for line in self.lines)
         self.half_closes = chance.random() < 0.3
@@ -188,15 +191,17 @@ def make_acts(chance, world):
     """What the client says, in pieces that can be left out."""
     hellos = (b"EHLO x",) if world.chunking else (b"EHLO x", b"LHLO x") if world.lmtp else \
         (b"EHLO x",) * 8 + (b"LHLO x",)
-    acts = [[chance.choice(hellos)]] if chance.random() < (0.95 if world.chunking else 0.7) \
-        else []
+    is_polite = chance.random() < (0.95 if world.chunking or world.lmtp else 0.7)
+    acts = [[chance.choice(hellos)]] * is_polite
     noise = chance.choice((0, 0.3, 1))
     for _ in range(chance.randrange(12)):
         what = chance.random()
         if world.chunking and chance.random() < 0.5:
             acts.append(make_chunks(chance))
+        elif world.lmtp and chance.random() < 0.5:
+            acts.append(make_message(chance, 4))
         elif what < 0.45:
-            acts.append(make_message(chance, 4 if world.lmtp else 2))
+            acts.append(make_message(chance, 2))
         elif what < 0.55:
             acts.append(make_login(chance))
         elif what < 0.6:

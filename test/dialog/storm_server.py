@@ -23,7 +23,7 @@ class Server(Pieces):
         self.kind = self.chance.random() < 0.7      # takes most of what it is asked
         self.loss = loss
         self.body = self.opaque = self.ended = self.lost = False
-        self.said = self.heard = self.last = 0
+        self.said = self.heard = self.messages = self.last = 0
         self.besides = b""              # said with the last reply, or instead of it
         self.farewell = b""             # a 421 of which nobody knows when it is heard
         self.authenticated = self.babbled = False
@@ -44,15 +44,18 @@ class Server(Pieces):
         return self.unless_lost(lambda: self.reply(220, b"mx.example", b"ESMTP"))
 
     def hear(self, line):
+        self.messages += self.body and line == b"."
         return self.unless_lost(lambda: self.listen(line))
 
     def unless_lost(self, say):
-        """It is lost when it has heard so many lines, whatever it would say then."""
+        """It is lost when it has heard so many lines, or messages, whatever it would say
+        then."""
         self.besides = b""
         if self.lost:
             return None
         self.heard += 1
-        ends = self.loss.who == "server" and self.heard > self.loss.at
+        ends = self.loss.who == "server" and (
+            self.heard > self.loss.at or 0 < self.loss.message <= self.messages)
         said = self.lose(say) if ends else say()
         codes = [int(reply[:3]) for reply in whole_replies((said or b"") + self.besides)]
         self.last = ([self.last] + codes)[-1]
@@ -155,8 +158,8 @@ class Server(Pieces):
             return self.reply(code)
         if verb in (b"EHLO", b"LHLO") and self.chance.random() < 0.9:
             return self.reply(250, b"mx.example", *self.offers())
-        if verb == b"RSET":             # RFC 5321 4.1.1.5: always
-            return self.reply(250)
+        if verb == b"RSET":             # RFC 5321 4.1.1.5: always, unless it leaves
+            return self.reply(250 if self.chunking else self.choose(250, 250, 421))
         return self.reply(self.choose(250, 250, 250, 451, 550, 500, 421),
                           *[b"x" * self.chance.randrange(60)] * self.chance.randrange(4))
 
