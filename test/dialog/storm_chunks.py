@@ -55,6 +55,7 @@ class Chunks:
             return
         if self.chunks is None:
             self.chunks, self.chunks_held = b"", self.is_to_be_held()
+        self.await_words(1)
         is_first = not self.chunks and not self.chunks_held
         self.chunks += chunk
         content, limit = self.decode(last), self.world.size_limit

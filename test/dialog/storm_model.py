@@ -115,7 +115,10 @@ class Model(Chunks, LastWords, Endings):
         return self.answered(self.unheard, self.tell(line))
 
     def answered(self, unheard, reply):
-        return unheard if unheard and self.fork() else reply
+        if not unheard or not self.fork():
+            return reply
+        self.server.last = 421
+        return unheard
 
     def ask_unheard(self, line):
         """The client does not hear the answer, but that the server leaves."""
