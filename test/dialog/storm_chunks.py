@@ -79,6 +79,7 @@ class Chunks:
         if self.words.lost_in == self.server.mail and self.loss.octet < len(content) and \
                 self.client_least is None:
             self.client_least, self.server_least = len(self.to_client), len(self.to_server)
+            self.unheard = self.words.farewell
 
     def is_refused(self, content):
         """What the server has against a piece is the reply to one of the chunks that come
@@ -108,10 +109,10 @@ class Chunks:
             self.refuse_chunks()
             return
         self.to_server += b"BDAT LAST\r\n" + content + b"\r\n"
-        self.recipients, was_lost = None, self.server.lost
+        self.recipients, was_lost, unheard = None, self.server.lost, self.unheard
         reply = self.server.hear_last(content)
         self.note_loss(was_lost)
-        if self.forward(reply) >= 400:
+        if self.forward(self.answered(unheard, reply)) >= 400:
             self.reset()
 
     # ---- what may have come of it ----------------------------------------------------------

@@ -24,7 +24,7 @@ class Endings:
 
     def note_loss(self, was_lost):
         if self.server.lost and not was_lost:
-            self.unheard = self.server.farewell
+            self.unheard = self.unheard or self.server.farewell
             if self.client_least is None:
                 self.client_least = len(self.to_client)
             if self.server_least is None:

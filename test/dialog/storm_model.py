@@ -112,9 +112,10 @@ class Model(Chunks, LastWords, Endings):
 
     def ask(self, line):
         """The same of what must be answered; a 421 out of turn may do so."""
-        was_lost = self.server.lost
-        reply = self.tell(line)
-        return self.unheard if was_lost and self.unheard and self.fork() else reply
+        return self.answered(self.unheard, self.tell(line))
+
+    def answered(self, unheard, reply):
+        return unheard if unheard and self.fork() else reply
 
     def ask_unheard(self, line):
         """The client does not hear the answer, but that the server leaves."""

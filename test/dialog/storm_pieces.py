@@ -7,6 +7,7 @@ import random
 from storm_wire import as_lines
 
 TAKEN = b"250 piece\r\n"
+LEAVING = b"421 leaving\r\n"
 BEHIND = b"503 behind a refused piece\r\n"
 
 
@@ -81,7 +82,9 @@ class Pieces:
 
     def lose_between(self):
         """Then it is lost to the next line, too."""
-        said = {"after": TAKEN, "half": TAKEN[:2]}.get(self.loss.instead, b"")
+        said = {"after": TAKEN, "half": TAKEN[:2], "busy": LEAVING,
+                "farewell": TAKEN + LEAVING}.get(self.loss.instead, b"")
         self.lost, self.lost_in = True, self.mail
+        self.farewell = LEAVING if said.endswith(LEAVING) else b""
         self.loss = dataclasses.replace(self.loss, at=self.heard, instead="nothing")
         return said

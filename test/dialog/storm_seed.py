@@ -96,7 +96,7 @@ class Plan:
         # Whatever state that has led to, this ends it: a body by the dot, AUTH by the star.
         self.lines = sum(self.acts, []) + [b"*"] * 3 + [b".", b"QUIT"] * 6
         chance = random.Random(f"{self.seed} loss")
-        self.loss = make_loss(chance, len(self.lines), LOSSES[:3 if world.chunking else 6])
+        self.loss = make_loss(chance, len(self.lines), LOSSES[:5 if world.chunking else 6])
         if world.chunking and self.loss.who == "server" and chance.random() < 0.5:
             self.loss = in_a_piece(chance, self.loss)
         if world.lmtp and self.loss.who == "server" and chance.random() < 0.5:
