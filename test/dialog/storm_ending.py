@@ -56,17 +56,17 @@ class Endings:
     def last_words(self, at, is_sudden):
         """What may come behind so many bytes that the client got.  After 421 and 554 of a
         server we need not say why it is gone, unless a message waits for its reply.  If it
-        breaks off suddenly, what it said last may be lost, and what it can do unknown."""
-        last = [self.server.last]
+        breaks off suddenly, what it said last may be lost, and what it can do unknown; and
+        what it says to pieces nobody knows here."""
+        codes = [self.server.last]
         if is_sudden:
-            last += [int(line[:3]) for line in self.to_client[:at].split(b"\r\n")[-2:-1]]
-        lost = [self.lost_words(self.enhanced)] + \
-            [self.lost_words(not self.enhanced)] * is_sudden
-        if is_sudden or at in self.awaited or self.server.last != 421:
-            yield from (words * (self.awaited.get(at) or 1) for words in lost)
+            codes += [int(line[:3]) for line in self.to_client[:at].split(b"\r\n")[:-1]]
+        if is_sudden or at in self.awaited or self.world.chunking or codes != [421]:
+            for is_enhanced in {self.enhanced, self.enhanced ^ is_sudden}:
+                yield self.lost_words(is_enhanced) * (self.awaited.get(at) or 1)
         if self.unheard:
             yield self.unheard
-        if (is_sudden or not self.unheard) and (421 in last or 554 in last):
+        if (is_sudden or not self.unheard) and (421 in codes or 554 in codes):
             yield b""
 
     def client_may_have(self, got, loss):

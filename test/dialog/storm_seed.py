@@ -100,7 +100,7 @@ class Plan:
         if world.chunking and self.loss.who == "server" and chance.random() < 0.5:
             self.loss = in_a_piece(chance, self.loss)
         if world.lmtp and self.loss.who == "server" and chance.random() < 0.5:
-            self.loss = dataclasses.replace(self.loss, at=NEVER, message=chance.choice((1, 1, 2)))
+            self.loss = at_an_end(chance, self.loss)
         self.wire = b"".join(line + (b"" if isinstance(line, Bare) else b"\r\n")
                              for line in self.lines)
         self.half_closes = chance.random() < 0.3
@@ -120,6 +120,12 @@ def make_loss(chance, lines, losses):
 def in_a_piece(chance, loss):
     octet = chance.choice((0, 0, chance.randrange(300), chance.randrange(4000)))
     return dataclasses.replace(loss, at=NEVER, mail=chance.choice((1, 1, 2, 3)), octet=octet)
+
+
+def at_an_end(chance, loss):
+    """Of a message, between the replies to it."""
+    return dataclasses.replace(loss, at=NEVER, message=chance.choice((1, 1, 2, 3)),
+                               instead=chance.choice(("nothing", "half", "busy")))
 
 
 def fill(content, size):

@@ -72,7 +72,8 @@ class Server(Pieces):
             self.besides = self.farewell = b"" if how == "after" else self.reply(421)
             return said
         replies = whole_replies(say()) if self.body and self.lmtp else []
-        said = b"".join(replies[:self.chance.randrange(len(replies) or 1)])
+        some = self.chance.randrange(1, len(replies)) if len(replies) > 1 else 0
+        said = b"".join(replies[:some])
         self.besides = b"25" if how == "half" else b""
         if how == "busy":
             self.farewell = self.reply(421)
