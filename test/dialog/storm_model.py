@@ -117,7 +117,7 @@ class Model(Chunks, LastWords, Endings):
     def answered(self, unheard, reply):
         if not unheard or not self.fork():
             return reply
-        self.server.last = 421
+        self.server.last, self.server.opaque = 421, False
         return unheard
 
     def ask_unheard(self, line):

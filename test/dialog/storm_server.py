@@ -76,7 +76,7 @@ class Server(Pieces):
         said = b"".join(replies[:some])
         self.besides = b"25" if how == "half" else b""
         if how == "busy":
-            self.farewell = self.reply(421)
+            self.farewell, self.opaque = self.reply(421), False
         return said + self.farewell or None
 
     def babble(self, said):
