@@ -25,14 +25,15 @@ package="$build
 # sasl2-bin, libsasl2-modules: AUTH for Postfix.
 # systemd-container: a systemd to try the units under.
 # clamav-daemon, c-icap, libc-icap-mod-virus-scan: scanners to ask.
+# gpg-agent: without it spamassassin cannot be set up where there is gpg (lintian brings that).
 # libdb5.3, libgnutls-dane0, libidn12, libnsl2: for the servers that are unpacked.
 test="$show $package
 	adduser apparmor bash-completion c-icap clamav-daemon clang clang-format clang-tidy
-	conntrack cpio dovecot-core dovecot-lmtpd git haproxy iproute2 libc-icap-mod-virus-scan
-	libclang-rt-14-dev libcmocka-dev libdb5.3 libgnutls-dane0 libidn12 libnet-ssleay-perl libnsl2
-	libsasl2-modules libyaml-dev lintian locales mandoc nftables node-nodemailer nodejs opendkim
-	openssl postfix procps redis-server rpm2cpio rspamd sasl2-bin shellcheck spamassassin spamd
-	systemd-container unbound util-linux zip"
+	conntrack cpio dovecot-core dovecot-lmtpd git gpg-agent haproxy iproute2
+	libc-icap-mod-virus-scan libclang-rt-14-dev libcmocka-dev libdb5.3 libgnutls-dane0
+	libidn12 libnet-ssleay-perl libnsl2 libsasl2-modules libyaml-dev lintian locales mandoc
+	nftables node-nodemailer nodejs opendkim openssl postfix procps redis-server rpm2cpio
+	rspamd sasl2-bin shellcheck spamassassin spamd systemd-container unbound util-linux zip"
 # test/real/unpacked.py knows this place.
 unpacked=/var/cache/smtp-gated-test
 unpack=

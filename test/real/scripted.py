@@ -151,7 +151,8 @@ class Case(scanners.Case):
         first, second, good = Server(kind, step, how), Server(kind, step, how), Server(kind)
         replies = (self.ask(kind, first, **{self.TIMEOUT: 1}),
                    self.ask(kind, second, good, **{self.TIMEOUT: 2 if how == "hang" else 3}))
-        self.assertEqual((replies[0][0], replies[1][0]), self.outcome(kind, step, how))
+        for (reply, _), wanted in zip(replies, self.outcome(kind, step, how)):
+            self.assertIn(reply, wanted if isinstance(wanted, tuple) else (wanted,))
         self.assertLess(max(replies[0][1], replies[1][1]), 10)
         self.assertEqual(first.troubles + second.troubles + good.troubles, [])
 

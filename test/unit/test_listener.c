@@ -159,9 +159,17 @@ static void
 ipv6_leaves_ipv4_alone(void **state)
 {
 	struct world *world = *state;
-	int four, six = bound(world, "::", 0);
+	int four = -1, six = -1;
 
-	assert_true(six >= 0);
+	for (unsigned tries = 0; four < 0 && tries < 10; tries++) {
+		if (six >= 0)
+			close(six);
+		six = bound(world, "::", 0); /* free for IPv6, and for IPv4 mostly */
+		assert_true(six >= 0);
+		four = bound(world, "0.0.0.0", addr_port(&world->at));
+	}
+	assert_true(four >= 0);
+	close(four);
 	assert_false(call(world, "127.0.0.1"));
 	four = bound(world, "0.0.0.0", addr_port(&world->at));
 	assert_true(four >= 0);
