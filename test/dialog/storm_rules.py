@@ -113,6 +113,8 @@ def unacknowledged(sent, session):
     """Each yes that the client heard was the server's to that message, and the server got
     nothing that the client did not send."""
     words, at = session.words, 0
+    if words.babbled and words.authenticated and session.plan.world.direct:
+        return None                 # unread, a reply too many shifts all that follow
     for content, codes in sent:
         fits = at < len(words.completed) and are_true(codes, words.completed[at][1]) and \
             is_same(words.completed[at][0], content, words)

@@ -202,7 +202,7 @@ def make_acts(chance, world):
     noise = chance.choice((0, 0.3, 1))
     for _ in range(chance.randrange(12)):
         what = chance.random()
-        if world.chunking and chance.random() < 0.5:
+        if world.chunking and chance.random() < 0.7:
             acts.append(make_chunks(chance))
         elif world.lmtp and chance.random() < 0.5:
             acts.append(make_message(chance, 4))
