@@ -99,8 +99,8 @@ class Plan:
         self.loss = make_loss(chance, len(self.lines), LOSSES[:5 if world.chunking else 6])
         if world.chunking and self.loss.who == "server" and chance.random() < 0.5:
             self.loss = in_a_piece(chance, self.loss)
-        if world.lmtp and self.loss.who == "server" and chance.random() < 0.5:
-            self.loss = at_an_end(chance, self.loss)
+        if world.lmtp and chance.random() < 0.25:
+            self.loss = at_an_end(chance)
         self.wire = b"".join(line + (b"" if isinstance(line, Bare) else b"\r\n")
                              for line in self.lines)
         self.half_closes = chance.random() < 0.3
@@ -122,10 +122,10 @@ def in_a_piece(chance, loss):
     return dataclasses.replace(loss, at=NEVER, mail=chance.choice((1, 1, 2, 3)), octet=octet)
 
 
-def at_an_end(chance, loss):
+def at_an_end(chance):
     """Of a message, between the replies to it."""
-    return dataclasses.replace(loss, at=NEVER, message=chance.choice((1, 1, 2, 3)),
-                               instead=chance.choice(("nothing", "half", "busy")))
+    return Loss("server", chance.choice(("fin", "fin", "rst")), NEVER,
+                chance.choice(("nothing", "half", "busy")), message=chance.choice((1, 1, 2, 3)))
 
 
 def fill(content, size):
