@@ -113,8 +113,9 @@ def unacknowledged(sent, session):
     """Each yes that the client heard was the server's to that message, and the server got
     nothing that the client did not send."""
     words, at = session.words, 0
-    if words.babbled and words.authenticated and session.plan.world.direct:
-        return None                 # unread, a reply too many shifts all that follow
+    is_unread = words.authenticated and session.plan.world.direct
+    if is_unread and (words.babbled or session.loss.how == "rst"):
+        return None                 # a reply too many, or too few, shifts all that follow
     for content, codes in sent:
         fits = at < len(words.completed) and are_true(codes, words.completed[at][1]) and \
             is_same(words.completed[at][0], content, words)
