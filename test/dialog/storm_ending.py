@@ -7,17 +7,14 @@ class Stuck(Exception):
     """The server owes a reply, and is gone."""
 
 
-class Adrift(Exception):
-    """The server said what nobody asked for: to the gateway it is the reply to the next
-    command, or the end."""
-
-
 class Endings:
     """What of a Model is about that: what still happens after the server was lost depends
-    on when the gateway learns of it.  What must have arrived is known, and what may."""
+    on when the gateway learns of it.  What must have arrived is known, and what may.  What the
+    server says unasked is to the gateway the reply to the next command, or the end."""
 
     def begin_endings(self):
-        self.stuck = self.adrift = False
+        self.stuck = False
+        self.adrift = None              # bytes of both when the server said what nobody asked
         self.server_least = self.client_least = None    # bytes; None: all of it
         self.awaited = {}               # last words due when the client has so many bytes
         self.unheard = b""              # a 421 that came out of turn
@@ -39,7 +36,7 @@ class Endings:
         if reply == self.unheard:
             self.unheard = b""
         if self.server.besides and not self.server.lost:
-            raise Adrift
+            self.adrift = len(self.to_client), len(self.to_server)
 
     def note_end(self):
         """Of what passes unread: it all arrives, and what the client says behind that may."""
@@ -74,8 +71,9 @@ class Endings:
         is_sudden = loss.how == "rst"
         if loss.who == "client" or (self.direct and self.server.lost and is_sudden):
             return must.startswith(got)
-        if self.adrift:
-            return got.startswith(must)
+        if self.adrift:                 # and it does not go on as if nothing had been said
+            known = self.adrift[0]
+            return got.startswith(must[:known]) and (got != must or known == len(must))
         if got == must and not self.stuck:
             return True
         if not self.server.lost or self.direct:
@@ -90,7 +88,7 @@ class Endings:
     def server_may_have(self, got, loss):
         must = bytes(self.to_server)
         if self.adrift:
-            return got.startswith(must)
+            return got.startswith(must[:self.adrift[1]])
         least = len(must) if self.server_least is None else self.server_least
         if loss.who == "client" or (loss.how == "rst" and self.server.lost):
             least = 0

@@ -1,7 +1,7 @@
 """The session as it must go: what the server gets, what the client gets, byte by byte."""
 import story as stories
 from storm_chunks import NO_BINARY, Chunks
-from storm_ending import Adrift, Endings, Stuck
+from storm_ending import Endings, Stuck
 from storm_lmtp import LastWords
 from storm_server import HELLOS, Server
 from storm_wire import Wire, first_bytes, is_binary, mended, size_of
@@ -59,8 +59,6 @@ class Model(Chunks, LastWords, Endings):
         except Stuck:
             self.stuck = True
             self.finish_group()
-        except Adrift:
-            self.adrift = True
 
     def run(self):
         if self.locked:
@@ -347,7 +345,9 @@ class Model(Chunks, LastWords, Endings):
         translates = self.world.lmtp and not self.lmtp
         self.direct = code == 235 and self.world.direct and self.extended and \
             not self.trusted and not translates
-        self.to_client += self.server.besides if self.direct else b""
+        if self.direct and self.server.besides:
+            self.to_client += self.server.besides
+            self.adrift = None
 
     def pass_unread(self, line):
         """Behind the server's last word nobody knows how far the client's get."""
