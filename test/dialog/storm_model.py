@@ -16,7 +16,7 @@ LOCKED = (550, b"5.7.1", b"You are locked out for a while")
 TOO_BIG = (552, b"5.3.4", b"Message too big")
 BROKEN = (500, b"5.5.2", b"Stray control character in command")
 PROTOCOL = (421, b"4.5.0",
-            b"gate.example The mail server does not speak SMTP as we know it")
+            b"gate.example The mail server said what cannot be followed")
 
 
 def verb_of(line):
