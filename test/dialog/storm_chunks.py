@@ -30,7 +30,7 @@ class Chunks:
             self.take_chunk(int(line.split()[1]), len(line.split()) > 2)
         elif self.is_intruder(verb):
             self.say(CHUNK_NEXT)
-        elif verb == b"DATA" and self.binary and self.is_to_be_held():
+        elif verb == b"DATA" and self.binary and self.recipients is not None:
             self.say(CHUNK_NEXT)
         else:
             return False

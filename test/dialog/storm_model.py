@@ -85,8 +85,12 @@ class Model(Chunks, LastWords, Endings):
             if self.is_answered_here(self.line):
                 self.skip_chunk(self.line)
                 self.line = None
-            elif verb_of(self.line) != b"DATA" or self.world.delivery == "stream":
+            elif verb_of(self.line) != b"DATA" or not self.data_waits():
                 self.to_server += self.wording(self.line) + b"\r\n"
+
+    def data_waits(self):
+        """For the replies before it, which say whether the server is to hear of it."""
+        return self.world.delivery != "stream" or self.binarymime
 
     def skip_chunk(self, line):
         if verb_of(line) == b"BDAT":
