@@ -194,6 +194,7 @@ class Model(Chunks, LastWords, Endings):
         if self.forward(refusal, self.words_due()) == 421:
             self.over = True
         else:
+            self.await_words(1)         # it may have left since, while the client talked
             self.reset()
 
     def reset(self):
