@@ -69,18 +69,21 @@ class Endings:
     def client_may_have(self, got, loss):
         must = bytes(self.to_client)
         is_sudden = loss.how == "rst"
-        if loss.who == "client" or (self.direct and self.server.lost and is_sudden):
+        if loss.who == "client":
             return must.startswith(got)
+        if self.direct and self.server.lost and is_sudden and must.startswith(got):
+            return True
         if self.adrift:                 # and it does not go on as if nothing had been said
             known = self.adrift[0]
             return got.startswith(must[:known]) and (got != must or known == len(must))
         if got == must and not self.stuck:
             return True
-        if not self.server.lost or self.direct:
+        if not self.server.lost or (self.direct and not is_sudden):
             return False
         if is_sudden and loss.at == 0 and got == UNREACHED:
             return True                 # it broke off before the call was noticed
-        ends = [at for at in range(0 if is_sudden else self.client_least, len(must) + 1)
+        most = self.unread_from if self.direct else len(must)
+        ends = [at for at in range(0 if is_sudden else self.client_least, most + 1)
                 if must[at - 1:at] in (b"", b"\n")]
         return any(got == must[:at] + words for at in ends
                    for words in self.last_words(at, is_sudden))

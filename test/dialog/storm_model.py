@@ -350,6 +350,8 @@ class Model(Chunks, LastWords, Endings):
         translates = self.world.lmtp and not self.lmtp
         self.direct = code == 235 and self.world.direct and self.extended and \
             not self.trusted and not translates
+        if self.direct:
+            self.unread_from = len(self.to_client)
         if self.direct and self.server.besides:
             self.to_client += self.server.besides
             self.adrift = None
