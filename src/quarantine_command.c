@@ -1,6 +1,7 @@
 #include "quarantine_internal.h"
 
 #include "terminal.h"
+#include "verdict.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -253,6 +254,16 @@ is_address(const json_t *value)
 	return text != NULL;
 }
 
+/* Its server got all of it when it came. */
+static bool
+was_passed_on(const json_t *note)
+{
+	const char *action = note_string(note, "action");
+
+	return strcmp(action, verdict_word(VERDICT_DELIVER)) == 0 ||
+	       strcmp(action, verdict_word(VERDICT_TAG)) == 0;
+}
+
 /* NULL: it can be told a server again. */
 static const char *
 envelope_fault(const json_t *note)
@@ -269,7 +280,7 @@ envelope_fault(const json_t *note)
 	json_array_foreach(
 		recipients, i,
 		one) if (!is_address(one)) return "one of its recipients is no address";
-	if (strcmp(note_string(note, "action"), "deliver") == 0)
+	if (was_passed_on(note))
 		return "it was passed on to its server when it came, and would be "
 		       "delivered twice";
 	return NULL;

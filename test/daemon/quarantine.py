@@ -479,7 +479,7 @@ class Releasing(Kept):
         for change in ({"sender": "a>\r\nRSET"}, {"recipients": ["b>\r\nDATA"]},
                        {"recipients": [7]}, {"recipients": []}, {"sender": None},
                        {"size": note["size"] - 1}, {"server": {"address": "", "port": 25}},
-                       {"action": "deliver"}):
+                       {"action": "deliver"}, {"action": "tag"}):
             with self.subTest(change):
                 (self.directory / f"{name}.json").write_text(json.dumps(dict(note, **change)))
                 before = len(self.sink.complete)
