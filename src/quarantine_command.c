@@ -336,6 +336,16 @@ our_name(const struct config *cfg, char name[static HOST_NAME_MAX + 1])
 	name[HOST_NAME_MAX] = '\0';
 }
 
+/* Older notes do not say. */
+static bool
+speaks_lmtp(const struct command *c, const json_t *note)
+{
+	const char *protocol = note_string(note, "protocol");
+
+	return *protocol ? strcmp(protocol, NOTE_LMTP) == 0
+	                 : c->wish->cfg->server_protocol == SERVER_LMTP;
+}
+
 static int
 release_by_note(const struct command *c, const char *id, const json_t *note,
                 int message)
@@ -368,6 +378,7 @@ release_by_note(const struct command *c, const char *id, const json_t *note,
 		                        "says",
 		                        id);
 	release.size = (uint64_t)info.st_size;
+	release.lmtp = speaks_lmtp(c, note);
 	return release_to_server(&release);
 }
 
