@@ -118,49 +118,40 @@ next_of(const struct resultheader_facts *facts, enum check_family family, bool l
 	return NULL;
 }
 
-static void
-put_reason(struct value *value, const struct finding *found)
-{
-	put(value, "%s: ", found->check);
-	if (found->skipped)
-		put(value, "%s", found->skipped);
-	else
-		put(value, "%s", finding_word(found->kind));
-	if (found->name[0]) {
-		put(value, ", ");
-		put_words(value, found->name);
-	}
-}
+/* How those are listed who have not looked. */
+struct style {
+	const char *before, *because, *between, *behind;
+};
 
-/* Who of a family has not looked, and why; returns how many these are. */
+/* Who of a family has not looked, and the kind of reason: its words, with addresses and paths
+ * of ours, are in the log.  Returns how many these are. */
 static size_t
-put_reasons(struct value *value, const struct resultheader_facts *facts,
-            enum check_family family, const char *before)
+put_others(struct value *value, const struct resultheader_facts *facts,
+           enum check_family family, const struct style *style)
 {
-	const char *next = before;
+	const char *next = style->before;
 	const struct finding *found;
 	size_t at = 0, count = 0;
 
-	for (; (found = next_of(facts, family, false, &at)); count++) {
-		put(value, "%s", separator(&next, "; "));
-		put_reason(value, found);
-	}
+	for (; (found = next_of(facts, family, false, &at)); count++)
+		put(value, "%s%s%s%s", separator(&next, style->between), found->check,
+		    style->because, found->skipped ?: finding_word(found->kind));
 	if (count > 0)
-		put(value, ")");
+		put(value, "%s", style->behind);
 	return count;
 }
 
 /* Who of a family has; returns how many these are. */
 static size_t
 put_who(struct value *value, const struct resultheader_facts *facts,
-        enum check_family family, const char *before)
+        enum check_family family, const char *before, const char *between)
 {
 	const char *next = before;
 	const struct finding *found;
 	size_t at = 0, count = 0;
 
 	for (; (found = next_of(facts, family, true, &at)); count++)
-		put(value, "%s%s", separator(&next, ", "), found->check);
+		put(value, "%s%s", separator(&next, between), found->check);
 	return count;
 }
 
@@ -182,14 +173,16 @@ static void
 add_virus(struct retouch *changes, const struct config *cfg,
           const struct resultheader_facts *facts)
 {
+	static const struct style some = { "; not by all (", ": ", "; ", ")" };
+	static const struct style none = { "no (", ": ", "; ", ")" };
 	struct value value = { 0 };
 
-	if (put_who(&value, facts, FAMILY_ANTIVIRUS, "by ") > 0) {
+	if (put_who(&value, facts, FAMILY_ANTIVIRUS, "by ", ", ") > 0) {
 		put(&value, " at %s", cfg->proxy_name);
 		if (!has_virus(facts, &value))
 			put(&value, "; clean");
-		put_reasons(&value, facts, FAMILY_ANTIVIRUS, "; not by all (");
-	} else if (put_reasons(&value, facts, FAMILY_ANTIVIRUS, "no (") > 0) {
+		put_others(&value, facts, FAMILY_ANTIVIRUS, &some);
+	} else if (put_others(&value, facts, FAMILY_ANTIVIRUS, &none) > 0) {
 		put(&value, " at %s", cfg->proxy_name);
 	} else {
 		return;
@@ -198,6 +191,9 @@ add_virus(struct retouch *changes, const struct config *cfg,
 }
 
 /* ---- X-Spam-* ---------------------------------------------------------------------- */
+
+/* As SpamAssassin writes X-Spam-Status: a word, a comma, and clauses NAME=VALUE in which there
+ * is no blank. */
 
 static bool
 is_spam(enum finding_kind kind)
@@ -226,6 +222,24 @@ asked_spamassassin_only(const struct resultheader_facts *facts)
 	return true;
 }
 
+/* The same words as one, without blanks. */
+static void
+put_word(struct value *value, const char *words)
+{
+	char word[FINDING_NAME_SIZE], *end = word;
+
+	for (size_t at = 0; words[at] && at < sizeof(word) - 1; at++) {
+		bool is_blank = (unsigned char)words[at] <= ' ' || words[at] == 0x7f;
+
+		if (!is_blank)
+			*end++ = words[at];
+		else if (end == word || end[-1] != ':')
+			*end++ = '-';
+	}
+	*end = '\0';
+	put_words(value, word);
+}
+
 static void
 put_found(struct value *value, const struct resultheader_facts *facts)
 {
@@ -236,8 +250,8 @@ put_found(struct value *value, const struct resultheader_facts *facts)
 	while ((found = next_of(facts, FAMILY_ANTISPAM, true, &at))) {
 		if (!found->name[0])
 			continue;
-		put(value, "%s", separator(&next, "; "));
-		put_words(value, found->name);
+		put(value, "%s", separator(&next, ";"));
+		put_word(value, found->name);
 	}
 }
 
@@ -245,9 +259,10 @@ put_found(struct value *value, const struct resultheader_facts *facts)
 static void
 add_unknown_spam(struct retouch *changes, const struct resultheader_facts *facts)
 {
+	static const struct style none = { "Unknown, not-by=", ":", ",", "" };
 	struct value value = { 0 };
 
-	if (put_reasons(&value, facts, FAMILY_ANTISPAM, "Unknown (") > 0)
+	if (put_others(&value, facts, FAMILY_ANTISPAM, &none) > 0)
 		retouch_add(changes, "X-Spam-Status", value.text);
 }
 
@@ -256,28 +271,29 @@ add_spam(struct retouch *changes, const struct config *cfg,
          const struct resultheader_facts *facts)
 {
 	const struct verdict *verdict = facts->verdict;
+	static const struct style some = { " not-by=", ":", ",", "" };
 	struct value value = { 0 }, who = { 0 };
 	bool yes = any_spam(facts);
 	char score[64];
 
-	if (put_who(&who, facts, FAMILY_ANTISPAM, " by=") == 0) {
+	if (put_who(&who, facts, FAMILY_ANTISPAM, " by=", ",") == 0) {
 		add_unknown_spam(changes, facts);
 		return;
 	}
 	retouch_add(changes, "X-Spam-Flag", yes ? "YES" : "NO");
-	put(&value, "%s", yes ? "Yes" : "No");
+	put(&value, "%s,", yes ? "Yes" : "No");
 	if (verdict->has_score) {
 		snprintf(score, sizeof(score), "%.2f",
 		         verdict->score + 0.0); /* no -0.0 */
 		retouch_add(changes, "X-Spam-Score", score);
-		put(&value, ", score=%s", score);
+		put(&value, " score=%s", score);
 		if (asked_spamassassin_only(facts))
 			put(&value, " required=%.2f",
 			    (double)cfg->spam_threshold / 1000);
 	}
 	put(&value, "%s", who.text);
 	put_found(&value, facts);
-	put_reasons(&value, facts, FAMILY_ANTISPAM, " not by all (");
+	put_others(&value, facts, FAMILY_ANTISPAM, &some);
 	retouch_add(changes, "X-Spam-Status", value.text);
 }
 
