@@ -378,8 +378,8 @@ bool session_server_is_lmtp(const struct session *s);
 /* How many replies the server owes to the content of this mail; 0: it cannot have any. */
 unsigned session_content_replies(const struct session *s);
 
-/* The last words that the client still waits for are ours, or all the same; but of a reply
- * all lines are passed on once. */
+/* The last words that the client still waits for are ours, or all the same; but of a long
+ * reply all lines are passed on once only. */
 void session_say_last(struct session *s, int code, const char *enhanced, const char *text);
 void session_forward_last(struct session *s, const struct reply *reply);
 
@@ -466,7 +466,8 @@ void session_reset_mail(struct session *s);
 bool session_holds(const struct session *s);
 void session_hold_begin(struct session *s);
 
-/* session_chunk.c: BDAT.  Whether it goes on, or was refused; and its chunk thrown away. */
+/* session_chunk.c: BDAT.  True: it was refused, and its chunk will be thrown away, or the
+ * session has ended.  Any other command is not refused here. */
 bool session_chunk_refused(struct session *s, const struct command *command);
 void session_chunk_command(struct session *s, const struct command *command);
 void session_chunk_due(struct session *s, uint64_t size, bool last);

@@ -405,21 +405,11 @@ on_due_reply(struct session *s, struct expected *due, const struct reply *reply)
 	due->text = NULL; /* ours now */
 	pipeline_done(&s->owed);
 
-	switch ((enum reply_subject)was.subject) {
-	case SUBJECT_GREETING:
-		break;
-	case SUBJECT_COMMAND:
+	/* The others went elsewhere, or mean nothing. */
+	if (was.subject == SUBJECT_COMMAND)
 		command_answered(s, &was, code, words);
-		break;
-	case SUBJECT_CHALLENGED:
-		if (was.plan == PLAN_FORWARD)
-			auth_answered(s, code);
-		break;
-	case SUBJECT_CONTENT:
-	case SUBJECT_PIECE:
-	case SUBJECT_HELD:
-		break; /* see above */
-	}
+	else if (was.subject == SUBJECT_CHALLENGED && was.plan == PLAN_FORWARD)
+		auth_answered(s, code);
 	free(was.text);
 	if (s->state != SESSION_CLOSING)
 		session_answer_due(s);
