@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 enum {
 	VALUE_SIZE = 4096,
@@ -187,6 +188,7 @@ add_virus(struct retouch *changes, const struct config *cfg,
 	} else {
 		return;
 	}
+	retouch_withdraw(changes, "X-Virus-Scanned", NULL);
 	retouch_add(changes, "X-Virus-Scanned", value.text);
 }
 
@@ -255,6 +257,15 @@ put_found(struct value *value, const struct resultheader_facts *facts)
 	}
 }
 
+/* What rspamd would write under these names is not what all of us have found. */
+static void
+withdraw_spam(struct retouch *changes)
+{
+	retouch_withdraw(changes, "X-Spam-Flag", NULL);
+	retouch_withdraw(changes, "X-Spam-Score", NULL);
+	retouch_withdraw(changes, "X-Spam-Status", NULL);
+}
+
 /* Nobody has looked: it says so, and is neither spam nor none. */
 static void
 add_unknown_spam(struct retouch *changes, const struct resultheader_facts *facts)
@@ -276,6 +287,7 @@ add_spam(struct retouch *changes, const struct config *cfg,
 	bool yes = any_spam(facts);
 	char score[64];
 
+	withdraw_spam(changes);
 	if (put_who(&who, facts, FAMILY_ANTISPAM, " by=", ",") == 0) {
 		add_unknown_spam(changes, facts);
 		return;
@@ -408,18 +420,36 @@ put_auth(struct value *value, const char *user)
 	put_property(value, "auth", user);
 }
 
+/* Of Authentication-Results: nothing is known. */
+static bool
+says_none(const char *text)
+{
+	static const char blanks[] = "; \t\r\n";
+	const char *at = text + strcspn(text, ";");
+
+	at += strspn(at, blanks);
+	if (strncasecmp(at, "none", 4) == 0)
+		at += 4;
+	return !at[strspn(at, blanks)];
+}
+
+/* Of rspamd's those stay that say something; that nothing is known would not be true then. */
 static void
 add_auth(struct retouch *changes, const struct config *cfg,
          const struct resultheader_facts *facts)
 {
 	struct value value = { 0 };
+	bool knows = facts->evidence->authenticated || facts->spf;
 
+	if (retouch_withdraw(changes, "Authentication-Results", says_none) > 0 &&
+	    !knows)
+		return;
 	put_value(&value, our_id(cfg));
 	if (facts->evidence->authenticated)
 		put_auth(&value, facts->evidence->user);
 	if (facts->spf)
 		put_spf(&value, facts);
-	if (!facts->evidence->authenticated && !facts->spf)
+	if (!knows)
 		put(&value, "; none");
 	retouch_add(changes, "Authentication-Results", value.text);
 }
@@ -432,7 +462,7 @@ resultheader_add(struct retouch *changes, const struct config *cfg,
 {
 	bool tags = facts->verdict->act == VERDICT_TAG;
 
-	retouch_reserve(changes);
+	retouch_lead(changes);
 	if (cfg->result_headers & RESULT_HEADERS_AUTH)
 		add_auth(changes, cfg, facts);
 	if (cfg->result_headers & RESULT_HEADERS_VIRUS)

@@ -307,6 +307,102 @@ test_id(void **state)
 	free(result);
 }
 
+/* ---- beside what rspamd writes ----------------------------------------------------- */
+
+struct field {
+	const char *name, *value;
+};
+
+/* What a message gets of THEIRS, rspamd's, and of ours. */
+static void
+beside(const struct field *theirs, size_t count, int headers, bool authenticated,
+       const char *expected)
+{
+	struct config cfg = config_with(headers);
+	struct evidence evidence = { .authenticated = authenticated };
+	struct finding spam = scored("rspamd", FOUND_SPAM_SUSPECT, 7, "add header");
+	struct verdict verdict;
+	struct resultheader_facts facts = { &evidence, &spam, 1, &verdict, NULL };
+	struct retouch *changes = retouch_new();
+	char *result;
+
+	for (size_t i = 0; i < count; i++)
+		assert_true(retouch_add(changes, theirs[i].name, theirs[i].value));
+	verdict_weigh(&verdict, &cfg, &spam, 1);
+	resultheader_add(changes, &cfg, &facts);
+	result = pass(changes, REST);
+	assert_string_equal(result, expected);
+	free(result);
+	retouch_free(changes);
+}
+
+#define BESIDE(headers, authenticated, expected, ...) \
+	beside((const struct field[]){ __VA_ARGS__ }, \
+	       sizeof((const struct field[]){ __VA_ARGS__ }) / sizeof(struct field), \
+	       headers, authenticated, expected REST)
+
+#define OUR_SPAM \
+	"X-Spam-Flag: YES\r\nX-Spam-Score: 7.00\r\n" \
+	"X-Spam-Status: Yes, score=7.00 by=rspamd found=add-header\r\n"
+
+/* Ours are above; of one name there is ours alone, where we write it. */
+static void
+test_beside_rspamd(void **state)
+{
+#define SPAMD { "X-Spamd-Bar", "+++" }
+#define STATUS \
+	{ \
+		"x-spam-status", "No" \
+	}
+#define FLAG \
+	{ \
+		"X-Spam-Flag", "NO" \
+	}
+#define SCORE \
+	{ \
+		"X-Spam-Score", "1" \
+	}
+#define LEVEL \
+	{ \
+		"X-Spam-Level", "*" \
+	}
+#define VIRUS \
+	{ \
+		"X-Virus-Scanned", "rspamd" \
+	}
+	(void)state;
+	BESIDE(RESULT_HEADERS_SPAM, false,
+	       OUR_SPAM "X-Spamd-Bar: +++\r\nX-Spam-Level: *\r\n"
+	                "X-Virus-Scanned: rspamd\r\n",
+	       SPAMD, STATUS, FLAG, SCORE, LEVEL, VIRUS);
+	BESIDE(RESULT_HEADERS_VIRUS, false,
+	       "x-spam-status: No\r\nX-Virus-Scanned: rspamd\r\n", STATUS, VIRUS);
+	BESIDE(0, false, "x-spam-status: No\r\nX-Spam-Flag: NO\r\n", STATUS, FLAG);
+}
+
+/* Those that say nothing go; ours does if others say something. */
+static void
+test_auth_beside_rspamd(void **state)
+{
+#define RESULTS(value) { "authentication-results", "gate.example;" value }
+#define THEIRS         "authentication-results: gate.example;"
+#define NONE           NAME "gate.example; none\r\n"
+#define PASS           NAME "gate.example; auth=pass\r\n"
+	(void)state;
+	BESIDE(RESULT_HEADERS_AUTH, false, NONE, RESULTS("\r\n\tnone"));
+	BESIDE(RESULT_HEADERS_AUTH, false, NONE, RESULTS(" NONE ;"));
+	BESIDE(RESULT_HEADERS_AUTH, false, NONE, RESULTS(""));
+	BESIDE(RESULT_HEADERS_AUTH, true, PASS, RESULTS(" none"));
+	BESIDE(RESULT_HEADERS_AUTH, true, PASS THEIRS " none=pass\r\n",
+	       RESULTS(" none=pass"));
+	BESIDE(RESULT_HEADERS_AUTH, false, THEIRS " dkim=none\r\n",
+	       RESULTS(" dkim=none"), RESULTS(" none"));
+	BESIDE(RESULT_HEADERS_SPAM, false, OUR_SPAM THEIRS " none\r\n",
+	       RESULTS(" none"));
+#undef VIRUS
+#undef THEIRS
+}
+
 /* ---- a reader, strict: RFC 8601 2.2 ------------------------------------------------ */
 
 #define LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -603,12 +699,19 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_virus),  cmocka_unit_test(test_not_scanned),
-		cmocka_unit_test(test_spam),   cmocka_unit_test(test_tag),
-		cmocka_unit_test(test_auth),   cmocka_unit_test(test_id),
-		cmocka_unit_test(test_odd),    cmocka_unit_test(test_bytes),
-		cmocka_unit_test(test_long),   cmocka_unit_test(test_too_long),
+		cmocka_unit_test(test_virus),
+		cmocka_unit_test(test_not_scanned),
+		cmocka_unit_test(test_spam),
+		cmocka_unit_test(test_tag),
+		cmocka_unit_test(test_auth),
+		cmocka_unit_test(test_id),
+		cmocka_unit_test(test_odd),
+		cmocka_unit_test(test_bytes),
+		cmocka_unit_test(test_long),
+		cmocka_unit_test(test_too_long),
 		cmocka_unit_test(test_intake),
+		cmocka_unit_test(test_beside_rspamd),
+		cmocka_unit_test(test_auth_beside_rspamd),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
