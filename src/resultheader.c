@@ -355,13 +355,33 @@ is_domain(const char *text)
 	return strchr(text, '.') && is_dotted(text, size);
 }
 
+/* Size of the quoted string at TEXT; 0: it is none that stays what it is when the field is
+ * written, which may end a line at each blank, and leaves one of two. */
+static size_t
+quoted_size(const char *text)
+{
+	size_t at = 1;
+
+	if (text[0] != '"')
+		return 0;
+	for (; text[at] != '"'; at++) {
+		at += text[at] == '\\';
+		if (text[at] < ' ' || text[at] > '~' ||
+		    (text[at] == ' ' && strchr(" \\", text[at - 1])))
+			return 0;
+	}
+	return at + 1;
+}
+
+/* Of [ [ local-part ] "@" ] domain-name (RFC 8601 2.2), where the local part may be quoted
+ * (RFC 5321 4.1.2): so written, every reader has the address that was in the envelope. */
 static bool
 is_address(const char *text)
 {
-	size_t local = strcspn(text, "@");
+	size_t quoted = quoted_size(text), local = quoted ?: strcspn(text, "@");
 
-	return text[local] && is_token(text, local) && is_dotted(text, local) &&
-	       is_domain(text + local + 1);
+	return text[local] == '@' && is_domain(text + local + 1) &&
+	       (quoted > 0 || (is_token(text, local) && is_dotted(text, local)));
 }
 
 /* A value (RFC 2045 5.1): as it is, or quoted.  Of two blanks one would be lost when the

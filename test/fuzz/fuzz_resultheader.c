@@ -93,7 +93,7 @@ skip_value(const char *at)
 		at += *at == '\\';
 		assert(*at);
 	}
-	return at + 1;
+	return at[1] == '@' ? at + 1 + strcspn(at + 1, " ;\"") : at + 1;
 }
 
 static const char *

@@ -288,6 +288,27 @@ test_auth(void **state)
 	SAYS("pass", "spf=pass smtp.helo=\"[192.0.2.1]\"", .helo = "[192.0.2.1]");
 }
 
+/* A local part in quotes is one as it is, unless it would become another when it is
+ * written. */
+static void
+test_quoted(void **state)
+{
+#define FROM(address, as) SAYS("pass", "spf=pass smtp.mailfrom=" as, .sender = address)
+#define SAME(address)     FROM(address, address)
+	(void)state;
+	SAME("\"a b;c\"@a.io");
+	SAME("\"a\\\"@\\\\(\"@a.io");
+	SAME("\"\"@a.io");
+	FROM("\"a  b\"@a.io", "\"\\\"a ?b\\\"@a.io\"");
+	FROM("\"a\\ b\"@a.io", "\"\\\"a\\\\ b\\\"@a.io\"");
+	FROM("\"a\tb\"@a.io", "\"\\\"a?b\\\"@a.io\"");
+	FROM("\"a@a.io", "\"\\\"a@a.io\"");
+	FROM("\"a\\", "\"\\\"a\\\\\"");
+	FROM("\"a\"b@a.io", "\"\\\"a\\\"b@a.io\"");
+	FROM("\"a\"@pass", "\"\\\"a\\\"@pass\"");
+	FROM("\"a\"@x;b=c", "\"\\\"a\\\"@x;b=c\"");
+}
+
 static void
 test_id(void **state)
 {
@@ -451,10 +472,11 @@ address(const char **at)
 	const char *before = *at;
 	unsigned parts = 0;
 
-	do
-		if (!some_of(at, ATEXT))
-			return *at = before, false;
-	while (took(at, "."));
+	if (!quoted(at))
+		do
+			if (!some_of(at, ATEXT))
+				return *at = before, false;
+		while (took(at, "."));
 	if (!took(at, "@"))
 		return *at = before, false;
 	do {
@@ -704,6 +726,7 @@ main(void)
 		cmocka_unit_test(test_spam),
 		cmocka_unit_test(test_tag),
 		cmocka_unit_test(test_auth),
+		cmocka_unit_test(test_quoted),
 		cmocka_unit_test(test_id),
 		cmocka_unit_test(test_odd),
 		cmocka_unit_test(test_bytes),
