@@ -509,6 +509,31 @@ retouch_filter_free(struct retouch_filter *f)
 	free(f);
 }
 
+static bool
+ends_with_cr(struct evbuffer *buffer)
+{
+	size_t size = evbuffer_get_length(buffer);
+	struct evbuffer_ptr last;
+	char c = '\0';
+
+	if (size > 0 &&
+	    evbuffer_ptr_set(buffer, &last, size - 1, EVBUFFER_PTR_SET) == 0)
+		evbuffer_copyout_from(buffer, &last, &c, 1);
+	return c == '\r';
+}
+
+/* Unread; but till our fields are placed no CRLF may be divided: see header.h. */
+static void
+take_rest(struct retouch_filter *f, bool all)
+{
+	bool is_placed = !f->fields || f->place.state == HEADER_PLACED;
+
+	if (all || is_placed || !ends_with_cr(f->in))
+		evbuffer_add_buffer(f->out, f->in);
+	else
+		keep(f, evbuffer_get_length(f->in) - 1);
+}
+
 /* The message has ended in its header section. */
 static void
 end_all(struct retouch_filter *f)
@@ -535,7 +560,7 @@ retouch_filter(struct retouch_filter *f, struct evbuffer *to, bool all)
 		goes_on = f->end == END_NONE ? take_line(f, all)
 		                             : take_line_start(f, all);
 	if (f->is_over)
-		evbuffer_add_buffer(f->out, f->in);
+		take_rest(f, all);
 	else if (all)
 		end_all(f);
 	if (!f->fields || header_put(&f->place, f->fields, f->out, all))

@@ -363,6 +363,20 @@ note_ehlo(struct session *s, const struct expected *due, const struct reply *rep
 	s->trusted |= ehlo_offers(reply, "XCLIENT") || ehlo_offers(reply, "XFORWARD");
 }
 
+/* Nothing was asked.  421 may come at any time (RFC 5321 3.8); all else would shift every
+ * reply that follows. */
+static void
+on_other_reply(struct session *s, const struct reply *reply)
+{
+	if (reply->code != 421) {
+		session_end(s, END_PROTOCOL);
+		return;
+	}
+	reply_forward(reply, conn_output(s->client));
+	evbuffer_drain(conn_input(s->server), reply->size);
+	session_end(s, END_SERVER_CLOSED);
+}
+
 /* What is not simply passed on. */
 static bool
 goes_elsewhere(struct session *s, const struct expected *due, const struct reply *reply)
@@ -375,6 +389,8 @@ goes_elsewhere(struct session *s, const struct expected *due, const struct reply
 		session_content_reply(s, reply);
 	else if (due->plan == PLAN_SWALLOW && due->subject != SUBJECT_CHALLENGED)
 		session_introduction_reply(s, due, reply);
+	else if (due->plan == PLAN_SWALLOW && reply->code == 421)
+		on_other_reply(s, reply); /* to our "*"; and it leaves */
 	else
 		return false;
 	return true;
@@ -413,20 +429,6 @@ on_due_reply(struct session *s, struct expected *due, const struct reply *reply)
 	free(was.text);
 	if (s->state != SESSION_CLOSING)
 		session_answer_due(s);
-}
-
-/* Nothing was asked.  421 may come at any time (RFC 5321 3.8); all else would shift every
- * reply that follows. */
-static void
-on_other_reply(struct session *s, const struct reply *reply)
-{
-	if (reply->code != 421) {
-		session_end(s, END_PROTOCOL);
-		return;
-	}
-	reply_forward(reply, conn_output(s->client));
-	evbuffer_drain(conn_input(s->server), reply->size);
-	session_end(s, END_SERVER_CLOSED);
 }
 
 /* False: those were the last words. */

@@ -296,8 +296,11 @@ test_added(void **state)
 
 	(void)state;
 	assert_true(retouch_add(what, "X-B", " 2\r\n\t3\r4\n 5\x01\xc3\xa4 "));
-	assert_true(retouch_remove(what, "x-a", 0));
 #define OURS "X-A: 1\r\nX-B: 2 3 4 5??\r\n"
+	gives(what, "From x\r\nX-A: 7\r\n", "From x\r\n" OURS "X-A: 7\r\n");
+	gives(what, "From x\r\n", "From x\r\n" OURS);
+	gives(what, "\r", OURS "\r\n\r");
+	assert_true(retouch_remove(what, "x-a", 0));
 	gives(what, "", OURS);
 	gives(what, "\r\ntext\r\n", OURS "\r\ntext\r\n");
 	gives(what, "X-A: 7\r\nB: 1\r\n\r\n", OURS "B: 1\r\n\r\n");
@@ -307,6 +310,7 @@ test_added(void **state)
 	retouch_free(what);
 	assert_false(retouch_is_empty(what = adds("X-E", "")));
 	gives(what, "A: 1\r\n\r\n", "X-E: \r\nA: 1\r\n\r\n");
+	gives(what, "From x\r\nA: 1\r\n\r\n", "From x\r\nX-E: \r\nA: 1\r\n\r\n");
 	retouch_free(what);
 }
 
