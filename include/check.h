@@ -60,6 +60,7 @@ struct evidence {
 	unsigned path_count;
 	uint64_t size;		/* bytes of content; at STAGE_MESSAGE only */
 	bool binary;		/* the message need not have lines (BODY=BINARYMIME) */
+	bool lmtp;		/* the server speaks LMTP */
 	unsigned of_host, of_ident;	/* sessions now of this client, this one included */
 	bool spoke_early;	/* bytes came before the greeting; at STAGE_GREETING only */
 	bool auth_offered;	/* by the server, at any time */

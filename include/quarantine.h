@@ -43,6 +43,7 @@ struct quarantine_note {
 	bool authenticated;
 	const char *user;		/* as whom */
 	bool binary;			/* it came with BODY=BINARYMIME */
+	bool lmtp;			/* the server speaks LMTP */
 	const char *sender;
 	char *const *recipients;
 	unsigned recipient_count;	/* of these */

@@ -154,6 +154,10 @@ enum {
 	NOTE_SCHEMA = 1,
 };
 
+/* What its server speaks. */
+#define NOTE_SMTP "smtp"
+#define NOTE_LMTP "lmtp"
+
 json_t *note_new(const char *id, time_t time, const struct quarantine_note *note,
 		 uint64_t size) MUST_CHECK;
 void note_set_hash(json_t *note, const unsigned char *hash, size_t size);
@@ -180,6 +184,7 @@ struct release {
 	const json_t *note;
 	int message;		/* descriptor of it */
 	uint64_t size;
+	bool lmtp;		/* the server is thought to speak LMTP */
 };
 
 /* Says what became of it; returns the exit code. */

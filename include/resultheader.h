@@ -28,7 +28,9 @@ struct resultheader_facts {
 	const char *spf;		/* word of SPF's result; NULL: not asked */
 };
 
-/* The headers of a message that is delivered with CFG, and with VERDICT_TAG its subject. */
+/* The headers of a message that is delivered with CFG, and with VERDICT_TAG its subject.  They
+ * stand above what checks have added to CHANGES; of that, what has the name of one of ours is
+ * left out, but for Authentication-Results that say something. */
 void resultheader_add(struct retouch *changes, const struct config *cfg,
 		      const struct resultheader_facts *facts);
 

@@ -50,8 +50,15 @@ bool retouch_add(struct retouch *retouch, const char *name, const char *value);
 void retouch_trust(struct retouch *retouch, const struct string_list *ids,
 		   const char *ours);
 
-/* There is room for some fields more, whatever was added before. */
-void retouch_reserve(struct retouch *retouch);
+/* From now on fields are put above those that were added before, which others have asked
+ * for.  There is room for some, whatever these were. */
+void retouch_lead(struct retouch *retouch);
+
+/* Of the fields of this NAME, in any case of letters, that were added before retouch_lead()
+ * those go that IS says so of; NULL: all.  Its VALUE may be folded.  Returns how many of the
+ * name stay. */
+unsigned retouch_withdraw(struct retouch *retouch, const char *name,
+			  bool (*is)(const char *value));
 
 /* UTF-8.  The subject begins with this TEXT, all of them if there are several, those left
  * alone that do already; where there is none one is added.  Each replaces the prefix asked for before; empty: none. */

@@ -14,10 +14,12 @@ struct removal {
 struct retouch {
 	struct removal *removals;	/* owned */
 	unsigned removal_count;
+	char **fields;			/* owned: whole lines, in their order */
 	unsigned field_count;
-	struct evbuffer *fields;	/* whole lines, in their order */
+	unsigned leading;		/* so many of them are in front of the others */
+	bool leads;			/* one that is added is behind these */
 	unsigned most_fields;
-	size_t most_bytes;		/* of them */
+	size_t bytes, most_bytes;	/* of them */
 	const struct string_list *trusted;	/* not NULL: whose results stay */
 	const char *ours;
 	char *prefix;			/* of the subject; NULL: none */

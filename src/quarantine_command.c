@@ -1,6 +1,7 @@
 #include "quarantine_internal.h"
 
 #include "terminal.h"
+#include "verdict.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -253,6 +254,16 @@ is_address(const json_t *value)
 	return text != NULL;
 }
 
+/* Its server got all of it when it came. */
+static bool
+was_passed_on(const json_t *note)
+{
+	const char *action = note_string(note, "action");
+
+	return strcmp(action, verdict_word(VERDICT_DELIVER)) == 0 ||
+	       strcmp(action, verdict_word(VERDICT_TAG)) == 0;
+}
+
 /* NULL: it can be told a server again. */
 static const char *
 envelope_fault(const json_t *note)
@@ -269,7 +280,7 @@ envelope_fault(const json_t *note)
 	json_array_foreach(
 		recipients, i,
 		one) if (!is_address(one)) return "one of its recipients is no address";
-	if (strcmp(note_string(note, "action"), "deliver") == 0)
+	if (was_passed_on(note))
 		return "it was passed on to its server when it came, and would be "
 		       "delivered twice";
 	return NULL;
@@ -325,6 +336,16 @@ our_name(const struct config *cfg, char name[static HOST_NAME_MAX + 1])
 	name[HOST_NAME_MAX] = '\0';
 }
 
+/* Older notes do not say. */
+static bool
+speaks_lmtp(const struct command *c, const json_t *note)
+{
+	const char *protocol = note_string(note, "protocol");
+
+	return *protocol ? strcmp(protocol, NOTE_LMTP) == 0
+	                 : c->wish->cfg->server_protocol == SERVER_LMTP;
+}
+
 static int
 release_by_note(const struct command *c, const char *id, const json_t *note,
                 int message)
@@ -357,6 +378,7 @@ release_by_note(const struct command *c, const char *id, const json_t *note,
 		                        "says",
 		                        id);
 	release.size = (uint64_t)info.st_size;
+	release.lmtp = speaks_lmtp(c, note);
 	return release_to_server(&release);
 }
 

@@ -136,6 +136,7 @@ note_new(const char *id, time_t time, const struct quarantine_note *note, uint64
 	set_text(json, "check", note->check);
 	set_text(json, "action", note->action);
 	json_object_set_new(json, "binarymime", json_boolean(note->binary));
+	set_text(json, "protocol", note->lmtp ? NOTE_LMTP : NOTE_SMTP);
 	json_object_set_new(json, "size", json_integer((json_int_t)size));
 	return json;
 }

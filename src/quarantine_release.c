@@ -252,20 +252,38 @@ is_unknown(const struct talk *talk)
 }
 
 static bool
+greet_by_smtp(struct talk *talk)
+{
+	return say_hello(talk, "EHLO") && (accepted(talk) || say_hello(talk, "HELO"));
+}
+
+static bool
+greet_by_lmtp(struct talk *talk)
+{
+	if (!say_hello(talk, "LHLO"))
+		return false;
+	talk->is_lmtp = accepted(talk);
+	return true;
+}
+
+/* What it is thought to speak comes first: many servers of LMTP take HELO, too, and answer
+ * like one of SMTP, or not, from then on.  The other comes when that is unknown there. */
+static bool
 greet(struct talk *talk)
 {
+	bool lmtp = talk->release->lmtp;
+
 	if (!hear(talk, "greeting", REPLY_MS))
 		return false;
 	if (!accepted(talk))
 		return refused(talk, "greeting");
-	if (!say_hello(talk, "EHLO"))
-		return false;
-	if (!accepted(talk) && !say_hello(talk, "HELO"))
+	if (!(lmtp ? greet_by_lmtp(talk) : greet_by_smtp(talk)))
 		return false;
 	if (!is_unknown(talk))
-		return accepted(talk) || refused(talk, "HELO");
-	talk->is_lmtp = true;
-	return say_hello(talk, "LHLO") && (accepted(talk) || refused(talk, "LHLO"));
+		return accepted(talk) || refused(talk, lmtp ? "LHLO" : "HELO");
+	if (!(lmtp ? greet_by_smtp(talk) : greet_by_lmtp(talk)))
+		return false;
+	return accepted(talk) || refused(talk, lmtp ? "HELO" : "LHLO");
 }
 
 static bool

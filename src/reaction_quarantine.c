@@ -53,6 +53,7 @@ reaction_keep(struct quarantine *quarantine, const struct occurrence *what)
 		.authenticated = evidence->authenticated,
 		.user = evidence->log->hides_mailboxes ? NULL : evidence->user,
 		.binary = evidence->binary,
+		.lmtp = evidence->lmtp,
 		.sender = evidence->sender,
 		.recipients = evidence->paths,
 		.recipient_count = evidence->path_count,

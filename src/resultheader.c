@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 enum {
 	VALUE_SIZE = 4096,
@@ -118,49 +119,40 @@ next_of(const struct resultheader_facts *facts, enum check_family family, bool l
 	return NULL;
 }
 
-static void
-put_reason(struct value *value, const struct finding *found)
-{
-	put(value, "%s: ", found->check);
-	if (found->skipped)
-		put(value, "%s", found->skipped);
-	else
-		put(value, "%s", finding_word(found->kind));
-	if (found->name[0]) {
-		put(value, ", ");
-		put_words(value, found->name);
-	}
-}
+/* How those are listed who have not looked. */
+struct style {
+	const char *before, *because, *between, *behind;
+};
 
-/* Who of a family has not looked, and why; returns how many these are. */
+/* Who of a family has not looked, and the kind of reason: its words, with addresses and paths
+ * of ours, are in the log.  Returns how many these are. */
 static size_t
-put_reasons(struct value *value, const struct resultheader_facts *facts,
-            enum check_family family, const char *before)
+put_others(struct value *value, const struct resultheader_facts *facts,
+           enum check_family family, const struct style *style)
 {
-	const char *next = before;
+	const char *next = style->before;
 	const struct finding *found;
 	size_t at = 0, count = 0;
 
-	for (; (found = next_of(facts, family, false, &at)); count++) {
-		put(value, "%s", separator(&next, "; "));
-		put_reason(value, found);
-	}
+	for (; (found = next_of(facts, family, false, &at)); count++)
+		put(value, "%s%s%s%s", separator(&next, style->between), found->check,
+		    style->because, found->skipped ?: finding_word(found->kind));
 	if (count > 0)
-		put(value, ")");
+		put(value, "%s", style->behind);
 	return count;
 }
 
 /* Who of a family has; returns how many these are. */
 static size_t
 put_who(struct value *value, const struct resultheader_facts *facts,
-        enum check_family family, const char *before)
+        enum check_family family, const char *before, const char *between)
 {
 	const char *next = before;
 	const struct finding *found;
 	size_t at = 0, count = 0;
 
 	for (; (found = next_of(facts, family, true, &at)); count++)
-		put(value, "%s%s", separator(&next, ", "), found->check);
+		put(value, "%s%s", separator(&next, between), found->check);
 	return count;
 }
 
@@ -182,22 +174,28 @@ static void
 add_virus(struct retouch *changes, const struct config *cfg,
           const struct resultheader_facts *facts)
 {
+	static const struct style some = { "; not by all (", ": ", "; ", ")" };
+	static const struct style none = { "no (", ": ", "; ", ")" };
 	struct value value = { 0 };
 
-	if (put_who(&value, facts, FAMILY_ANTIVIRUS, "by ") > 0) {
+	if (put_who(&value, facts, FAMILY_ANTIVIRUS, "by ", ", ") > 0) {
 		put(&value, " at %s", cfg->proxy_name);
 		if (!has_virus(facts, &value))
 			put(&value, "; clean");
-		put_reasons(&value, facts, FAMILY_ANTIVIRUS, "; not by all (");
-	} else if (put_reasons(&value, facts, FAMILY_ANTIVIRUS, "no (") > 0) {
+		put_others(&value, facts, FAMILY_ANTIVIRUS, &some);
+	} else if (put_others(&value, facts, FAMILY_ANTIVIRUS, &none) > 0) {
 		put(&value, " at %s", cfg->proxy_name);
 	} else {
 		return;
 	}
+	retouch_withdraw(changes, "X-Virus-Scanned", NULL);
 	retouch_add(changes, "X-Virus-Scanned", value.text);
 }
 
 /* ---- X-Spam-* ---------------------------------------------------------------------- */
+
+/* As SpamAssassin writes X-Spam-Status: a word, a comma, and clauses NAME=VALUE in which there
+ * is no blank. */
 
 static bool
 is_spam(enum finding_kind kind)
@@ -226,6 +224,24 @@ asked_spamassassin_only(const struct resultheader_facts *facts)
 	return true;
 }
 
+/* The same words as one, without blanks. */
+static void
+put_word(struct value *value, const char *words)
+{
+	char word[FINDING_NAME_SIZE], *end = word;
+
+	for (size_t at = 0; words[at] && at < sizeof(word) - 1; at++) {
+		bool is_blank = (unsigned char)words[at] <= ' ' || words[at] == 0x7f;
+
+		if (!is_blank)
+			*end++ = words[at];
+		else if (end == word || end[-1] != ':')
+			*end++ = '-';
+	}
+	*end = '\0';
+	put_words(value, word);
+}
+
 static void
 put_found(struct value *value, const struct resultheader_facts *facts)
 {
@@ -236,18 +252,28 @@ put_found(struct value *value, const struct resultheader_facts *facts)
 	while ((found = next_of(facts, FAMILY_ANTISPAM, true, &at))) {
 		if (!found->name[0])
 			continue;
-		put(value, "%s", separator(&next, "; "));
-		put_words(value, found->name);
+		put(value, "%s", separator(&next, ";"));
+		put_word(value, found->name);
 	}
+}
+
+/* What rspamd would write under these names is not what all of us have found. */
+static void
+withdraw_spam(struct retouch *changes)
+{
+	retouch_withdraw(changes, "X-Spam-Flag", NULL);
+	retouch_withdraw(changes, "X-Spam-Score", NULL);
+	retouch_withdraw(changes, "X-Spam-Status", NULL);
 }
 
 /* Nobody has looked: it says so, and is neither spam nor none. */
 static void
 add_unknown_spam(struct retouch *changes, const struct resultheader_facts *facts)
 {
+	static const struct style none = { "Unknown, not-by=", ":", ",", "" };
 	struct value value = { 0 };
 
-	if (put_reasons(&value, facts, FAMILY_ANTISPAM, "Unknown (") > 0)
+	if (put_others(&value, facts, FAMILY_ANTISPAM, &none) > 0)
 		retouch_add(changes, "X-Spam-Status", value.text);
 }
 
@@ -256,28 +282,30 @@ add_spam(struct retouch *changes, const struct config *cfg,
          const struct resultheader_facts *facts)
 {
 	const struct verdict *verdict = facts->verdict;
+	static const struct style some = { " not-by=", ":", ",", "" };
 	struct value value = { 0 }, who = { 0 };
 	bool yes = any_spam(facts);
 	char score[64];
 
-	if (put_who(&who, facts, FAMILY_ANTISPAM, " by=") == 0) {
+	withdraw_spam(changes);
+	if (put_who(&who, facts, FAMILY_ANTISPAM, " by=", ",") == 0) {
 		add_unknown_spam(changes, facts);
 		return;
 	}
 	retouch_add(changes, "X-Spam-Flag", yes ? "YES" : "NO");
-	put(&value, "%s", yes ? "Yes" : "No");
+	put(&value, "%s,", yes ? "Yes" : "No");
 	if (verdict->has_score) {
 		snprintf(score, sizeof(score), "%.2f",
 		         verdict->score + 0.0); /* no -0.0 */
 		retouch_add(changes, "X-Spam-Score", score);
-		put(&value, ", score=%s", score);
+		put(&value, " score=%s", score);
 		if (asked_spamassassin_only(facts))
 			put(&value, " required=%.2f",
 			    (double)cfg->spam_threshold / 1000);
 	}
 	put(&value, "%s", who.text);
 	put_found(&value, facts);
-	put_reasons(&value, facts, FAMILY_ANTISPAM, " not by all (");
+	put_others(&value, facts, FAMILY_ANTISPAM, &some);
 	retouch_add(changes, "X-Spam-Status", value.text);
 }
 
@@ -327,13 +355,33 @@ is_domain(const char *text)
 	return strchr(text, '.') && is_dotted(text, size);
 }
 
+/* Size of the quoted string at TEXT; 0: it is none that stays what it is when the field is
+ * written, which may end a line at each blank, and leaves one of two. */
+static size_t
+quoted_size(const char *text)
+{
+	size_t at = 1;
+
+	if (text[0] != '"')
+		return 0;
+	for (; text[at] != '"'; at++) {
+		at += text[at] == '\\';
+		if (text[at] < ' ' || text[at] > '~' ||
+		    (text[at] == ' ' && strchr(" \\", text[at - 1])))
+			return 0;
+	}
+	return at + 1;
+}
+
+/* Of [ [ local-part ] "@" ] domain-name (RFC 8601 2.2), where the local part may be quoted
+ * (RFC 5321 4.1.2): so written, every reader has the address that was in the envelope. */
 static bool
 is_address(const char *text)
 {
-	size_t local = strcspn(text, "@");
+	size_t quoted = quoted_size(text), local = quoted ?: strcspn(text, "@");
 
-	return text[local] && is_token(text, local) && is_dotted(text, local) &&
-	       is_domain(text + local + 1);
+	return text[local] == '@' && is_domain(text + local + 1) &&
+	       (quoted > 0 || (is_token(text, local) && is_dotted(text, local)));
 }
 
 /* A value (RFC 2045 5.1): as it is, or quoted.  Of two blanks one would be lost when the
@@ -392,18 +440,36 @@ put_auth(struct value *value, const char *user)
 	put_property(value, "auth", user);
 }
 
+/* Of Authentication-Results: nothing is known. */
+static bool
+says_none(const char *text)
+{
+	static const char blanks[] = "; \t\r\n";
+	const char *at = text + strcspn(text, ";");
+
+	at += strspn(at, blanks);
+	if (strncasecmp(at, "none", 4) == 0)
+		at += 4;
+	return !at[strspn(at, blanks)];
+}
+
+/* Of rspamd's those stay that say something; that nothing is known would not be true then. */
 static void
 add_auth(struct retouch *changes, const struct config *cfg,
          const struct resultheader_facts *facts)
 {
 	struct value value = { 0 };
+	bool knows = facts->evidence->authenticated || facts->spf;
 
+	if (retouch_withdraw(changes, "Authentication-Results", says_none) > 0 &&
+	    !knows)
+		return;
 	put_value(&value, our_id(cfg));
 	if (facts->evidence->authenticated)
 		put_auth(&value, facts->evidence->user);
 	if (facts->spf)
 		put_spf(&value, facts);
-	if (!facts->evidence->authenticated && !facts->spf)
+	if (!knows)
 		put(&value, "; none");
 	retouch_add(changes, "Authentication-Results", value.text);
 }
@@ -416,7 +482,7 @@ resultheader_add(struct retouch *changes, const struct config *cfg,
 {
 	bool tags = facts->verdict->act == VERDICT_TAG;
 
-	retouch_reserve(changes);
+	retouch_lead(changes);
 	if (cfg->result_headers & RESULT_HEADERS_AUTH)
 		add_auth(changes, cfg, facts);
 	if (cfg->result_headers & RESULT_HEADERS_VIRUS)

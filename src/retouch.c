@@ -6,14 +6,13 @@
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 struct retouch *
 retouch_new(void)
 {
 	struct retouch *retouch = xcalloc(1, sizeof(*retouch));
 
-	retouch->fields = evbuffer_new();
-	assert(retouch->fields); /* see xalloc.h */
 	retouch->most_fields = RETOUCH_FIELDS;
 	retouch->most_bytes = RETOUCH_BYTES;
 	return retouch;
@@ -24,7 +23,9 @@ retouch_free(struct retouch *retouch)
 {
 	if (!retouch)
 		return;
-	evbuffer_free(retouch->fields);
+	for (unsigned i = 0; i < retouch->field_count; i++)
+		free(retouch->fields[i]);
+	free(retouch->fields);
 	free(retouch->removals);
 	free(retouch->prefix);
 	free(retouch->subject);
@@ -56,27 +57,78 @@ retouch_remove(struct retouch *retouch, const char *name, unsigned which)
 	return true;
 }
 
+static char *
+make_field(const char *name, const char *value)
+{
+	struct evbuffer *line = evbuffer_new();
+	size_t size;
+	char *field;
+
+	assert(line); /* see xalloc.h */
+	retouch_put_field(line, name, value);
+	size = evbuffer_get_length(line);
+	field = xmalloc(size + 1);
+	evbuffer_remove(line, field, size);
+	field[size] = '\0';
+	evbuffer_free(line);
+	return field;
+}
+
 /* Folding adds to it: at most three bytes for each that is there. */
 bool
 retouch_add(struct retouch *retouch, const char *name, const char *value)
 {
 	size_t most = strlen(name) + 4 + 3 * strlen(value);
+	unsigned at = retouch->leads ? retouch->leading : retouch->field_count;
+	char **fields;
 
 	if (!header_is_name(name) || retouch->field_count == retouch->most_fields ||
-	    most > retouch->most_bytes - evbuffer_get_length(retouch->fields))
+	    most > retouch->most_bytes - retouch->bytes)
 		return false;
-	retouch_put_field(retouch->fields, name, value);
+	fields = xrealloc(retouch->fields,
+	                  (retouch->field_count + 1) * sizeof(*fields));
+	memmove(&fields[at + 1], &fields[at],
+	        (retouch->field_count - at) * sizeof(*fields));
+	fields[at] = make_field(name, value);
+	retouch->fields = fields;
 	retouch->field_count++;
+	retouch->leading += retouch->leads;
+	retouch->bytes += strlen(fields[at]);
 	return true;
 }
 
 void
-retouch_reserve(struct retouch *retouch)
+retouch_lead(struct retouch *retouch)
 {
 	enum { FIELDS = 8, BYTES = 65536 };
 
+	retouch->leads = true;
 	retouch->most_fields = retouch->field_count + FIELDS;
-	retouch->most_bytes = evbuffer_get_length(retouch->fields) + BYTES;
+	retouch->most_bytes = retouch->bytes + BYTES;
+}
+
+unsigned
+retouch_withdraw(struct retouch *retouch, const char *name,
+                 bool (*is)(const char *value))
+{
+	unsigned kept = retouch->leading, stay = 0;
+	size_t size = strlen(name);
+
+	for (unsigned i = kept; i < retouch->field_count; i++) {
+		char *field = retouch->fields[i];
+		bool has_name = strncasecmp(field, name, size) == 0 &&
+		                field[size] == ':';
+
+		if (has_name && (!is || is(field + size + 1))) {
+			retouch->bytes -= strlen(field);
+			free(field);
+			continue;
+		}
+		stay += has_name;
+		retouch->fields[kept++] = field;
+	}
+	retouch->field_count = kept;
+	return stay;
 }
 
 void

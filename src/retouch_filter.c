@@ -470,7 +470,8 @@ make_fields(const struct retouch *what)
 		return NULL;
 	fields = evbuffer_new();
 	assert(fields); /* see xalloc.h */
-	evbuffer_add_buffer_reference(fields, what->fields);
+	for (unsigned i = 0; i < what->field_count; i++)
+		evbuffer_add(fields, what->fields[i], strlen(what->fields[i]));
 	if (what->subject)
 		put_new_subject(fields, what);
 	size = evbuffer_get_length(fields);

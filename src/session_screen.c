@@ -51,6 +51,7 @@ session_evidence(const struct session *s)
 		.path_count = s->mail ? s->mail->path_count : 0,
 		.size = s->mail ? s->mail->size : 0,
 		.binary = s->mail && s->mail->binary,
+		.lmtp = session_server_is_lmtp(s),
 		.of_host = peer_count(s->of_host),
 		.of_ident = peer_count(s->of_ident),
 		.auth_offered = s->auth_offered,

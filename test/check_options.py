@@ -65,6 +65,18 @@ def described():
     return rows
 
 
+def without_ranges():
+    """Options with a number that are printed without the numbers that are allowed."""
+    text = subprocess.run([program, "-t"], check=True, timeout=60, encoding="utf-8",
+                          stdout=subprocess.PIPE).stdout
+    table = (root / "include/options.def").read_text()
+    for name in re.findall(r"(?m)^OPT_INT *\((\w+)", table):
+        found = re.search(rf"((?:^#.*\n)+)(?:# )?{name} = ", text, re.M)
+        words = found[1].replace("\n# ", " ") if found else ""
+        if not re.search(r"Allowed: -?[\d.]+ to -?[\d.]+", words):
+            yield f"smtp-gated -t: no range is told of {name}"
+
+
 def without_texts(rows):
     return rows[:rows.index("## Texts")]
 
@@ -108,6 +120,7 @@ faults += compare("smtp-gated -t", some, "smtp-gated -T", without_texts(whole))
 for heading, code, words in old_options():
     faults += compare(f"smtp-gated.conf(5): {heading}", words, "config_legacy.c", code)
 faults += fixed_texts()
+faults += without_ranges()
 
 print("\n".join(faults) if faults else
       f"{sum('=' in row for row in whole)} options are described as they are")

@@ -348,6 +348,78 @@ class Binary(Kept):
         self.assertEqual(self.release(name, "250 server.example").mails, [message + b"\r\n"])
 
 
+class Lmtp(Kept):
+    """A server of LMTP that takes EHLO and HELO, too, and answers each recipient in any case:
+    whoever takes it for one of SMTP would overlook who was refused."""
+    BOTH = "250 2.0.0 bob has it\r\n250 2.0.0 eve has it"
+    ONE = "250 2.0.0 bob has it\r\n552 5.2.2 eve has no room"
+
+    def keep(self, **options):
+        """A message to bob and eve; its ID."""
+        self.gated.configure(**options)
+        self.gated.start()
+        self.addCleanup(self.gated.stop)
+        return self.infect(recipients=["bob@example.test", "eve@example.test"])[0]
+
+    def keep_by_lmtp(self, end):
+        server = self.another_server(end=end)
+        return server, self.keep(server_protocol="lmtp", delivery="hold",
+                                 fixed_server_port=server.port)
+
+    def change(self, name, **changes):
+        note = dict(self.note(name), **changes)
+        note = {key: value for key, value in note.items() if value is not None}
+        (self.directory / f"{name}.json").write_text(json.dumps(note))
+
+    def test_its_server(self):
+        """The note knows, whatever the configuration says by now."""
+        server, name = self.keep_by_lmtp(self.BOTH)
+        self.assertEqual(self.note(name)["protocol"], "lmtp")
+        del server.heard[:]
+        self.gated.configure(server_protocol="smtp")
+        out = self.quarantine("release", name, "--delete")
+        self.assertIn("250 2.0.0 eve has it", out)
+        self.assertEqual(server.heard[0], "LHLO gate.example\r\n")
+        self.assertNotRegex("".join(server.heard), "EHLO|HELO g")
+        self.assertEqual(len(server.mails), 1)
+
+    def test_refused_recipient(self):
+        _, name = self.keep_by_lmtp(self.ONE)
+        self.quarantine("release", name, "--delete", code=NOT_TAKEN,
+                        says="1 of 2 recipients are refused.*RCPT eve@example.test: 552 5.2.2")
+        self.assertEqual(len(self.names()), 2)
+
+    def test_older_note(self):
+        """The configuration says what it does not."""
+        server, name = self.keep_by_lmtp(self.ONE)
+        self.change(name, protocol=None)
+        del server.heard[:]
+        self.quarantine("release", name, code=NOT_TAKEN, says="1 of 2 recipients are refused")
+        self.assertEqual(server.heard[0], "LHLO gate.example\r\n")
+
+    def test_server_of_smtp(self):
+        """Named in its place."""
+        _, name = self.keep_by_lmtp(self.BOTH)
+        server = self.another_server(LHLO="502 what?")
+        self.quarantine("release", name, "--server", f"127.0.0.1:{server.port}")
+        self.assertEqual([line[:4] for line in server.heard[:3]], ["LHLO", "EHLO", "MAIL"])
+        self.assertEqual(len(server.mails), 1)
+        server = self.another_server(LHLO="550 not you")
+        self.quarantine("release", name, "--server", f"127.0.0.1:{server.port}", code=NOT_TAKEN,
+                        says="LHLO: 550 not you")
+        server = self.another_server(LHLO="502 what?", EHLO="502 what?", HELO="502 nor that")
+        self.quarantine("release", name, "--server", f"127.0.0.1:{server.port}", code=NOT_TAKEN,
+                        says="HELO: 502 nor that")
+
+    def test_smtp_is_as_it_was(self):
+        name = self.keep()
+        self.assertEqual(self.note(name)["protocol"], "smtp")
+        server = self.another_server(EHLO="502 what?", HELO="502 what?", end=self.BOTH)
+        self.quarantine("release", name, "--server", f"127.0.0.1:{server.port}")
+        self.assertEqual([line[:4] for line in server.heard[:4]],
+                         ["EHLO", "HELO", "LHLO", "MAIL"])
+
+
 class Deleting(Kept):
     def test_by_id_and_by_age(self):
         self.gated.start()
@@ -479,7 +551,7 @@ class Releasing(Kept):
         for change in ({"sender": "a>\r\nRSET"}, {"recipients": ["b>\r\nDATA"]},
                        {"recipients": [7]}, {"recipients": []}, {"sender": None},
                        {"size": note["size"] - 1}, {"server": {"address": "", "port": 25}},
-                       {"action": "deliver"}):
+                       {"action": "deliver"}, {"action": "tag"}):
             with self.subTest(change):
                 (self.directory / f"{name}.json").write_text(json.dumps(dict(note, **change)))
                 before = len(self.sink.complete)

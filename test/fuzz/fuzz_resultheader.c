@@ -47,10 +47,10 @@ static void
 pass(const struct retouch *what, struct evbuffer *message, size_t piece)
 {
 	struct retouch_filter *filter = retouch_filter_new(what);
-	struct evbuffer *in = retouch_filter_input(filter), *out = evbuffer_new();
+	struct evbuffer *out = evbuffer_new();
 
 	while (evbuffer_get_length(message) > 0) {
-		evbuffer_remove_buffer(message, in, piece);
+		evbuffer_remove_buffer(message, retouch_filter_input(filter), piece);
 		retouch_filter(filter, out, false);
 	}
 	retouch_filter(filter, out, true);
@@ -93,7 +93,7 @@ skip_value(const char *at)
 		at += *at == '\\';
 		assert(*at);
 	}
-	return at + 1;
+	return at[1] == '@' ? at + 1 + strcspn(at + 1, " ;\"") : at + 1;
 }
 
 static const char *

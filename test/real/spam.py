@@ -43,7 +43,7 @@ actions {{ reject = 15; rewrite_subject = 8; add_header = 6; greylist = 4; }}
 lua = "{tmp}/local.lua";
 modules {{ path = "/usr/share/rspamd/plugins/milter_headers.lua"; }}
 milter_headers {{
-	use = ["x-spamd-bar", "x-spam-level", "x-spam-status"];
+	use = ["x-spamd-bar", "x-spam-level", "x-spam-status", "authentication-results"];
 	skip_local = false;
 	skip_authenticated = false;
 }}
@@ -59,6 +59,9 @@ local function look(task)
 	if task:get_subject() == "soft" then
 		task:set_pre_result("soft reject", "not now")
 	end
+	if task:get_header("X-Sender") == "allowed" then
+		task:insert_result("R_SPF_ALLOW", 1.0, "+all")
+	end
 	local recipients = {}
 	for _, to in ipairs(task:get_recipients("smtp") or {}) do
 		table.insert(recipients, to.addr)
@@ -71,7 +74,8 @@ local function look(task)
 		tostring(task:get_size())}, "|") .. "\\n")
 	told:close()
 end
-rspamd_config:register_symbol({name = "POINTS", score = 1.0, callback = look})
+local id = rspamd_config:register_symbol({name = "POINTS", score = 1.0, callback = look})
+rspamd_config:register_symbol({name = "R_SPF_ALLOW", type = "virtual", parent = id, score = 0.0})
 
 -- A message may ask for more changes.
 rspamd_config:register_symbol({name = "CHANGES", type = "postfilter", callback = function(task)

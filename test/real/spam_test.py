@@ -247,7 +247,34 @@ class Rspamd(Case, unittest.TestCase):
 
     def held(self, **options):
         return self.by(self.rspamd.url, **{"delivery": "hold", "nat_header_type": "none",
-                                           **options})
+                                           "proxy_name": '"gate.example"', **options})
+
+    def results(self, message, **options):
+        """The fields that are put on top, by whoever."""
+        gateway = self.held(result_headers="{spam, auth}", on_spam_suspect="pass", **options)
+        self.assertEqual(self.submit(gateway, message), TAKEN)
+        fields = self.fields(self.sink.messages[-1])
+        return fields[:-len(self.fields(message))]
+
+    def test_result_headers(self):
+        """Ours stand above rspamd's, of which there are none that contradict them."""
+        fields = self.results(lab.mail(subject="points 7"))
+        self.assertEqual(fields[:4], [
+            b"Authentication-Results: gate.example; none", b"X-Spam-Flag: YES",
+            b"X-Spam-Score: 7.00", b"X-Spam-Status: Yes, score=7.00 by=rspamd "
+            b"found=add-header:POINTS"])
+        self.assertCountEqual(fields[4:], [b"X-Spamd-Bar: +++++++", b"X-Spam-Level: *******"])
+
+    def test_result_headers_with_results(self):
+        """What rspamd knows stays; ours says so if that is nothing."""
+        message = b"X-Sender: allowed\r\n" + lab.mail(subject="points 1")
+        name = b"Authentication-Results: "
+        for options, ours in (({}, []), ({"spf": "incoming"}, [b"spf="])):
+            found = [field for field in self.results(message, **options)
+                     if field.startswith(name)]
+            self.assertEqual(len(found), len(ours) + 1, found)
+            for field, words in zip(found, [*ours, b"spf=pass"]):
+                self.assertTrue(field.startswith(name + b"gate.example; " + words), found)
 
     def test_headers(self):
         """Of milter_headers and others: what they remove was in the message before, what they
@@ -257,11 +284,11 @@ class Rspamd(Case, unittest.TestCase):
             message = self.wishing("points 3")
             self.assertEqual(self.submit(gateway, message), TAKEN)
             fields = self.fields(self.sink.messages[-1])
-            self.assertCountEqual(fields[:5], [
-                b"X-Spamd-Bar: +++", b"X-Spam-Level: ***", b"X-Spam-Status: No, score=3.00",
+            self.assertCountEqual(fields[:6], [
+                b"Authentication-Results: gate.example; none", b"X-Spamd-Bar: +++", b"X-Spam-Level: ***", b"X-Spam-Status: No, score=3.00",
                 b"X-Twice: a", b"X-Twice: b X-Evil: c"])
             self.assertLess(fields.index(b"X-Twice: a"), fields.index(b"X-Twice: b X-Evil: c"))
-            self.assertEqual(fields[5:], [b"X-Wish: change", b"X-Third: 1", b"X-Third: 2",
+            self.assertEqual(fields[6:], [b"X-Wish: change", b"X-Third: 1", b"X-Third: 2",
                                           b"X-Last: 1", *self.fields(lab.mail(subject="points 3"))])
             self.assertTrue(self.sink.messages[-1].endswith(b"\r\n\r\nhello\r\n"))
 
@@ -320,6 +347,22 @@ class Both(Case, unittest.TestCase):
         rspamd.kill()
         self.assert_refused(gateway, CLEAN, self.FAILED)
         self.assert_refused(gateway, GTUBE, SPAM)
+
+    def test_results(self):
+        """spamd's finding is what is told, above what rspamd has to say."""
+        spamd, rspamd = spam.Spamd(), spam.Rspamd()
+        self.addCleanup(spamd.stop)
+        self.addCleanup(rspamd.stop)
+        gateway = self.gateway(
+            PROGRAM, antivirus_type="off", antispam_type="{spamassassin, rspamd}",
+            antispam_path=f'{{"{spamd.socket}"}}', rspamd_url=f'{{"{rspamd.url}"}}',
+            delivery="hold", nat_header_type="none", on_spam="tag", result_headers="{spam}")
+        message = lab.mail(b"FOUR-POINTS, THREE-POINTS")
+        self.assertEqual(self.submit(gateway, message), TAKEN)
+        head = self.sink.messages[-1].partition(b"\r\n\r\n")[0]
+        self.assertRegex(head, rb"^X-Spam-Flag: YES\r\nX-Spam-Score: [7-9]\.")
+        self.assertRegex(head, rb"X-Spam-Status: Yes, score=[^ ]+ by=spamassassin,rspamd\s")
+        self.assertEqual(head.count(b"X-Spam-Status"), 1)
 
 
 if __name__ == "__main__":

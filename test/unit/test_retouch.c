@@ -70,6 +70,12 @@ adds(const char *name, const char *value)
 	return what;
 }
 
+static bool
+begins_with_two(const char *value)
+{
+	return strncmp(value, " 2", 2) == 0;
+}
+
 /* ---- removing -------------------------------------------------------------------- */
 
 #define REST "\r\nX-Spam: text\r\n\r\nX-Spam: text\r\n"
@@ -305,6 +311,50 @@ test_added(void **state)
 	assert_false(retouch_is_empty(what = adds("X-E", "")));
 	gives(what, "A: 1\r\n\r\n", "X-E: \r\nA: 1\r\n\r\n");
 	gives(what, "From x\r\nA: 1\r\n\r\n", "From x\r\nX-E: \r\nA: 1\r\n\r\n");
+	retouch_free(what);
+}
+
+/* Fields of ours above those that others have asked for, in place of some of these. */
+static void
+test_led(void **state)
+{
+	struct retouch *what = adds("X-A", "1");
+
+	(void)state;
+	assert_true(retouch_add(what, "x-b", "2"));
+	assert_true(retouch_add(what, "X-AB", "3"));
+	assert_true(retouch_add(what, "X-B", "4"));
+	assert_int_equal(retouch_withdraw(what, "X-C", NULL), 0);
+	retouch_lead(what);
+	assert_true(retouch_add(what, "X-A", "5"));
+	assert_true(retouch_add(what, "X-B", "2 is ours"));
+	gives(what, "\r\n",
+	      "X-A: 5\r\nX-B: 2 is ours\r\n"
+	      "X-A: 1\r\nx-b: 2\r\nX-AB: 3\r\nX-B: 4\r\n\r\n");
+	assert_int_equal(retouch_withdraw(what, "X-a", NULL), 0);
+	assert_int_equal(retouch_withdraw(what, "X-B", begins_with_two), 1);
+	assert_true(retouch_add(what, "X-C", "6"));
+	assert_true(retouch_subject(what, "new"));
+	gives(what, "\r\n",
+	      "X-A: 5\r\nX-B: 2 is ours\r\nX-C: 6\r\nX-AB: 3\r\nX-B: 4\r\n"
+	      "Subject: new\r\n\r\n");
+	retouch_free(what);
+}
+
+/* Whoever asked for all that may be had leaves room for ours. */
+static void
+test_led_when_full(void **state)
+{
+	struct retouch *what = retouch_new();
+
+	(void)state;
+	while (retouch_add(what, "X-A", "1"))
+		;
+	retouch_lead(what);
+	assert_true(retouch_add(what, "X-B", "1"));
+	assert_int_equal(retouch_withdraw(what, "X-A", NULL), 0);
+	assert_true(retouch_add(what, "X-C", "1"));
+	gives(what, "\r\n", "X-B: 1\r\nX-C: 1\r\n\r\n");
 	retouch_free(what);
 }
 
@@ -552,6 +602,8 @@ main(void)
 		cmocka_unit_test(test_trusted_at_once),
 		cmocka_unit_test(test_long),
 		cmocka_unit_test(test_added),
+		cmocka_unit_test(test_led),
+		cmocka_unit_test(test_led_when_full),
 		cmocka_unit_test(test_folded),
 		cmocka_unit_test(test_tagged),
 		cmocka_unit_test(test_tagged_words),
