@@ -469,7 +469,7 @@ void session_hold_begin(struct session *s);
 /* session_chunk.c: BDAT.  Whether it goes on, or was refused; and its chunk thrown away. */
 bool session_chunk_refused(struct session *s, const struct command *command);
 void session_chunk_command(struct session *s, const struct command *command);
-void session_chunk_due(struct session *s, uint64_t size, bool last);
+void session_chunk_due(struct session *s, const struct chunk *chunk);
 
 /* session_chunk.c: true between the chunks of a message; and a command there that must not
  * be, answered. */

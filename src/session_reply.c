@@ -457,12 +457,11 @@ ask_later_due(struct session *s, const struct expected *due)
 {
 	enum reply_subject subject = (enum reply_subject)due->subject;
 	enum verb verb = (enum verb)due->verb;
-	uint64_t size = due->size;
-	bool last = due->last;
+	struct chunk chunk = { due->size, due->last, due->faulty };
 
 	pipeline_done(&s->owed);
 	if (subject == SUBJECT_COMMAND && verb == VERB_BDAT)
-		session_chunk_due(s, size, last);
+		session_chunk_due(s, &chunk);
 	else
 		session_hold_due(s, subject, verb);
 }
