@@ -167,7 +167,7 @@ struct session {
 	bool trusted;			/* by the server: it would take XCLIENT from us */
 	bool authenticated;
 	bool direct_begun;		/* DIRECT: the server may speak */
-	bool refusal_logged;
+	bool refusal_logged, fault_logged;
 	unsigned rejections_logged;	/* of senders and recipients */
 	bool paused;			/* commands are left for want of room */
 	TAILQ_ENTRY(session) link;
@@ -465,6 +465,16 @@ void session_reset_mail(struct session *s);
 /* session_hold.c: the message is held, if that is to be. */
 bool session_holds(const struct session *s);
 void session_hold_begin(struct session *s);
+
+/*
+ * session_protocol.c: for the log alone.
+ */
+
+/* The client's COMMAND is wrong; WHAT is.  Once in a session. */
+void session_log_fault(struct session *s, const char *what, const struct command *command);
+
+/* What the server says next, or in the reply that is being read, cannot be followed. */
+void session_log_nonsense(struct session *s, const char *what);
 
 /* session_chunk.c: BDAT.  Whether it goes on, or was refused; and its chunk thrown away. */
 bool session_chunk_refused(struct session *s, const struct command *command);

@@ -194,12 +194,20 @@ session_chunk_refused(struct session *s, const struct command *command)
 	if (command->verb != VERB_BDAT)
 		return false;
 	if (!command_chunk(command->argument, &chunk)) {
+		session_log_fault(s,
+		                  "no size can be read: nobody knows where its content "
+		                  "ends",
+		                  command);
 		session_answer_last(s, END_CLIENT_PROTOCOL, 501, "5.5.4",
 		                    s->cfg->msg_client_error);
 	} else if (!s->chunking) {
 		session_refuse_command(s, command);
 		throw(s, chunk.size);
 	} else if (chunk.faulty) {
+		session_log_fault(s,
+		                  "behind the size stands something else than LAST: "
+		                  "the message is over",
+		                  command);
 		session_chunk_command(s, command);
 	} else if (pipeline_owes_pieces(&s->owed) && !has_recipient(s)) {
 		refuse(s, chunk.size);
