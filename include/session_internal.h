@@ -168,6 +168,7 @@ struct session {
 	bool authenticated;
 	bool direct_begun;		/* DIRECT: the server may speak */
 	bool refusal_logged, fault_logged;
+	bool hello_doubted;		/* the server may speak the other protocol: logged */
 	unsigned rejections_logged;	/* of senders and recipients */
 	bool paused;			/* commands are left for want of room */
 	TAILQ_ENTRY(session) link;
@@ -475,6 +476,10 @@ void session_log_fault(struct session *s, const char *what, const struct command
 
 /* What the server says next, or in the reply that is being read, cannot be followed. */
 void session_log_nonsense(struct session *s, const char *what);
+
+/* The reply that is to be read next has CODE, and is to VERB; if that is a HELO of a kind
+ * that the server does not know, server_protocol may be wrong.  Once in a session. */
+void session_note_refused_hello(struct session *s, enum verb verb, int code);
 
 /* session_chunk.c: BDAT.  Whether it goes on, or was refused; and its chunk thrown away. */
 bool session_chunk_refused(struct session *s, const struct command *command);

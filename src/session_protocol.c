@@ -89,3 +89,28 @@ session_log_nonsense(struct session *s, const char *what)
 	          log_addr("client", &s->client_addr),
 	          log_addr("server", &s->server_addr));
 }
+
+/* Of its protocol, that is: these two codes mean that it does not know the verb. */
+static const char *
+doubt_about_server(const struct session *s, enum verb verb)
+{
+	if (s->cfg->server_protocol == SERVER_LMTP)
+		return "the server does not know LHLO: if it speaks SMTP, "
+		       "server_protocol has to be smtp";
+	if (verb == VERB_HELO)
+		return "the server knows neither EHLO nor HELO: if it speaks LMTP, "
+		       "server_protocol has to be lmtp";
+	return NULL;
+}
+
+void
+session_note_refused_hello(struct session *s, enum verb verb, int code)
+{
+	const char *doubt = doubt_about_server(s, verb);
+
+	if (!verb_is_hello(verb) || (code != 500 && code != 502) || !doubt ||
+	    s->hello_doubted)
+		return;
+	s->hello_doubted = true;
+	session_log_nonsense(s, doubt);
+}

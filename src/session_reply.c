@@ -400,6 +400,8 @@ on_due_reply(struct session *s, struct expected *due, const struct reply *reply)
 	int code = reply->code;
 	char words[256] = "";
 
+	if (due->subject == SUBJECT_COMMAND)
+		session_note_refused_hello(s, (enum verb)due->verb, code);
 	if (!makes_sense(s, due, code)) {
 		session_log_nonsense(s, "the reply does not fit what was asked");
 		session_end(s, END_PROTOCOL);
