@@ -70,8 +70,8 @@ bool retouch_subject_as_is(struct retouch *retouch, const char *value);
  * For removing, the header section goes to the first empty line.  Lines that are no field
  * do not end it, though for some readers they do: nobody misses a result of a scanner in
  * the text that follows.  Names are told as the most lenient reader would: in any case,
- * with blanks or a fold before the colon, with control characters in between, behind a CR or
- * LF that stands alone.
+ * with blanks or line ends before the colon, with control characters in between, behind a CR
+ * or LF that stands alone.
  *
  * Fields are added where header_put() puts them; a subject that was missing goes to the
  * end of the header section.

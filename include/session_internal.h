@@ -379,8 +379,8 @@ bool session_server_is_lmtp(const struct session *s);
 /* How many replies the server owes to the content of this mail; 0: it cannot have any. */
 unsigned session_content_replies(const struct session *s);
 
-/* The last words that the client still waits for are ours, or all the same; but of a reply
- * all lines are passed on once. */
+/* The last words that the client still waits for are ours, or all the same; but of a long
+ * reply all lines are passed on once only. */
 void session_say_last(struct session *s, int code, const char *enhanced, const char *text);
 void session_forward_last(struct session *s, const struct reply *reply);
 
@@ -481,7 +481,8 @@ void session_log_nonsense(struct session *s, const char *what);
  * that the server does not know, server_protocol may be wrong.  Once in a session. */
 void session_note_refused_hello(struct session *s, enum verb verb, int code);
 
-/* session_chunk.c: BDAT.  Whether it goes on, or was refused; and its chunk thrown away. */
+/* session_chunk.c: BDAT.  True: it was refused, and its chunk will be thrown away, or the
+ * session has ended.  Any other command is not refused here. */
 bool session_chunk_refused(struct session *s, const struct command *command);
 void session_chunk_command(struct session *s, const struct command *command);
 void session_chunk_due(struct session *s, const struct chunk *chunk);

@@ -239,7 +239,7 @@ addr_text(const struct addr *addr, char text[static ADDR_TEXT_SIZE])
 	char scope[IF_NAMESIZE];
 	size_t used;
 
-	strcpy(text, "-");
+	memcpy(text, "-", sizeof("-"));
 	if (addr_family(addr) == AF_INET)
 		inet_ntop(AF_INET, &addr->v4.sin_addr, text, ADDR_TEXT_SIZE);
 	if (addr_family(addr) != AF_INET6)

@@ -312,7 +312,7 @@ own_name(char name[static HOST_NAME_MAX + 1])
 {
 	memset(name, 0, HOST_NAME_MAX + 1);
 	if (gethostname(name, HOST_NAME_MAX) != 0 || !name[0])
-		strcpy(name, "localhost");
+		snprintf(name, HOST_NAME_MAX + 1, "localhost");
 }
 
 void

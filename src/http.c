@@ -15,6 +15,7 @@ enum {
 	UNREAD_MAX = 65536,  /* bytes of an answer that nobody reads */
 	HEADERS_MAX = 65536, /* bytes of its headers */
 	IDLE_MOST = 8,       /* connections that are kept for the next one */
+	FORGOTTEN_MS = 100,  /* after its time: libcurl has forgotten the call */
 };
 
 /* A socket of libcurl's. */
@@ -35,6 +36,7 @@ struct http {
 struct http_call {
 	struct http *http;
 	CURL *easy;
+	struct event *time_up;
 	struct curl_slist *headers;
 	struct spool *message;  /* that is posted; NULL: there is none */
 	uint64_t sent, to_send; /* bytes of what is posted */
@@ -170,6 +172,8 @@ set_ears(struct http_call *call)
 
 /* ---- one call -------------------------------------------------------------------- */
 
+static void on_time_up(evutil_socket_t fd, short what, void *arg);
+
 /* What starts programs must not leave our connections to them. */
 static curl_socket_t
 on_open(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
@@ -220,15 +224,28 @@ set_headers(struct http_call *call, const struct http_request *request)
 	               CURLE_OK;
 }
 
+static struct timeval
+time_of(long milliseconds)
+{
+	return (struct timeval){ .tv_sec = milliseconds / 1000,
+		                 .tv_usec = milliseconds % 1000 * 1000 };
+}
+
+/* libcurl 7.88 forgets CURLOPT_TIMEOUT_MS when another of its timers is late and comes in
+ * the millisecond before it: such a call would not end.  So we look, too, a moment later,
+ * for libcurl knows more of what took so long. */
 static bool
-set_limits(CURL *easy, const struct http_request *request)
+set_limits(struct http_call *call, const struct http_request *request)
 {
 	unsigned connect = request->connect_ms > 0 ? request->connect_ms
 	                                           : request->milliseconds;
+	struct timeval later = time_of((long)request->milliseconds + FORGOTTEN_MS);
 
-	return curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)connect) ==
+	call->time_up = evtimer_new(call->http->base, on_time_up, call);
+	return call->time_up && event_add(call->time_up, &later) == 0 &&
+	       curl_easy_setopt(call->easy, CURLOPT_CONNECTTIMEOUT_MS, (long)connect) ==
 	               CURLE_OK &&
-	       curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS,
+	       curl_easy_setopt(call->easy, CURLOPT_TIMEOUT_MS,
 	                        (long)request->milliseconds) == CURLE_OK;
 }
 
@@ -255,7 +272,7 @@ http_post(struct http *http, const struct http_request *request, http_done_cb *d
 	call->easy = curl_easy_init();
 	if (!call->easy || !set_manners(call->easy) || !set_ears(call) ||
 	    !set_receiver(call->easy, request) || !set_headers(call, request) ||
-	    !set_content(call, request) || !set_limits(call->easy, request) ||
+	    !set_content(call, request) || !set_limits(call, request) ||
 	    curl_multi_add_handle(http->multi, call->easy) != CURLM_OK)
 		abort(); /* there is no memory: see xalloc.h */
 	http->calls++;
@@ -275,6 +292,7 @@ call_free(struct http_call *call)
 static void
 take_out(struct http_call *call)
 {
+	event_free(call->time_up);
 	curl_multi_remove_handle(call->http->multi, call->easy);
 	curl_easy_cleanup(call->easy);
 	call->easy = NULL;
@@ -322,6 +340,16 @@ finish(struct http_call *call, CURLcode result)
 	take_out(call);
 	call->done(&answer, call->arg);
 	call_free(call);
+}
+
+static void
+on_time_up(evutil_socket_t fd, short what, void *arg)
+{
+	struct http_call *call = arg;
+
+	(void)fd, (void)what;
+	snprintf(call->error, sizeof(call->error), "it took too long");
+	finish(call, CURLE_OPERATION_TIMEDOUT);
 }
 
 /* ---- the loop and libcurl -------------------------------------------------------- */
@@ -405,14 +433,13 @@ static int
 on_timer_wanted(CURLM *multi, long milliseconds, void *arg)
 {
 	struct http *http = arg;
+	struct timeval when = time_of(milliseconds);
 
 	(void)multi;
 	if (milliseconds < 0)
 		evtimer_del(http->timer);
 	else
-		event_add(http->timer,
-		          &(struct timeval){ .tv_sec = milliseconds / 1000,
-		                             .tv_usec = milliseconds % 1000 * 1000 });
+		event_add(http->timer, &when);
 	return 0;
 }
 

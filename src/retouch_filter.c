@@ -79,9 +79,8 @@ end_in_front(struct retouch_filter *f, bool all, size_t *size)
 	*size = 1;
 	if (next[0] == '\n')
 		return END_BARE;
-	if (next[0] != '\r') {
+	if (next[0] != '\r')
 		return END_NONE;
-	}
 	if (got == 2 && next[1] == '\n') {
 		*size = 2;
 		return END_CRLF;
@@ -117,19 +116,30 @@ take_line(struct retouch_filter *f, bool all)
 struct line {
 	bool is_known; /* enough of it is here */
 	bool is_field;
-	bool is_folded; /* in front of its colon: only for some a field */
-	size_t colon;   /* where that is, if there is one */
-	size_t size;    /* of its name, as far as it can be one */
+	bool is_name;                   /* and no more: it has no colon */
+	size_t colon;                   /* where that is, if it is a field */
+	size_t size;                    /* of its name, as far as it can be one */
 	char name[HEADER_NAME_MAX + 1]; /* in small letters */
 };
 
-static void
-add_char(struct line *line, unsigned char c)
+/* One more character of what may be a name.  False: then it is none. */
+static bool
+add_char(struct line *line, unsigned char c, bool *blank)
 {
-	if (line->size < HEADER_NAME_MAX)
-		line->name[line->size] = (char)tolower(c);
-	if (line->size <= HEADER_NAME_MAX)
+	if (c == ' ' || c == '\t') {
+		*blank = true;
+		return true;
+	}
+	if (c < ' ' || c == 0x7f)
+		return true;
+	if (*blank)
+		return false;
+	if (line->size <= HEADER_NAME_MAX) {
+		if (line->size < HEADER_NAME_MAX)
+			line->name[line->size] = (char)tolower(c);
 		line->size++;
+	}
+	return true;
 }
 
 /* A name that is too long is none that anybody asks for. */
@@ -140,62 +150,31 @@ end_name(struct line *line)
 }
 
 static bool
-is_end(unsigned char c)
+ends_name(unsigned char c)
 {
-	return c == '\r' || c == '\n';
-}
-
-/* In front of a colon it may be dropped, and changes nothing. */
-static bool
-is_control(unsigned char c)
-{
-	return (c < ' ' && c != '\t' && !is_end(c)) || c == 0x7f;
-}
-
-/* In front of the colon.  BEFORE: what stood there, but for control characters.  False:
- * there can be none. */
-static bool
-add_byte(struct line *line, unsigned char before, unsigned char c, bool *blank)
-{
-	if (is_control(c))
-		return true;
-	if (is_end(c)) {
-		line->is_folded = *blank = true;
-		return !is_end(before) || (before == '\r' && c == '\n');
-	}
-	if (c == ' ' || c == '\t') {
-		*blank = true;
-		return true;
-	}
-	if (!*blank)
-		add_char(line, c);
-	return !*blank;
+	return c == ':' || c == '\r' || c == '\n';
 }
 
 static void
 look_at_line(struct retouch_filter *f, bool all, struct line *line)
 {
 	size_t size = evbuffer_get_length(f->in), at = 0;
-	bool blank = false, is_none = false;
+	bool blank = false, is_text = false;
 	const unsigned char *text;
-	unsigned char before = 0;
 
 	*line = (struct line){ .is_known = all || size >= LOOK };
 	if (size > LOOK)
 		size = LOOK;
 	text = evbuffer_pullup(f->in, (ev_ssize_t)size);
-	while (at < size && !is_none && (text[at] != ':' || is_end(before))) {
-		is_none = !add_byte(line, before, text[at], &blank);
-		before = is_control(text[at]) ? before : text[at];
-		at++;
-	}
-	line->colon = at;
-	if (is_none)
+	while (at < size && !ends_name(text[at]) && !is_text)
+		is_text = !add_char(line, text[at++], &blank);
+	if (is_text)
 		line->size = 0;
+	line->is_known |= is_text || at < size;
+	line->is_field = !is_text && at < size && text[at] == ':';
+	line->is_name = !is_text && !line->is_field && (at < size || size < LOOK);
+	line->colon = at;
 	end_name(line);
-	line->is_known |= is_none || at < size;
-	line->is_field = !is_none && at < size && !line->is_folded;
-	line->is_folded &= !is_none && at < size;
 }
 
 /* As in header.h. */
@@ -276,7 +255,7 @@ is_to_be_removed(struct retouch_filter *f, const struct line *line)
 }
 
 /* Nobody writes a name with a thousand blanks and control characters in or behind it, or
- * with a fold in front of its colon, but to hide it. */
+ * alone in a line: for some readers its colon may follow in the next one. */
 static bool
 hides_a_name(const struct retouch_filter *f, const struct line *line)
 {
@@ -284,7 +263,7 @@ hides_a_name(const struct retouch_filter *f, const struct line *line)
 	bool has_no_end = line->colon >= LOOK;
 	size_t size = has_no_end ? line->size : sizeof(line->name);
 
-	if (!(has_no_end || line->is_folded) || line->size == 0 ||
+	if (!(has_no_end || line->is_name) || line->size == 0 ||
 	    line->size > HEADER_NAME_MAX)
 		return false;
 	for (unsigned i = 0; i < what->removal_count; i++)
@@ -418,12 +397,10 @@ take_other(struct retouch_filter *f, unsigned char c, bool all)
 	if (!is_known(f, &line, all))
 		return false;
 	if (!line.is_field) {
-		if (!hides_a_name(f, &line)) {
+		if (hides_a_name(f, &line))
+			begin_line(f, true);
+		else
 			take_text(f, c);
-			return true;
-		}
-		begin_line(f, true);
-		evbuffer_drain(f->in, line.colon);
 		return true;
 	}
 	trusted = is_trusted(f, &line, all, &sure);
@@ -531,6 +508,31 @@ retouch_filter_free(struct retouch_filter *f)
 	free(f);
 }
 
+static bool
+ends_with_cr(struct evbuffer *buffer)
+{
+	size_t size = evbuffer_get_length(buffer);
+	struct evbuffer_ptr last;
+	char c = '\0';
+
+	if (size > 0 &&
+	    evbuffer_ptr_set(buffer, &last, size - 1, EVBUFFER_PTR_SET) == 0)
+		evbuffer_copyout_from(buffer, &last, &c, 1);
+	return c == '\r';
+}
+
+/* Unread; but till our fields are placed no CRLF may be divided: see header.h. */
+static void
+take_rest(struct retouch_filter *f, bool all)
+{
+	bool is_placed = !f->fields || f->place.state == HEADER_PLACED;
+
+	if (all || is_placed || !ends_with_cr(f->in))
+		evbuffer_add_buffer(f->out, f->in);
+	else
+		keep(f, evbuffer_get_length(f->in) - 1);
+}
+
 /* The message has ended in its header section. */
 static void
 end_all(struct retouch_filter *f)
@@ -557,7 +559,7 @@ retouch_filter(struct retouch_filter *f, struct evbuffer *to, bool all)
 		goes_on = f->end == END_NONE ? take_line(f, all)
 		                             : take_line_start(f, all);
 	if (f->is_over)
-		evbuffer_add_buffer(f->out, f->in);
+		take_rest(f, all);
 	else if (all)
 		end_all(f);
 	if (!f->fields || header_put(&f->place, f->fields, f->out, all))

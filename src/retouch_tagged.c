@@ -80,7 +80,7 @@ decoded(const char *value)
 
 	while ((rest = decode_word(at + strspn(at, " \t"), &end)))
 		at = rest;
-	strcpy(end, at);
+	memcpy(end, at, strlen(at) + 1);
 	return text;
 }
 

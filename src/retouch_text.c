@@ -18,8 +18,8 @@ is_blank(char c)
 	return c == ' ' || c == '\t';
 }
 
-/* VALUE without what could end its line, blanks at its ends, and more than one in a row.  Where a line ended there
- * is a blank. */
+/* VALUE without what could end its line, blanks at its ends, and more than one in a row.
+ * Where a line ended there is a blank. */
 static char *
 clean(const char *value)
 {

@@ -178,11 +178,14 @@ on_rcpt(struct session *s, const struct command *command)
 		pass_address(s, command, "TO");
 }
 
-/* Whether the server hears of it now is seen when all before it is answered. */
+/* Whether the server hears of it now is seen when all before it is answered: not of one that
+ * is to be held, and never of one whose content has no lines. */
 static void
 on_data(struct session *s, const struct command *command)
 {
-	if (s->cfg->delivery == DELIVERY_STREAM || *command->argument)
+	bool is_held_maybe = s->cfg->delivery != DELIVERY_STREAM;
+
+	if ((!is_held_maybe && !s->binarymime) || *command->argument)
 		on_last_of_group(s, command);
 	else
 		session_ask_later(s, SUBJECT_COMMAND, VERB_DATA);

@@ -41,16 +41,22 @@ session_say_last(struct session *s, int code, const char *enhanced, const char *
 		session_say(s, code, enhanced, text);
 }
 
-/* The first has all its lines, the others have one: together they could be very much. */
+/* A long one has all its lines once, and one the other times: together they could be very
+ * much. */
 void
 session_forward_last(struct session *s, const struct reply *reply)
 {
+	bool is_long = reply->size > REPLY_OURS_MAX;
 	char words[256];
 
 	reply_forward(reply, conn_output(s->client));
 	reply_first_words(reply, words, sizeof(words));
-	for (unsigned left = last_words(s); left > 1; left--)
-		session_say(s, reply->code, NULL, words);
+	for (unsigned left = last_words(s); left > 1; left--) {
+		if (is_long)
+			session_say(s, reply->code, NULL, words);
+		else
+			reply_forward(reply, conn_output(s->client));
+	}
 }
 
 /* ---- what came of it ---------------------------------------------------------------- */

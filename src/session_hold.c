@@ -105,10 +105,10 @@ session_hold_due(struct session *s, enum reply_subject subject, enum verb verb)
 {
 	if (subject == SUBJECT_HELD && verb == VERB_BDAT) {
 		taken(s);
+	} else if (subject == SUBJECT_COMMAND && s->mail && s->mail->binary) {
+		session_answer(s, 503, "5.5.1", s->cfg->msg_bdat_next);
 	} else if (subject != SUBJECT_COMMAND || !session_holds(s)) {
 		ask(s, subject, verb);
-	} else if (s->mail->binary) {
-		session_answer(s, 503, "5.5.1", s->cfg->msg_bdat_next);
 	} else {
 		session_say(s, 354, NULL, s->cfg->msg_go_ahead);
 		session_hold_begin(s);

@@ -375,6 +375,21 @@ note_ehlo(struct session *s, const struct expected *due, const struct reply *rep
 	s->trusted |= ehlo_offers(reply, "XCLIENT") || ehlo_offers(reply, "XFORWARD");
 }
 
+/* Nothing was asked.  421 may come at any time (RFC 5321 3.8); all else would shift every
+ * reply that follows. */
+static void
+on_other_reply(struct session *s, const struct reply *reply)
+{
+	if (reply->code != 421) {
+		session_log_nonsense(s, "nobody has asked for this reply");
+		session_end(s, END_PROTOCOL);
+		return;
+	}
+	reply_forward(reply, conn_output(s->client));
+	evbuffer_drain(conn_input(s->server), reply->size);
+	session_end(s, END_SERVER_CLOSED);
+}
+
 /* What is not simply passed on. */
 static bool
 goes_elsewhere(struct session *s, const struct expected *due, const struct reply *reply)
@@ -387,6 +402,8 @@ goes_elsewhere(struct session *s, const struct expected *due, const struct reply
 		session_content_reply(s, reply);
 	else if (due->plan == PLAN_SWALLOW && due->subject != SUBJECT_CHALLENGED)
 		session_introduction_reply(s, due, reply);
+	else if (due->plan == PLAN_SWALLOW && reply->code == 421)
+		on_other_reply(s, reply); /* to our "*"; and it leaves */
 	else
 		return false;
 	return true;
@@ -420,39 +437,14 @@ on_due_reply(struct session *s, struct expected *due, const struct reply *reply)
 	due->text = NULL; /* ours now */
 	pipeline_done(&s->owed);
 
-	switch ((enum reply_subject)was.subject) {
-	case SUBJECT_GREETING:
-		break;
-	case SUBJECT_COMMAND:
+	/* The others went elsewhere, or mean nothing. */
+	if (was.subject == SUBJECT_COMMAND)
 		command_answered(s, &was, code, words);
-		break;
-	case SUBJECT_CHALLENGED:
-		if (was.plan == PLAN_FORWARD)
-			auth_answered(s, code);
-		break;
-	case SUBJECT_CONTENT:
-	case SUBJECT_PIECE:
-	case SUBJECT_HELD:
-		break; /* see above */
-	}
+	else if (was.subject == SUBJECT_CHALLENGED && was.plan == PLAN_FORWARD)
+		auth_answered(s, code);
 	free(was.text);
 	if (s->state != SESSION_CLOSING)
 		session_answer_due(s);
-}
-
-/* Nothing was asked.  421 may come at any time (RFC 5321 3.8); all else would shift every
- * reply that follows. */
-static void
-on_other_reply(struct session *s, const struct reply *reply)
-{
-	if (reply->code != 421) {
-		session_log_nonsense(s, "nobody has asked for this reply");
-		session_end(s, END_PROTOCOL);
-		return;
-	}
-	reply_forward(reply, conn_output(s->client));
-	evbuffer_drain(conn_input(s->server), reply->size);
-	session_end(s, END_SERVER_CLOSED);
 }
 
 /* False: those were the last words. */

@@ -4,7 +4,7 @@
     all.py gather BUILD          writes BUILD/all/CTestTestfile.cmake: the tests of each
                                  build that PLAN wants, named BUILD/TEST, and the checks
                                  of style
-    all.py run BUILD JOBS ...    runs ctest over them with the arguments given; names what
+    all.py run BUILD ...         runs ctest over them with the arguments given; names what
                                  was skipped, then ends with the closing lines of ctest
 """
 import glob
@@ -27,6 +27,21 @@ PLAN = (
 )
 
 TEST_SECONDS = 600      # for a test that names no limit of its own
+
+# A processor has SLOTS of them: what computes takes two, and PROCESSORS times as many; what
+# waits most of the time (for a timeout, for a silence to be one) takes one.
+SLOTS = 4
+WAITING = {"daemon", "real", "net", "systemd", "package", "cli", "control"}
+
+# About how many seconds tests of these kinds, or names, take.  The longest begin first, so
+# that none is left over in the end; and those of fuzz early, which compute while others wait.
+SECONDS = {
+    "control": 70, "systemd": 60, "unit_check_clamav": 55, "unit_check_clamav_reload": 50,
+    "net": 50, "daemon": 45, "fuzz": 44, "bench": 43, "package": 40, "real": 35,
+    "threads": 25, "dialog_storm": 25, "dialog_timeout_judging": 25,
+    "dialog_timeout_scanner": 20, "unit_quarantine": 20, "cli": 20, "unit_config": 15,
+    "unit_resolver": 15,
+}
 NAMED = {"DEPENDS", "FIXTURES_SETUP", "FIXTURES_CLEANUP", "FIXTURES_REQUIRED"}
 
 
@@ -51,6 +66,12 @@ def tests_of(directory):
     return json.loads(listing)["tests"]
 
 
+def slots_of(kinds, properties):
+    if kinds & WAITING:
+        return 1
+    return int(properties.get("PROCESSORS", 1)) * SLOTS // 2
+
+
 def rows_of(build, directory, wanted):
     rows = []
     for test in tests_of(directory):
@@ -59,6 +80,8 @@ def rows_of(build, directory, wanted):
         if wanted is not None and not kinds & wanted:
             continue
         properties.setdefault("TIMEOUT", TEST_SECONDS)
+        properties["PROCESSORS"] = slots_of(kinds, properties)
+        properties["COST"] = max(SECONDS.get(kind, 0) for kind in kinds | {test["name"]})
         name = bracket(f"{build}/{test['name']}")
         command = test.get("command", ["not-built:" + test["name"]])
         rows.append(f"add_test({name} {' '.join(bracket(one) for one in command)})\n")
@@ -81,7 +104,7 @@ def style_rows(build):
     for name, command in checks.items():
         rows.append(f"add_test({bracket(name)} {' '.join(map(bracket, command))})\n")
         rows.append(f"set_tests_properties({bracket(name)} PROPERTIES TIMEOUT 300 "
-                    f"WORKING_DIRECTORY {bracket(TOP)})\n")
+                    f"PROCESSORS {SLOTS // 2} COST 5 WORKING_DIRECTORY {bracket(TOP)})\n")
     return rows
 
 
@@ -113,12 +136,13 @@ def skips(report):
     return whole, within
 
 
-def run(build, jobs, arguments):
+def run(build, arguments):
     report = build + "/all/report.xml"
     if os.path.exists(report):
         os.unlink(report)
     ctest = subprocess.Popen(
-        ["ctest", "--test-dir", build + "/all", "--output-on-failure", "-j", jobs,
+        ["ctest", "--test-dir", build + "/all", "--output-on-failure",
+         "-j", str(SLOTS * len(os.sched_getaffinity(0))),
          "--no-tests=error", "--test-output-size-passed", "1000000",
          "--output-junit", report, *arguments],
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, encoding="utf-8",
@@ -141,8 +165,8 @@ def run(build, jobs, arguments):
 def main():
     if len(sys.argv) == 3 and sys.argv[1] == "gather":
         gather(os.path.abspath(sys.argv[2]))
-    elif len(sys.argv) >= 4 and sys.argv[1] == "run":
-        sys.exit(run(os.path.abspath(sys.argv[2]), sys.argv[3], sys.argv[4:]))
+    elif len(sys.argv) >= 3 and sys.argv[1] == "run":
+        sys.exit(run(os.path.abspath(sys.argv[2]), sys.argv[3:]))
     else:
         sys.exit(__doc__)
 

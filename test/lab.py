@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 import zipfile
@@ -81,6 +82,64 @@ def wait_until(condition, seconds, pause=0.05):
             return False
         time.sleep(pause)
     return True
+
+
+class Attendance(threading.Thread):
+    """Looks whether we are there: a virtual machine may be taken away for seconds."""
+    TICK, SLACK = 0.01, 0.1
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.lost, self.last = 0, time.monotonic()
+
+    def run(self):
+        while True:
+            time.sleep(self.TICK)
+            now = time.monotonic()
+            self.lost, self.last = self.lost + self.missed(now), now
+
+    def missed(self, now):
+        gap = now - self.last
+        return gap if gap > self.SLACK else 0
+
+    def lost_until_now(self):
+        return self.lost + self.missed(time.monotonic())
+
+
+attendance = None
+
+
+class Stopwatch:
+    """How long something takes.  What must take its time is measured by seconds(), what must
+    be quick by here(): that is without the time for which this machine was taken away, or
+    so busy that it did not let us run."""
+
+    def __init__(self):
+        global attendance
+        if attendance is None:
+            attendance = Attendance()
+            attendance.start()
+        self.begun, self.lost = time.monotonic(), attendance.lost_until_now()
+
+    def seconds(self):
+        return time.monotonic() - self.begun
+
+    def here(self):
+        return max(0, self.seconds() - self.away())
+
+    def away(self):
+        return attendance.lost_until_now() - self.lost
+
+    def since(self, other):
+        """What OTHER.here() was when this one was made."""
+        return max(0, self.begun - other.begun - (self.lost - other.lost))
+
+
+def rest(seconds):
+    """Lets others do something for so long, while this machine is there."""
+    watch = Stopwatch()
+    while watch.here() < seconds:
+        time.sleep(max(0.001, seconds - watch.here()))
 
 
 def die_with_parent():

@@ -33,14 +33,23 @@ step "packages"
 sh test/install.sh test
 mkdir -p "$logs"
 
+# To configure is a chain of small steps: side by side.
+step "configure: release, asan, tsan, fuzz, clang"
+configuring=
+for preset in release asan tsan fuzz; do
+	quietly "$preset.configure" cmake --preset $preset -DBUILD_TESTING=ON &
+	configuring="$configuring $!"
+done
+quietly clang.configure cmake -S . -B build/clang -DCMAKE_C_COMPILER=clang \
+	-DCMAKE_BUILD_TYPE=Release -DBUILD_TESTING=ON &
+for process in $configuring $!; do
+	wait "$process"
+done
 for preset in release asan tsan fuzz; do
 	step "build: $preset"
-	quietly "$preset.configure" cmake --preset $preset -DBUILD_TESTING=ON
 	quietly "$preset.build" cmake --build --preset $preset --parallel "$jobs"
 done
 step "build: clang, optimised, every warning an error"
-quietly clang.configure cmake -S . -B build/clang -DCMAKE_C_COMPILER=clang \
-	-DCMAKE_BUILD_TYPE=Release -DBUILD_TESTING=ON
 quietly clang.build cmake --build build/clang --parallel "$jobs"
 
 step "tests, from all builds in one run"
@@ -55,6 +64,5 @@ still=
 if setarch "$(uname -m)" -R true 2>/dev/null; then
 	still="setarch $(uname -m) -R"
 fi
-# Most tests wait most of the time (for a timeout, for a silence to be one): two a processor.
 # shellcheck disable=SC2086 # $still is words
-exec $still /usr/bin/python3 test/all.py run build $((jobs * 2)) "$@"
+exec $still /usr/bin/python3 test/all.py run build "$@"

@@ -19,7 +19,7 @@ import lab
 
 VIRUS = lab.EICAR_NAME + ".UNOFFICIAL"
 TOKEN = "s3cret-t0ken"
-SOON = 0.6                      # seconds of a session with a virus, sanitizers included
+SOON = 0.9                      # seconds of a session with a virus, sanitizers included
 
 
 class Receiver(http.server.ThreadingHTTPServer):
@@ -137,9 +137,9 @@ class Events(Case):
         """That the slowest of so many sessions takes."""
         slowest = 0
         for _ in range(count):
-            begun = time.monotonic()
+            watch = lab.Stopwatch()
             self.infect()
-            slowest = max(slowest, time.monotonic() - begun)
+            slowest = max(slowest, watch.here())
         return slowest
 
     # -- what it is told
@@ -229,12 +229,12 @@ class Events(Case):
     def test_taken_in_the_end(self):
         receiver = self.receiver(500, 429)
         self.start(receiver.url)
-        begun = time.monotonic()
+        watch = lab.Stopwatch()
         self.infect()
         told = self.told_in(receiver, 3)
-        self.assertTrue(2.9 < time.monotonic() - begun < 5)     # 1 s, then 2
+        self.assertTrue(2.9 < watch.seconds() and watch.here() < 10)    # 1 s, then 2
         self.assertEqual(told[0], told[2])
-        self.gated.wait_for_log("^event .* status=200 tries=3 ms=(29|3|4)")
+        self.gated.wait_for_log("^event .* status=200 tries=3 ms=(29\d\d|[3-9]\d{3}|\d{5})$")
         self.assertEqual(len(self.gated.logged("^event-failed .*tried again.* status=500")), 1)
         self.assertEqual(self.state("events", "events_retried", "events_dropped"), [1, 2, 0])
         self.gated.stop()
@@ -303,19 +303,19 @@ class Events(Case):
             f'  event_url = "{receiver.url}"\n}}\n'))
         slowest = self.seconds_of(40)
         self.assertLess(slowest, max(SOON, 3 * usual))
-        self.assertEqual(odd.count, 4)
+        self.assertTrue(wait_until(lambda: odd.count == 4))
         self.assertEqual(self.state("events_now", "events_dropped"), [4 + 5, 40 - 4 - 5])
         self.assertEqual(len(self.gated.logged('^event-failed .*dropped: event_queue')), 1)
         self.serves()
-        begun = time.monotonic()
+        watch = lab.Stopwatch()
         self.gated.reload(sections=(
             f'policy "all" {{\n  clients = {{"127.0.0.0/8"}}\n  event_url = "{receiver.url}"\n}}\n'))
         self.infect()
         self.assertEqual(self.told(receiver)[0]["found"], "VIRUS")
-        self.assertLess(time.monotonic() - begun, 2)
-        begun = time.monotonic()
+        self.assertLess(watch.here(), 20)       # the others' time is 300 seconds
+        watch = lab.Stopwatch()
         self.gated.stop()
-        self.assertTrue(2.5 < time.monotonic() - begun < 6)
+        self.assertTrue(2.5 < watch.seconds() and watch.here() < 20)
         self.gated.wait_for_log('^event-failed text="dropped: event_queue.*" events=31')
         self.gated.wait_for_log('^event-failed text="dropped: the daemon ends" events=9')
 
@@ -350,9 +350,9 @@ class Events(Case):
             self.gated.wait_for_log("^event-failed .*dropped: not taken.*error=.*[Rr]esolv")
             silent.settimeout(1)
             self.assertIn(b"receiver", silent.recv(512))
-            begun = time.monotonic()            # a thread of it still waits
+            watch = lab.Stopwatch()             # a thread of it still waits, for 40 seconds
             self.gated.stop()
-            self.assertLess(time.monotonic() - begun, 5)
+            self.assertLess(watch.here(), 20)
 
     # -- https
 

@@ -20,7 +20,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 import lab                              # noqa: E402
 
 PATIENCE = 60               # seconds; only a failing test waits that long
-WHOLE_FILE = 280            # seconds for all tests of one file
+WHOLE_FILE = 580            # seconds for all tests of one file
 PR_SET_CHILD_SUBREAPER = 36
 CLONE_NEWNS = 0x00020000
 MS_BIND, MS_REC, MS_PRIVATE = 4096, 16384, 1 << 18

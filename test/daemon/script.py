@@ -200,12 +200,12 @@ class Script(Case):
 
     def test_one_that_hangs(self):
         """It is told to end, with those it waits for; nobody else waits."""
-        self.start("echo $$ >pid\nsleep 60\necho no >survived", timeout_script=1)
+        self.start("echo $$ >pid\nsleep 60\necho no >survived", timeout_script=4)
         self.infect()
         pid = self.pid_in("pid")
-        begun = time.monotonic()
+        watch = lab.Stopwatch()
         self.serves()
-        self.assertLess(time.monotonic() - begun, 0.9)  # it has a second
+        self.assertLess(watch.here(), 3.5)      # it has four seconds
         self.gated.wait_for_log(r'^script-failed .* signal=15 ms=\d+ .*timeout_script')
         self.assertTrue(wait_until(lambda: is_gone(pid)))
         self.assertEqual(self.content("survived"), "")
@@ -387,10 +387,10 @@ class Script(Case):
         self.infect()
         pid = self.pid_in("pid")
         self.infect()                           # this one's waits
-        begun = time.monotonic()
+        watch = lab.Stopwatch()
         self.gated.stop()
-        self.assertLess(9, time.monotonic() - begun)
-        self.assertLess(time.monotonic() - begun, 20)
+        self.assertLess(9, watch.seconds())
+        self.assertLess(watch.here(), 20)
         self.assertTrue(is_gone(pid))
         self.gated.wait_for_log('^script-failed .*text="not run: the daemon ends" dropped=1')
 

@@ -7,7 +7,6 @@ import contextlib
 import os
 import signal
 import socket
-import time
 
 from gated import Case, main, wait_until
 import lab
@@ -55,10 +54,10 @@ class Stop(Case):
 
     def stops_twice(self, which=signal.SIGTERM):
         self.stops_once(which)
-        begun = time.monotonic()
+        watch = lab.Stopwatch()
         self.gated.signal(which)
         self.gated.check_ended()
-        self.assertLess(time.monotonic() - begun, 20)
+        self.assertLess(watch.here(), 20)
 
     def ended(self, *patterns):
         """Its log tells of so many ends, in this order or another."""

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Holds conversations with the real program: see README.md.
 
-usage: dialog.py [-v] [-k] [-w whole|bytes|glued|N] PROGRAM FILE.dialog...
+usage: dialog.py [-v] [-k] [-1] [-w whole|bytes|glued|N] PROGRAM FILE.dialog...
     -v  show the gateway's log, not only of what fails
     -k  keep the gateway's files (configuration, log, spool)
+    -1  hold it one way only: the first of those that it allows
     -w  hold it this way only; N: in segments of N bytes
 exit code: 0 all is well; 1 a promise is broken; 2 a dialog is wrong
 """
@@ -143,6 +144,8 @@ def hold_all_ways(program, path, args):
     if args.way:
         kind = "bytes" if args.way.isdigit() else args.way
         ways = [args.way] if kind in story.ways else []
+    if args.once:
+        ways = ways[:1]
     began = time.monotonic()
     with concurrent.futures.ThreadPoolExecutor() as pool:
         complaints = list(pool.map(lambda way: hold(program, story, way, args), ways))
@@ -164,6 +167,7 @@ def main():
     parser = argparse.ArgumentParser(usage=__doc__.split("usage: ")[1])
     parser.add_argument("-v", dest="verbose", action="store_true")
     parser.add_argument("-k", dest="keep", action="store_true")
+    parser.add_argument("-1", dest="once", action="store_true")
     parser.add_argument("-w", dest="way", type=way_name)
     parser.add_argument("program")
     parser.add_argument("dialogs", nargs="+")

@@ -53,7 +53,7 @@ class Gateway:
         self.process = None
         for name in ("scan", "spool"):
             (self.tmp / name).mkdir()
-        marker = stories.EICAR[:40].hex()
+        marker = stories.MARK.hex()
         odd = b"MARKER-WITH-AN-ODD-NAME".hex()
         (self.tmp / "test.ndb").write_text(
             f"Eicar-Test:0:*:{marker}\nOdd%s%n=\"{'x' * 90}\":0:*:{odd}\n")

@@ -26,7 +26,7 @@ from storm_seed import SESSIONS, WORLDS, Plan, world_of
 AT_ONCE = 24
 LIMIT = 60                      # seconds for one session
 FAULTS = 3                      # of one gateway, then no more are begun
-BLOCK = 1200                    # sessions between looks at the clock
+BLOCK = 1600                    # sessions between looks at the clock
 
 
 class Client:
@@ -38,12 +38,10 @@ class Client:
         self.number, self.locked = 0, False
         low = seed % 0x3f0000
         self.host = f"127.{128 + (low >> 16)}.{low >> 8 & 255}.{low & 255}"
-        self.models = self.session = None
+        self.session = None
 
     def begin(self, address, listener):
-        plan = Plan(self.seed, self.number, self.without,
-                    self.world.chunking)
-        self.models = outcomes(plan, self.world, self.locked)
+        plan = Plan(self.seed, self.number, self.world, self.without)
         self.session = Session(plan, self.host, address)
         if self.locked:                 # who is locked out says nothing, and is told so
             self.session.client.out.clear()
@@ -56,9 +54,10 @@ class Client:
         session = self.session
         late = time.monotonic() - session.began > LIMIT and "it does not end\n"
         rule = broken_rule(session, self.world)
-        fault, model = fault_of(session, self.models, self.world, rule)
+        models = outcomes(session, self.world, self.locked)
+        fault, model = fault_of(session, models, rule)
         told = b"Virus found" in session.client.got
-        known = not session.loss.who or told or not any(m.locked for m in self.models)
+        known = not session.loss.who or told or not any(m.locked for m in models)
         was_locked, self.locked = self.locked, self.world.locks and (told or model.locked)
         self.number += 1
         if was_locked or not known or self.number >= SESSIONS:
@@ -103,7 +102,8 @@ class Storm:
             if fault:
                 self.faults += 1
                 self.said.append(f"seed {client.seed} (session {name}, {self.world}, "
-                                 f"{session.loss}, after {self.held} there): {fault}\n{transcript(session)}")
+                                 f"{session.loss}, after {self.held} there): "
+                                 f"{fault}\n{transcript(session)}")
             if fault or client.number == 0:
                 self.clients.remove(client)
             else:
@@ -149,10 +149,9 @@ def run_block(program, first, clients):
 
 def shrink(program, seed):
     """Leaves out one thing that the clients say after the other, as long as it fails."""
-    without, chunking = set(), world_of(seed % WORLDS).chunking
+    without, world = set(), world_of(seed % WORLDS)
     acts = [(number, i) for number in range(SESSIONS)
-            for i in 
-            range(len(Plan(seed, number, (), chunking).acts) + 1)]
+            for i in range(len(Plan(seed, number, world).acts) + 1)]
     for act in acts:
         if run_world(program, seed % WORLDS, [seed], without | {act})[1]:
             without.add(act)

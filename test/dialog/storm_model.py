@@ -1,9 +1,10 @@
 """The session as it must go: what the server gets, what the client gets, byte by byte."""
-import re
-
 import story as stories
-from storm_seed import TAKEOVER_COMMANDS
-from storm_server import Server
+from storm_chunks import NO_BINARY, Chunks
+from storm_ending import Adrift, Endings, Stuck
+from storm_lmtp import LastWords
+from storm_server import HELLOS, Server
+from storm_wire import Wire, first_bytes, is_binary, mended, size_of
 
 COMMAND_MAX = 2046              # without CRLF
 REFUSED = (b"XCLIENT", b"XFORWARD", b"TURN", b"ATRN", b"BURL", b"XEXCH50")
@@ -13,15 +14,9 @@ LOCKED_OUT = b"554 gate.example You are locked out for a while\r\n"
 VIRUS = (550, b"5.7.1", b"Virus found: Eicar-Test.UNOFFICIAL")
 LOCKED = (550, b"5.7.1", b"You are locked out for a while")
 TOO_BIG = (552, b"5.3.4", b"Message too big")
-NO_RECIPIENT = (503, b"5.5.1", b"No valid recipients")
-CHUNK_NEXT = (503, b"5.5.1", b"BDAT, RSET or QUIT next")
-INTRUDERS = (b"MAIL", b"RCPT", b"DATA", b"AUTH", b"STARTTLS", b"XFORWARD")
-UNREACHED = b"421 gate.example Cannot connect to the mail server\r\n"
-LOST = (421, b"4.4.2", b"gate.example The connection to the mail server was lost")
-
-
-class Stuck(Exception):
-    """The server owes a reply, and is gone."""
+BROKEN = (500, b"5.5.2", b"Stray control character in command")
+PROTOCOL = (421, b"4.5.0",
+            b"gate.example The mail server does not speak SMTP as we know it")
 
 
 def verb_of(line):
@@ -34,105 +29,70 @@ def declared(line):
     return int(sizes[0]) if sizes else 0
 
 
-def undotted(line):
-    return line[1:] if line.startswith(b".") else line
-
-
-def size_of(content):
-    return sum(len(undotted(line)) + 2 for line in content)
-
-
-def first_bytes(content, most):
-    """Content, as it is sent, up to so many bytes of what it says."""
-    out = b""
-    for line in content:
-        piece = (undotted(line) + b"\r\n")[:max(most, 0)]
-        most -= len(undotted(line)) + 2
-        out += b"." + piece if piece.startswith(b".") else piece
-    return out
-
-
-def decoded(content, is_whole):
-    """Chunks of a client, as the server gets them: a CR at the end may be half of a CRLF."""
-    if not is_whole and content.endswith(b"\r"):
-        content = content[:-1]
-    return re.sub(rb"\r\n|\r|\n", b"\r\n", content)
-
-
-class Wire:
-    """What a client sends, by lines, or by so many bytes."""
-
-    def __init__(self, data):
-        self.data, self.at = data, 0
-
-    def __iter__(self):
-        return self
-
-    def __next__(self):
-        end = self.data.find(b"\r\n", self.at)
-        if end < 0:
-            raise StopIteration
-        line, self.at = self.data[self.at:end], end + 2
-        return line
-
-    def take(self, size):
-        self.at += size
-        return self.data[self.at - size:self.at]
-
-
-class Model:
-    """The gateway has one way to go, with two exceptions.  It may see at once that a message
-    has outgrown hold_max_size and size_limit, or one after the other: FORKS says which.  And
+class Model(Chunks, LastWords, Endings):
+    """The gateway has one way to go, with three exceptions.  It may see at once that a message
+    has outgrown hold_max_size and size_limit, or one after the other; a server's 421 out of
+    turn may come before it is asked something else, or be the reply to that: FORKS says.  And
     what it still does after the server was lost, or a message grew too large, depends on
     when it learns of it: then client_least and server_least are what must have arrived, and
     to_client and to_server what may have."""
 
-    def __init__(self, plan, world, forks=(), locked=False):
+    def __init__(self, session, world, forks=(), locked=False):
+        plan, self.loss = session.plan, session.loss
         self.world, self.forks, self.forked = world, list(forks), 0
         self.given = len(self.forks)        # the rest was asked for
-        self.server = Server(plan.seed, plan.loss, plan.chunking)
+        self.server = Server(plan.seed, session.words.loss, world)
         self.to_server, self.to_client = bytearray(), bytearray()
-        self.server_least = self.client_least = None    # None: all of it
+        self.begin_endings()
+        self.begin_last_words()
         self.recipients, self.declared = None, 0        # None: no mail is open
         self.content, self.holds = None, False          # lines of the message that comes
         self.authenticated = self.enhanced = False
         self.locked = locked
-        self.chunking = False               # is offered
-        self.chunks, self.chunks_held = None, False     # raw, of the mail that comes so
         self.taken_over = None              # number of commands since
-        self.chunk = 0                      # bytes of a refused BDAT that are still to come
-        self.over = self.stuck = False
+        self.begin_chunks(session)
+        self.extended = self.trusted = self.direct = False
+        self.over = False
         self.line, self.lines = None, Wire(plan.wire)   # the one that is looked at
         try:
-            self.run(self.lines)
+            self.run()
         except Stuck:
             self.stuck = True
-            self.finish_group(self.lines)
+            self.finish_group()
+        except Adrift:
+            self.adrift = True
 
-    def run(self, lines):
+    def run(self):
         if self.locked:
             self.to_client += LOCKED_OUT
             return
         greeting = self.server.greet()
         self.note_loss(False)
         self.forward(greeting)
-        for self.line in lines:
-            if not self.over:
-                self.take(self.line)
+        while not self.over and self.next_line() is not None:
+            self.take(self.line)
 
-    def finish_group(self, lines):
+    def next_line(self):
+        is_command = self.content is None and not self.direct
+        self.line = self.lines.command() if is_command else self.lines.content()
+        return self.line
+
+    def finish_group(self):
         """What the client said in one group with what was not answered may still be passed
         on."""
         while self.line is None or verb_of(self.line) in GROUPED:
-            self.line = next(lines)
-            if self.chunk > 0:
-                self.chunk -= len(self.line) + 2
-                self.line = None
-            elif self.is_answered_here(self.line):
-                self.chunk = int(self.line.split()[1]) if verb_of(self.line) == b"BDAT" else 0
+            self.line = self.lines.command()
+            if self.line is None or self.group_ends_before(verb_of(self.line)):
+                return
+            if self.is_answered_here(self.line):
+                self.skip_chunk(self.line)
                 self.line = None
             elif verb_of(self.line) != b"DATA" or self.world.delivery == "stream":
-                self.to_server += self.line + b"\r\n"
+                self.to_server += self.wording(self.line) + b"\r\n"
+
+    def skip_chunk(self, line):
+        if verb_of(line) == b"BDAT":
+            self.lines.take(int(line.split()[1]))
 
     def fork(self):
         self.forked += 1
@@ -142,13 +102,7 @@ class Model:
 
     # ---- the server ------------------------------------------------------------------
 
-    def note_loss(self, was_lost):
-        if self.server.lost and not was_lost:
-            self.client_least = len(self.to_client)
-            if self.server_least is None:
-                self.server_least = len(self.to_server)
-
-    def ask(self, line):
+    def tell(self, line):
         """Says a line to the server.  None: it has no answer, for it is gone or listens."""
         self.to_server += line + b"\r\n"
         was_lost = self.server.lost
@@ -156,32 +110,43 @@ class Model:
         self.note_loss(was_lost)
         return reply
 
-    def ask_unheard(self, line):
-        """The client does not hear the answer."""
-        if not self.ask(line):
-            raise Stuck
+    def ask(self, line):
+        """The same of what must be answered; a 421 out of turn may do so."""
+        return self.answered(self.unheard, self.tell(line))
 
-    def forward(self, reply):
+    def answered(self, unheard, reply):
+        if not unheard or not self.fork():
+            return reply
+        self.server.last, self.server.opaque = 421, False
+        return unheard
+
+    def ask_unheard(self, line):
+        """The client does not hear the answer, but that the server leaves."""
+        reply = self.ask(line)
+        if reply and reply.startswith(b"421"):
+            self.over = self.forward(reply) == 421
+        self.note_heard(reply)
+
+    def forward(self, reply, times=1):
         """What the server says goes to the client.  Returns its code."""
         if not reply:
             raise Stuck
-        self.to_client += reply
-        if self.server.lost:                # those were its last words
-            self.client_least = len(self.to_client)
+        self.to_client += reply * times
+        self.note_heard(reply)
         return int(reply[:3])
 
     # ---- lines of the client -----------------------------------------------------------
 
     def take(self, line):
-        if self.chunk > 0:
-            self.chunk -= len(line) + 2
+        if self.direct:
+            self.pass_unread(line)
         elif self.taken_over is not None:
             self.take_over(line)
         elif self.content is not None and line != b".":
-            self.content += re.split(rb"[\r\n]", line)     # the stray ones
+            self.content += mended(line)
         elif self.content is not None:
             self.take_message()
-        elif self.server.opaque and not self.server.lost:
+        elif self.server.opaque:
             self.take_answer(line)
         else:
             self.take_command(line)
@@ -216,13 +181,18 @@ class Model:
         refusal = self.ask(b"DATA")
         if self.server.body:
             self.stream(content, too_big)
+        elif refusal and refusal.startswith(b"421"):
+            self.to_client += self.lost_words(self.enhanced) * self.words_due()
+            self.over = True
         else:
             self.decline(refusal)
 
     def decline(self, refusal):
         """The server's no to DATA is what the client hears to its dot."""
-        self.forward(refusal)
-        self.reset()
+        if self.forward(refusal, self.words_due()) == 421:
+            self.over = True
+        else:
+            self.reset()
 
     def reset(self):
         self.recipients = None
@@ -233,13 +203,16 @@ class Model:
         if too_big:
             if self.server_least is None:
                 self.server_least = len(self.to_server)
-            self.to_server += first_bytes(content, self.world.size_limit)
+            wire = first_bytes(content, self.world.size_limit)
+            for line in wire.split(b"\r\n")[:-1]:
+                self.tell(line)             # and may be lost before that is seen
+            self.to_server += wire.split(b"\r\n")[-1]
         else:
             for line in content:
-                self.ask(line)
+                self.tell(line)
         finding = self.verdict(content, too_big)
         if finding:
-            self.say(finding)
+            self.refuse(finding)
             self.taken_over = 0
         else:
             self.finish()
@@ -248,7 +221,7 @@ class Model:
         """The server gets it after the verdict, or never hears of it."""
         finding = self.verdict(content, too_big)
         if finding:
-            self.say(finding)
+            self.refuse(finding)
             self.reset()
             return
         refusal = self.ask(b"DATA")
@@ -256,12 +229,8 @@ class Model:
             self.decline(refusal)
             return
         for line in content:
-            self.ask(line)
+            self.tell(line)
         self.finish()
-
-    def finish(self):
-        self.recipients = None
-        self.forward(self.ask(b"."))
 
     def verdict(self, content, too_big):
         """What there is against a message; None: nothing."""
@@ -269,7 +238,7 @@ class Model:
             return TOO_BIG
         if self.locked:
             return LOCKED
-        if not self.is_read() or not any(stories.EICAR in line for line in content):
+        if not self.is_read() or not any(stories.MARK in line for line in content):
             return None
         self.locked = self.world.locks
         return VIRUS
@@ -283,78 +252,28 @@ class Model:
             return False
         return way == "hold" or self.declared <= self.world.hold_max
 
-    # ---- content by chunks -----------------------------------------------------------
-
-    def take_chunk(self, size, last):
-        chunk = self.lines.take(size)
-        if not self.recipients:
-            self.say(NO_RECIPIENT)
-            return
-        if self.chunks is None:
-            self.chunks, self.chunks_held = b"", self.is_to_be_held()
-        self.chunks += chunk
-        content, limit = decoded(self.chunks, last), self.world.size_limit
-        too_big = 0 < limit < len(content)
-        if self.world.delivery == "auto" and len(content) > self.world.hold_max and \
-                not (too_big and self.world.hold_max >= limit):
-            self.chunks_held = False
-        if last or too_big:
-            self.end_chunks(content, too_big)
-        else:
-            self.say((250, b"2.0.0", b"%d octets" % size))
-
-    def end_chunks(self, content, too_big):
-        """Of one that is refused the server may have got anything up to this."""
-        lines, held, self.chunks = content.split(b"\r\n"), self.chunks_held, None
-        finding = self.verdict(lines, too_big)
-        if finding:
-            self.server.pieces = b"" if held else content[:self.world.size_limit or None]
-            self.say(finding)
-            self.reset()
-            return
-        self.server.pieces = b""        # they are within the content
-        whole, reply = self.server.take_last(content)
-        self.to_server += b"BDAT LAST\r\n" + whole + b"\r\n"
-        self.recipients = None
-        if self.forward(reply) >= 400:
-            self.reset()
-
-    def cuts(self):
-        return self.server.cuts
-
-    def cuts_may_be(self, words):
-        """What came of mails without their end is as much as there was time for."""
-        most = self.server.cuts
-        return not self.world.chunking or len(most) == len(words.cuts) and \
-            all(a.startswith(b) for a, b in zip(most, words.cuts))
-
     # ---- commands ------------------------------------------------------------------------
 
     def take_command(self, line):
         verb = verb_of(line)
         if len(line) > COMMAND_MAX:
             self.say((500, b"5.5.2", b"Line too long"))
-        elif self.world.chunking and self.is_broken(line):
-            self.say((500, b"5.5.2", b"Stray control character in command"))
-        elif verb == b"BDAT" and self.chunking:
-            self.take_chunk(int(line.split()[1]), len(line.split()) > 2)
-        elif verb == b"BDAT" and self.world.chunking:
-            self.say((502, b"5.5.1", b"Command not implemented"))
-            self.lines.take(int(line.split()[1]))
-        elif self.chunks is not None and verb in INTRUDERS:
-            self.say(CHUNK_NEXT)
+        elif self.is_broken(line):
+            self.say(BROKEN)
+        elif self.world.chunking and self.take_as_chunks(line, verb):
+            pass
         elif verb == b"BDAT":
             self.say((502, b"5.5.1", b"Command not implemented"))
-            self.chunk = int(line.split()[1])
-        elif self.is_broken(line):
-            self.say((500, b"5.5.2", b"Stray control character in command"))
+            self.skip_chunk(line)
         elif verb in REFUSED:
             self.say((502, b"5.5.1", b"Command not implemented"))
         elif verb == b"MAIL" and 0 < self.world.size_limit < declared(line):
             self.say(TOO_BIG)
+        elif verb == b"MAIL" and is_binary(line) and not self.binarymime:
+            self.say(NO_BINARY)
         elif verb == b"DATA" and self.is_to_be_held():
             self.to_client += GO_AHEAD
-            self.content, self.holds = [], True
+            self.begin_content(True)
         else:
             self.pass_on(line, verb)
 
@@ -365,48 +284,87 @@ class Model:
     def is_answered_here(self, line):
         verb = verb_of(line)
         return b"\r" in line or len(line) > COMMAND_MAX or verb in REFUSED + (b"BDAT",) or \
-            (verb == b"MAIL" and 0 < self.world.size_limit < declared(line))
+            self.is_intruder(verb) or (verb == b"MAIL" and (
+                0 < self.world.size_limit < declared(line) or
+                (is_binary(line) and not self.binarymime)))
+
+    def begin_content(self, holds):
+        self.content, self.holds = [], holds
+        self.await_words()
+
+    def wording(self, line):
+        """As the server gets it."""
+        translates = self.world.lmtp and verb_of(line) in HELLOS
+        return b"LHLO" + line[4:] if translates else line
 
     def pass_on(self, line, verb):
-        if self.chunks is not None and not self.chunks_held:
-            self.server.pieces = decoded(self.chunks, False)
-        reply = self.ask(line)
-        if reply and verb == b"EHLO" and reply[:3] == b"250":
-            reply = self.edit_offers(reply)
-        code = self.forward(reply)
-        if verb == b"HELO" and code == 250:
-            self.enhanced = self.chunking = False
-        self.note(line, verb, code)
+        reply = self.ask(self.wording(line))
+        if verb == b"DATA" and reply and self.server.body and self.is_for_nobody():
+            self.say(PROTOCOL)
+            self.over = True
+            return
+        if verb in HELLOS and reply and reply.startswith(b"250"):
+            reply = self.greet(verb, reply)
+        self.note(line, verb, self.forward(reply))
+
+    def greet(self, verb, reply):
+        """What was said to HELO, as LHLO, has one line for the client."""
+        self.lmtp, self.extended = verb == b"LHLO", verb != b"HELO"
+        self.enhanced = self.chunking = self.binarymime = False
+        if verb == b"HELO" and not self.world.lmtp:
+            return reply
+        edited = self.edit_offers(reply)
+        return edited if self.extended else b"250 " + edited[4:].split(b"\r\n")[0] + b"\r\n"
 
     def note(self, line, verb, code):
         """What the server's reply means."""
         accepted = 200 <= code <= 299
         if verb == b"DATA" and code == 354:
-            self.content, self.holds = [], False
+            self.begin_content(False)
         elif verb == b"AUTH":
-            self.authenticated |= code == 235
-        elif accepted and verb in (b"RSET", b"HELO", b"EHLO"):
+            self.note_auth(code)
+        elif accepted and verb in HELLOS + (b"RSET",):
             self.recipients = self.chunks = None
         elif accepted and verb == b"MAIL":
             self.recipients, self.declared = 0, declared(line)
+            self.binary = is_binary(line)
         elif accepted and verb == b"RCPT" and self.recipients is not None:
             self.recipients += 1
-        self.over = self.server.ended
+        self.over = verb == b"QUIT"
 
     def take_answer(self, line):
         """To a challenge: whatever it looks like.  One that cannot be passed on cancels."""
         if self.is_broken(line):
             self.ask_unheard(b"*")
-            self.say((500, b"5.5.2", b"Stray control character in command"))
+            if not self.over:
+                self.say(BROKEN)
         else:
-            self.authenticated |= self.forward(self.ask(line)) == 235
+            self.note_auth(self.forward(self.ask(line)))
+
+    def note_auth(self, code):
+        """From here on nobody reads it, unless that could be misused or misunderstood."""
+        self.authenticated |= code == 235
+        translates = self.world.lmtp and not self.lmtp
+        self.direct = code == 235 and self.world.direct and self.extended and \
+            not self.trusted and not translates
+        self.to_client += self.server.besides if self.direct else b""
+
+    def pass_unread(self, line):
+        """Behind the server's last word nobody knows how far the client's get."""
+        self.to_server += line + b"\r\n"
+        if not self.server.lost and not self.server.ended:
+            self.to_client += self.server.hear(line) or b""
+            self.to_client += self.server.besides
+            self.note_end()
 
     def edit_offers(self, reply):
         first, *offers = [line[4:] for line in reply.split(b"\r\n")[:-1]]
-        offers = [self.lower(line) for line in offers 
-                  if self.world.chunking or line != b"CHUNKING"]
-        self.chunking = b"CHUNKING" in offers
-        self.enhanced = b"ENHANCEDSTATUSCODES" in offers
+        self.trusted |= b"XCLIENT ADDR" in offers
+        self.chunking = self.world.chunking and self.extended and b"CHUNKING" in offers
+        hidden = (b"XCLIENT ADDR",) + (b"CHUNKING", b"BINARYMIME") * (not self.chunking)
+        offers = [self.lower(line) for line in offers if line not in hidden]
+        self.binarymime = b"BINARYMIME" in offers
+        self.enhanced = self.extended and b"ENHANCEDSTATUSCODES" in offers
         lines = [first] + offers
         return b"".join(b"250-%s\r\n" % line for line in lines[:-1]) + \
             b"250 %s\r\n" % lines[-1]
@@ -424,12 +382,12 @@ class Model:
             self.say((221, b"2.0.0", b"gate.example Closing connection"))
             self.over = True
             return
-        self.taken_over += 1 if verb != b"BDAT" else TAKEOVER_COMMANDS + 1
-        if self.taken_over > TAKEOVER_COMMANDS:
+        self.taken_over += 1
+        if self.taken_over > self.world.takeover_commands or verb == b"BDAT":
             self.say((554, b"5.5.0",
                       b"gate.example Too many commands after a refused message"))
             self.over = True
-        elif verb in (b"HELO", b"EHLO"):
+        elif verb in HELLOS:
             self.to_client += b"250 gate.example Hello\r\n"
         elif verb in (b"NOOP", b"RSET"):
             self.say((250, b"2.0.0", b"OK"))
@@ -440,45 +398,12 @@ class Model:
         else:
             self.say((502, b"5.5.1", b"Command not implemented"))
 
-    # ---- what may have come of it ----------------------------------------------------------
 
-    def lost_words(self, is_enhanced):
-        code, enhanced, text = LOST
-        return b"%d " % code + (enhanced + b" " if is_enhanced else b"") + text + b"\r\n"
-
-    def client_may_have(self, got, loss):
-        must = bytes(self.to_client)
-        if loss.who == "client":
-            return must.startswith(got)
-        if got == must and not self.stuck:
-            return True
-        if not self.server.lost:
-            return False
-        if loss.how == "rst" and loss.at == 0 and got == UNREACHED:
-            return True                     # it broke off before the call was noticed
-        words = self.lost_words(self.enhanced)
-        if loss.how == "rst" and not got.endswith(words):   # the offer may be lost, too
-            words = self.lost_words(False)
-        if got.endswith(words):
-            got = got[:-len(words)]
-        elif self.server.last != 554:       # with that a server may leave
-            return False
-        least = self.client_least if loss.how == "fin" else 0
-        return must.startswith(got) and len(got) >= least and got[-1:] in (b"", b"\n")
-
-    def server_may_have(self, got, loss):
-        must = bytes(self.to_server)
-        least = len(must) if self.server_least is None else self.server_least
-        if loss.who == "client" or (loss.how == "rst" and self.server.lost):
-            least = 0
-        return must.startswith(got) and len(got) >= least
-
-
-def outcomes(plan, world, locked):
+def outcomes(session, world, locked):
     """A model for each way that the gateway may go."""
     todo, done = [()], []
     while todo:
-        model = Model(plan, world, todo.pop(), locked)
+        model = Model(session, world, todo.pop(), locked)
         done.append(model)
         for i, taken in enumerate(model.forks):
             if not taken and i >= model.given:

@@ -28,7 +28,7 @@ class Side:
     def __init__(self, sock, chance, pieces):
         self.sock, self.chance, self.pieces = sock, chance, pieces
         self.out, self.got, self.sent = bytearray(), bytearray(), 0
-        self.ended = False
+        self.at_eof = self.ended = False
         sock.setblocking(False)
 
     def send(self):
@@ -74,7 +74,7 @@ class Session:
         self.client.out += plan.wire
         self.chance = chance
         self.server, self.words, self.heard = None, Server(plan.seed, plan.loss,
-                                                       plan.chunking), 0
+                                                           plan.world), 0
         self.tale = bytearray()             # what the server heard, each mail in one piece
         self.events = []                    # (who, sends or gets, bytes), as they were seen
         self.began = time.monotonic()
@@ -82,7 +82,10 @@ class Session:
 
     def accept(self, sock):
         self.server = Side(sock, self.chance, self.plan.pieces)
-        self.server.out += self.words.greet() or self.words.half
+        self.say(self.words.greet())
+
+    def say(self, reply):
+        self.server.out += (reply or b"") + self.words.besides
 
     # ---- the client ----------------------------------------------------------------------
 
@@ -98,6 +101,8 @@ class Session:
             half_close(side.sock)
         if events & READ:
             self.get("C", side)
+            if side.at_eof:
+                side.end()
         if not side.ended and self.client_breaks():
             side.end(self.loss.how)
 
@@ -107,8 +112,7 @@ class Session:
 
     def get(self, who, side):
         at = len(side.got)
-        if not side.receive():
-            side.end()
+        side.at_eof = not side.receive()
         self.see(who, "<", bytes(side.got[at:]))
 
     def see(self, who, way, data):
@@ -130,46 +134,54 @@ class Session:
             self.leave()
 
     def leave(self):
-        """It has said its last word."""
-        if self.words.ended or (self.words.lost and self.loss.how == "rst"):
+        """It has said its last word, or nobody says more to it."""
+        if self.server.at_eof or (self.words.lost and self.loss.how == "rst"):
             self.server.end(self.loss.how if self.words.lost else None)
-        elif self.words.lost and not self.server_left:
+        elif self.leaves():
             self.server_left = True
             half_close(self.server.sock)
 
+    def leaves(self):
+        return (self.words.lost or self.words.ended) and not self.server_left
+
     def answer(self):
-        while not self.words.ended and not self.words.lost:
+        while not self.words.ended:
             end = self.server.got.find(b"\r\n", self.heard)
             if end < 0:
                 return
             line = bytes(self.server.got[self.heard:end])
             words = line.split()
             listens = self.words.body or self.words.opaque
-            if words[:1] == [b"BDAT"] and self.words.chunking and not listens:
-                if len(self.server.got) < end + 2 + int(words[1]):
+            if words[:1] == [b"BDAT"] and self.plan.world.chunking and not listens:
+                if not self.answer_piece(end + 2, int(words[1]), len(words) > 2):
                     return
-                self.answer_piece(end + 2, int(words[1]), len(words) > 2)
                 continue
             reply = self.words.hear(line)
             self.tale += line + b"\r\n"
             self.heard = end + 2
-            self.server.out += reply or self.words.half
+            self.say(reply)
 
     def answer_piece(self, at, size, last):
+        """False: it has not come whole."""
         content = bytes(self.server.got[at:at + size])
+        if len(content) < size:
+            self.words.hear_part(content)
+            return False
         self.heard = at + size
         if last:
-            whole, reply = self.words.take_last(content)
-            self.tale += b"BDAT LAST\r\n" + whole + b"\r\n"
+            self.tale += b"BDAT LAST\r\n" + self.words.come(content) + b"\r\n"
+            self.say(self.words.hear_last(content))
         else:
-            reply = self.words.take_piece(content)
-        self.server.out += reply
+            self.server.out += self.words.hear_piece(content)
+        return True
 
     def told_server(self):
         """All that the server got; of a mail by chunks once, whatever pieces it came in."""
         if not self.server:
             return b""
-        return bytes(self.tale + self.server.got[self.heard:])
+        rest = bytes(self.server.got[self.heard:])
+        is_piece = self.words.chunking and b"BDAT "[:len(rest)] == rest[:5]
+        return bytes(self.tale) + (b"" if is_piece else rest)
 
     # ---- the loop ------------------------------------------------------------------------
 
@@ -181,6 +193,6 @@ class Session:
         if not self.client.ended:
             yield self.client.sock, READ | (WRITE if self.client.out else 0), self.on_client
         if self.server and not self.server.ended:
-            leaves = self.words.lost and not self.server_left
-            writes = WRITE if self.server.out or leaves else 0
-            yield self.server.sock, READ | writes, self.on_server
+            reads = READ if not self.server.at_eof else 0
+            writes = WRITE if self.server.out or self.leaves() else 0
+            yield self.server.sock, reads | writes, self.on_server

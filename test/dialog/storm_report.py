@@ -4,22 +4,20 @@ import story as stories
 WIDTH = 56
 
 
-def fault_of(session, models, world, rule):
+def fault_of(session, models, rule):
     """What is wrong with it, or "".  Also the model that tells how it went."""
-    got, sent = bytes(session.client.got), \
-        session.told_server()
+    got, sent = bytes(session.client.got), session.told_server()
     for model in models:
         if model.client_may_have(got, session.loss) and \
                 model.server_may_have(sent, session.loss) and \
-                model.cuts_may_be(session.words):
+                not model.chunks_fault():
             return rule or "", model
     faults = []
     for model in models:
         if not model.client_may_have(got, session.loss):
             faults.append(differ("the client", got, bytes(model.to_client)))
-        elif not model.cuts_may_be(session.words):
-            faults.append(f"of mails without an end the server should have at most\n    "
-                          f"{model.cuts()}\n    but it has\n    {session.words.cuts}")
+        elif model.chunks_fault():
+            faults.append(model.chunks_fault())
         else:
             faults.append(differ("the server", sent, bytes(model.to_server)))
     return "\n  or: ".join(faults + [rule] * bool(rule)), models[0]

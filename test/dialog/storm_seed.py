@@ -6,9 +6,10 @@ import story as stories
 
 # What a message must not outgrow, in one world or the other, and one byte more.
 EDGES = (500, 501, 1000, 1001, 2000, 2001)
-CHUNKING_FROM = 12              # worlds from here on have chunking = yes
-WORLDS = 18                     # seed S belongs to the gateway of world S % WORLDS
-TAKEOVER_COMMANDS = 10
+KINDS = ("plain",) * 12 + ("chunks",) * 6 + ("lmtp",) * 6 + ("direct",) * 2
+WORLDS = len(KINDS)             # seed S belongs to the gateway of world S % WORLDS
+NEVER = 10**9                   # lines
+LOSSES = ("nothing", "half", "after", "busy", "farewell", "babble")     # see Server.lose
 SESSIONS = 4                    # of one client, one after the other, at most
 
 COMMANDS = (b"NOOP", b"RSET", b"MAIL FROM:<a@b>", b"RCPT TO:<c@d>", b"DATA", b"DATA",
@@ -31,27 +32,37 @@ class World:
     skips_virus: bool           # auth_skip = antivir
     locks: bool
     chunking: bool
+    takeover_commands: int
+    lmtp: bool                  # server_protocol = lmtp
+    direct: bool                # auth_skip = direct
     buffers: list
 
     def config(self):
         return ["antivirus_type = libclamav", "log_level = info", "timeout_close = 2",
                 "earlytalker = no",
-                f"chunking = {'yes' if self.chunking else 'no'}", f"on_takeover_cmds = {TAKEOVER_COMMANDS}",
+                f"chunking = {'yes' if self.chunking else 'no'}",
+                f"on_takeover_cmds = {self.takeover_commands}",
                 f"delivery = {self.delivery}", f"hold_max_size = {self.hold_max}",
                 f"size_limit = {self.size_limit}",
-                f"auth_skip = {'antivir' if self.skips_virus else 'none'}",
+                f"server_protocol = {'lmtp' if self.lmtp else 'smtp'}",
+                f"auth_skip = {{{', '.join(self.spares())}}}",
                 f"lock_duration = {3600 if self.locks else 0}"] + self.buffers
+
+    def spares(self):
+        return ["antivir"] * self.skips_virus + ["direct"] * self.direct
 
 
 def world_of(number):
     """Neighbours differ in delivery, so that few worlds have each of them."""
-    chance = random.Random(f"world {number}")
+    chance, kind = random.Random(f"world {number}"), KINDS[number]
     delivery, hold_max = (("stream", 1000), ("hold", 1000), ("auto", 1000),
                           ("stream", 1), ("hold", 1),
                           ("auto", chance.choice((1, 10000))))[number % 6]
     return World(delivery, hold_max, (0, 2000, 500)[number // 2 % 3],
                  skips_virus=number % 4 < 2, locks=number % 5 > 1,
-                 chunking=number >= CHUNKING_FROM,
+                 chunking=kind == "chunks", lmtp=kind == "lmtp",
+                 direct=kind == "direct" or (number % 6 == 5 and kind != "chunks"),
+                 takeover_commands=(10, 0, 3)[number // 2 % 3],
                  buffers=[f"pipeline_size = {chance.choice((1, 2, 5, 128))}",
                           f"relay_buffer = {chance.choice((65536, 262144))}",
                           f"buffer_size = {chance.choice((512, 65536))}",
@@ -64,7 +75,10 @@ class Loss:
     who: str = ""               # client, server or nobody
     how: str = ""               # fin, rst: the end of it; of a server see Server, too
     at: int = 0                 # byte that the client sends or gets; line the server hears
-    instead: str = ""           # of the server's answer: nothing, half of it, or after it
+    instead: str = ""           # of the server's answer: see Server.lose
+    mail: int = 0               # the server, from this mail on, at a piece that has OCTET
+    octet: int = 0
+    message: int = 0            # the server, at the end of this one
 
 
 class Bare(bytes):
@@ -74,17 +88,19 @@ class Bare(bytes):
 class Plan:
     """One session."""
 
-    def __init__(self, seed, number, without=(), chunking=False):
-        self.seed, self.chunking = f"{seed}.{number}", chunking
+    def __init__(self, seed, number, world, without=()):
+        self.seed, self.world = f"{seed}.{number}", world
         self.chance = random.Random(self.seed)
-        self.acts = [act for i, act in enumerate(make_acts(self.chance, chunking))
+        self.acts = [act for i, act in enumerate(make_acts(self.chance, world))
                      if (number, i) not in without]
         # Whatever state that has led to, this ends it: a body by the dot, AUTH by the star.
         self.lines = sum(self.acts, []) + [b"*"] * 3 + [b".", b"QUIT"] * 6
         chance = random.Random(f"{self.seed} loss")
-        self.loss = make_loss(chance, len(self.lines))
-        if chunking:                    # with losses: see the dialogs chunk_*_lost
-            self.loss = Loss()
+        self.loss = make_loss(chance, len(self.lines), LOSSES[:5 if world.chunking else 6])
+        if world.chunking and self.loss.who == "server" and chance.random() < 0.5:
+            self.loss = in_a_piece(chance, self.loss)
+        if world.lmtp and chance.random() < 0.25:
+            self.loss = at_an_end(chance)
         self.wire = b"".join(line + (b"" if isinstance(line, Bare) else b"\r\n")
                              for line in self.lines)
         self.half_closes = chance.random() < 0.3
@@ -92,13 +108,24 @@ class Plan:
                                      (65536,), (65536,)))
 
 
-def make_loss(chance, lines):
+def make_loss(chance, lines, losses):
     who = chance.choice(("client", "server", "server") + ("",) * 6)
     how = chance.choice(("fin", "fin", "rst"))
     if who == "server":
         return Loss(who, how, chance.randrange(chance.choice((8, max(lines, 1)))),
-                    chance.choice(("nothing", "nothing", "half", "after")))
+                    chance.choice(losses))
     return Loss(who, how, chance.randrange(1, 1500), chance.choice(("sent", "got")))
+
+
+def in_a_piece(chance, loss):
+    octet = chance.choice((0, 0, chance.randrange(300), chance.randrange(4000)))
+    return dataclasses.replace(loss, at=NEVER, mail=chance.choice((1, 1, 2, 3)), octet=octet)
+
+
+def at_an_end(chance):
+    """Of a message, between the replies to it."""
+    return Loss("server", chance.choice(("fin", "fin", "rst")), NEVER,
+                chance.choice(("nothing", "half", "busy")), message=chance.choice((1, 1, 2, 3)))
 
 
 def fill(content, size):
@@ -107,9 +134,8 @@ def fill(content, size):
     return content + [b"z" * room] if room >= 0 else content
 
 
-def make_message(chance):
+def make_content(chance):
     """Most are complete and meet a server that takes them; some carry a virus, some grow."""
-    size = chance.choice(("", "", "", b" SIZE=900", b" SIZE=1500", b" SIZE=3000"))
     texts = chance.choice((SHORT, SHORT, TEXTS))
     content = [b"Message: %d" % chance.randrange(10**9)] if chance.random() < 0.8 else []
     content += [chance.choice(texts) for _ in range(chance.randrange(12))]
@@ -117,7 +143,13 @@ def make_message(chance):
         content.insert(chance.randrange(len(content) + 1), stories.EICAR)
     if chance.random() < 0.3:
         content = fill(content, chance.choice(EDGES))
-    return [b"MAIL FROM:<a@b>" + (size or b""), b"RCPT TO:<c@d>", b"DATA"] + content + [b"."]
+    return content
+
+
+def make_message(chance, most):
+    size = chance.choice((b"", b"", b"", b" SIZE=900", b" SIZE=1500", b" SIZE=3000"))
+    recipients = [b"RCPT TO:<c@d>"] * chance.randint(1, most)
+    return [b"MAIL FROM:<a@b>" + size] + recipients + [b"DATA"] + make_content(chance) + [b"."]
 
 
 def make_login(chance):
@@ -135,21 +167,22 @@ BETWEEN = (b"NOOP", b"VRFY x", b"RSET", b"MAIL FROM:<a@b>", b"RCPT TO:<c@d>", b"
 
 
 def cut(chance, content):
-    """Anywhere, now and then into nothing; but within a CRLF, for what is meant as a chunk
-    may be taken for lines."""
+    """Anywhere, now and then into nothing."""
     cuts = sorted(chance.randint(0, len(content)) for _ in range(chance.choice((0, 1, 2, 5))))
-    cuts = [at for at in cuts if content[at:at + 1] != b"\n"]
     return [content[a:b] for a, b in zip([0] + cuts, cuts + [len(content)])]
 
 
 def make_chunks(chance):
     """A mail by chunks; some have no recipient, other commands between them, or no end."""
-    _, _, _, *lines, _ = make_message(chance)
+    lines = make_content(chance)
     lines += [chance.choice(COMMANDS)] * (chance.random() < 0.3)
     content = b"".join(line + b"\r\n" for line in lines)
+    if chance.random() < 0.3:
+        content = content.replace(b"\r\n", chance.choice((b"\r", b"\n", b"\n\r\r\n")), 2)
     chunks = cut(chance, content[:-2] if chance.random() < 0.2 else content)
     disturbs = chance.choice((0, 0, 0.3))
-    out = [b"MAIL FROM:<a@b>" + chance.choice((b"", b"", b" SIZE=900", b" SIZE=1500"))]
+    out = [b"MAIL FROM:<a@b>" + chance.choice((b"", b"", b" SIZE=900", b" SIZE=1500")) +
+           chance.choice((b"", b"", b"", b" BODY=BINARYMIME"))]
     out += [b"RCPT TO:<c@d>"] * (chance.random() < 0.9)
     ends = chance.random() < 0.9
     for i, chunk in enumerate(chunks):
@@ -160,20 +193,25 @@ def make_chunks(chance):
     return out
 
 
-def make_acts(chance, chunking=False):
+def make_acts(chance, world):
     """What the client says, in pieces that can be left out."""
-    acts = [[b"EHLO x"]] if chance.random() < 0.7 else []
+    hellos = (b"EHLO x",) if world.chunking else (b"EHLO x", b"LHLO x") if world.lmtp else \
+        (b"EHLO x",) * 8 + (b"LHLO x",)
+    is_polite = chance.random() < (0.95 if world.chunking or world.lmtp else 0.7)
+    acts = [[chance.choice(hellos)]] * is_polite
     noise = chance.choice((0, 0.3, 1))
     for _ in range(chance.randrange(12)):
         what = chance.random()
-        if chunking and chance.random() < 0.5:
+        if world.chunking and chance.random() < 0.7:
             acts.append(make_chunks(chance))
+        elif world.lmtp and chance.random() < 0.5:
+            acts.append(make_message(chance, 4))
         elif what < 0.45:
-            acts.append(make_message(chance))
+            acts.append(make_message(chance, 2))
         elif what < 0.55:
             acts.append(make_login(chance))
         elif what < 0.6:
             acts.append(make_chunk(chance))
         elif chance.random() < noise:
-            acts.append([chance.choice(COMMANDS)])
+            acts.append([chance.choice(COMMANDS + hellos)])
     return acts

@@ -10,6 +10,7 @@ WAYS = ("whole", "bytes", "glued")
 
 # In two halves, so that no scanner takes this file for what it must find.
 EICAR = rb"X5O!P%@AP[4\PZX54(P^)7CC)7}$EICAR-STAND" + rb"ARD-ANTIVIRUS-TEST-FILE!$H+H*"
+MARK = EICAR[:40]               # of it, what the signature of a dialog looks for
 
 ACTIONS = {":": ("eof", "reset"),
            "<": ("eof", "reset", "gone", "rest", "nothing", "absent", "like")}

@@ -47,16 +47,15 @@ static void
 pass(const struct retouch *what, struct evbuffer *message, size_t piece)
 {
 	struct retouch_filter *filter = retouch_filter_new(what);
-	struct evbuffer *in = evbuffer_new(), *out = evbuffer_new();
+	struct evbuffer *in = retouch_filter_input(filter), *out = evbuffer_new();
 
 	while (evbuffer_get_length(message) > 0) {
 		evbuffer_remove_buffer(message, in, piece);
-		retouch_filter(filter, in, out, false);
+		retouch_filter(filter, out, false);
 	}
-	retouch_filter(filter, in, out, true);
+	retouch_filter(filter, out, true);
 	evbuffer_add_buffer(message, out);
 	retouch_filter_free(filter);
-	evbuffer_free(in);
 	evbuffer_free(out);
 }
 

@@ -62,6 +62,26 @@ check_removed(const char *text, size_t size, size_t piece)
 	retouch_free(what);
 }
 
+/* Who is trusted is told as soon as it can be, and never another way with more. */
+static void
+check_trusted(const char *text, size_t size, size_t piece)
+{
+	char id[] = "a", *ids[] = { id };
+	const struct string_list trusted = { 1, ids };
+	struct retouch *what = retouch_new();
+	struct evbuffer *whole, *cut;
+	bool added = retouch_remove(what, "Authentication-Results", 0);
+
+	assert(added);
+	retouch_trust(what, &trusted, "b");
+	whole = pass(what, text, size, size + 1);
+	cut = pass(what, text, size, piece);
+	assert(are_same(whole, cut));
+	evbuffer_free(whole);
+	evbuffer_free(cut);
+	retouch_free(what);
+}
+
 static char *
 next(char **rest, const char *end)
 {
@@ -101,6 +121,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (retouch_is_empty(what))
 		assert(evbuffer_get_length(whole) == left);
 	check_removed(rest, left, piece);
+	check_trusted(rest, left, piece);
 	evbuffer_free(whole);
 	evbuffer_free(cut);
 	retouch_free(what);

@@ -36,7 +36,7 @@ def build(top, env, umask, order):
     commands = (f"cmake -S {tree} -B {made} -DCMAKE_BUILD_TYPE=Release -DBUILD_TESTING=OFF",
                 f"cmake --build {made} --parallel 2", f"cd {made} && cpack")
     for command in commands:
-        run("sh", "-c", f"umask {umask}; {command}", env=env, timeout=150)
+        run("sh", "-c", f"umask {umask}; {command}", env=env, timeout=800)
     files = [made / "smtp-gated", *sorted(made.glob("*.deb")), *sorted(made.glob("*.rpm"))]
     return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 

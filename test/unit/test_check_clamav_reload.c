@@ -9,7 +9,7 @@
  */
 
 enum {
-	PATIENCE_MS = 20000, /* only a failing test waits that long */
+	PATIENCE_MS = 60000, /* only a failing test waits that long */
 	LARGE = 150000,      /* signatures that take a while to load */
 };
 
@@ -143,6 +143,7 @@ setup(void **state)
 		exit(1);
 	config_defaults();
 	cfg.scan_workers = 1;
+	cfg.timeout_scanner = 300; /* of a busy machine, with sanitizers */
 	clamav_pace = (struct clamav_pace){ 100, 700, 3600000 };
 	run("rm -rf db* link tmp; mkdir db tmp");
 	sign("db/test.ndb", "First");
@@ -587,6 +588,17 @@ scanning_goes_on_while_others_are_loaded(void **state)
 	world_end();
 }
 
+/* The scan has been begun: somebody does something while we do nothing. */
+static void
+until_it_computes(void)
+{
+	double end = milliseconds() + PATIENCE_MS / 10;
+	clock_t begun = clock();
+
+	while (clock() - begun < CLOCKS_PER_SEC / 50 && milliseconds() < end)
+		usleep(1000);
+}
+
 /* A scan ends with the engine that it began with; what waits for a thread has the new
  * one.  A third engine is not loaded before the first is gone. */
 static void
@@ -598,7 +610,7 @@ scans_under_way_keep_their_engine(void **state)
 	world_begin_and_wait();
 	begin(mail(20 << 20), &slow);
 	begin(mail(0), &queued);
-	usleep(20000); /* it is under way */
+	until_it_computes();
 	sign("db/test.ndb", "Second");
 	checks_reconfigure(checks, &cfg);
 	wait_for(reloads, 1);
@@ -630,7 +642,7 @@ in_place_gives_up_the_old_first(void **state)
 	sign("db/test.ndb", "Second");
 	begin(mail(4 << 20), &running);
 	begin(mail(0), &waiting[0]); /* no thread has begun it */
-	usleep(20000);
+	until_it_computes();
 	checks_reconfigure(checks, &cfg);
 	wait_for_loading();
 	assert_int_equal(stats_get(STAT_signatures), 0);

@@ -197,7 +197,7 @@ peer_reads(struct world *world, char *to, size_t size)
 	double start = loop_clock();
 	size_t got = 0;
 
-	while (got < size && loop_clock() < start + 10) {
+	while (got < size && loop_clock() < start + 60) {
 		ssize_t more = recv(world->peer, to + got, size - got, MSG_DONTWAIT);
 
 		if (more == 0)

