@@ -132,6 +132,14 @@ note_restart(const char *listener, const char *option, void *arg)
 	          log_text("listener", listener), log_text("option", option));
 }
 
+static void
+note_unscanned(const struct config *cfg)
+{
+	if (!config_any(cfg, check_looks))
+		note("nothing is scanned: antivirus_type and antispam_type are off",
+		     NULL);
+}
+
 static struct spool_limits
 spool_limits(const struct config *cfg)
 {
@@ -171,6 +179,7 @@ put_in_force(struct service *service, struct config *fresh)
 	reconfigure_shared(service, fresh);
 	spool_budget_set(service->budget, &limits);
 	service_note_scripts(fresh);
+	note_unscanned(fresh);
 	log_set_level(fresh->log_level);
 	stats_add(STAT_reloads, 1);
 }
@@ -186,9 +195,8 @@ load_again(const struct service *service, char *why, size_t why_size)
 		snprintf(why, why_size, "%s: is no file", service->cfg->file);
 		return NULL;
 	}
-	/* What it would note was said at the start, and is by --check. */
 	return config_load_at(service->config_directory, service->config_name,
-	                      service->cfg->file, why, why_size, NULL, NULL);
+	                      service->cfg->file, why, why_size, note, NULL);
 }
 
 static void
@@ -309,9 +317,7 @@ log_start(const struct config *cfg)
 	          log_text("scanner", config_words(cfg, "antivirus_type", scanners)),
 	          log_text("spam", config_words(cfg, "antispam_type", spam)),
 	          log_number("port", cfg->port), log_number("user", geteuid()));
-	if (!config_any(cfg, check_looks))
-		note("nothing is scanned: antivirus_type and antispam_type are off",
-		     NULL);
+	note_unscanned(cfg);
 }
 
 static bool
