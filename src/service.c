@@ -307,16 +307,20 @@ hear_signals(struct service *service)
 }
 
 static void
-log_start(const struct config *cfg)
+log_start(const struct service *service)
 {
-	char scanners[CONFIG_WORDS_SIZE], spam[CONFIG_WORDS_SIZE];
+	struct config *cfg = service->cfg;
+	char modes[CONFIG_WORDS_SIZE], scanners[CONFIG_WORDS_SIZE];
+	char spam[CONFIG_WORDS_SIZE];
+	unsigned port = entrances_main_port(service);
 
 	log_event(NULL, LOG_START_EVENT, log_text("version", PROGRAM_VERSION),
 	          log_number("pid", getpid()), log_text("config", cfg->file),
-	          log_text("mode", config_word(cfg, "mode")),
+	          log_text("mode", config_words(cfg, "mode", modes)),
 	          log_text("scanner", config_words(cfg, "antivirus_type", scanners)),
 	          log_text("spam", config_words(cfg, "antispam_type", spam)),
-	          log_number("port", cfg->port), log_number("user", geteuid()));
+	          port > 0 ? log_number("port", port) : log_text("port", NULL),
+	          log_number("user", geteuid()));
 	note_unscanned(cfg);
 }
 
@@ -350,7 +354,7 @@ start(struct service *service)
 					 "it as root"
 				       : "");
 	service->started = time(NULL);
-	log_start(cfg);
+	log_start(service);
 	notices_serving(service);
 	return true;
 }
