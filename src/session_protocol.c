@@ -79,7 +79,7 @@ session_log_nonsense(struct session *s, const char *what)
 {
 	const struct expected *due = pipeline_due(&s->owed);
 	bool asked = due && due->verb != VERB_UNKNOWN;
-	char line[SHOWN_MOST];
+	char line[SHOWN_MOST] = "";
 	size_t size = shown(line, copy_line(s, line), is_secret(s, due));
 
 	log_event(s->mail ? &s->mail->log : &s->log, LOG_PROTOCOL_EVENT,
