@@ -30,7 +30,6 @@ is_authserv_id(const char *text)
 }
 
 /* What others write, though a colon should be in quotes. */
-
 static bool
 are_authserv_ids(const struct string_list *list)
 {

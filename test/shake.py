@@ -13,6 +13,7 @@ import argparse
 import os
 import pathlib
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -98,6 +99,7 @@ def main():
     parser.add_argument("-c", type=int, default=0)
     parser.add_argument("command", nargs=argparse.REMAINDER)
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(101))     # nothing is left frozen
     failed = 0
     for number in range(arguments.n):
         begun = time.monotonic()

@@ -20,9 +20,11 @@ NOBODY = 65534
 OPTIONS = ("-s", "-S", "-r", "--upgrade", "-K")
 
 
-def has_pending_signal(pid):
+def has_been_sent(pid, which):
+    """The signal waits for a process that is stopped."""
     with open(f"/proc/{pid}/status", encoding="ascii") as file:
-        return int(re.search(r"(?m)^ShdPnd:\s*(\w+)", file.read())[1], 16) != 0
+        pending = int(re.search(r"(?m)^ShdPnd:\s*(\w+)", file.read())[1], 16)
+    return pending >> (which - 1) & 1
 
 
 class Control(test_cli.Daemon):
@@ -200,7 +202,7 @@ class Status(Control):
         os.kill(self.pid, signal.SIGSTOP)
         asking = subprocess.Popen([test_cli.PROGRAM, "-s", self.conf], stdout=subprocess.DEVNULL,
                                   stderr=subprocess.PIPE, text=True)
-        self.assertTrue(wait_until(lambda: has_pending_signal(self.pid)))
+        self.assertTrue(wait_until(lambda: has_been_sent(self.pid, signal.SIGUSR1)))
         watch = lab.Stopwatch()
         os.kill(self.pid, signal.SIGKILL)
         words = asking.communicate(timeout=PATIENCE)[1]

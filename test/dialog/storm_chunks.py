@@ -30,7 +30,7 @@ class Chunks:
             self.take_chunk(int(line.split()[1]), len(line.split()) > 2)
         elif self.is_intruder(verb):
             self.say(CHUNK_NEXT)
-        elif verb == b"DATA" and self.binary and self.is_to_be_held():
+        elif verb == b"DATA" and self.binary and self.recipients is not None:
             self.say(CHUNK_NEXT)
         else:
             return False
@@ -56,7 +56,7 @@ class Chunks:
         if self.chunks is None:
             self.chunks, self.chunks_held = b"", self.is_to_be_held()
         self.await_words(1)
-        is_first = not self.chunks and not self.chunks_held
+        arrives = not self.chunks and not self.chunks_held  # nothing before it is unanswered
         self.chunks += chunk
         content, limit = self.decode(last), self.world.size_limit
         too_big = 0 < limit < len(content)
@@ -65,7 +65,7 @@ class Chunks:
             self.chunks_held = False
         if not self.chunks_held:
             self.hand_over(content[:limit or None])
-        if is_first and not too_big:
+        if arrives and not too_big:
             self.least[self.server.mail] = content
         if self.is_refused(content):
             self.refuse_chunks()
@@ -89,7 +89,7 @@ class Chunks:
         return reply and not self.chunks_held and octet < len(content) and self.hears(reply)
 
     def hears(self, reply):
-        """Does the client, as the next?  What it saw may have ended before."""
+        """True if that is what the client saw next; if it saw no more, both ways are open."""
         next_seen = self.seen[len(self.to_client):][:len(reply)]
         return next_seen == reply or (reply.startswith(next_seen) and self.fork())
 

@@ -7,17 +7,14 @@ class Stuck(Exception):
     """The server owes a reply, and is gone."""
 
 
-class Adrift(Exception):
-    """The server said what nobody asked for: to the gateway it is the reply to the next
-    command, or the end."""
-
-
 class Endings:
     """What of a Model is about that: what still happens after the server was lost depends
-    on when the gateway learns of it.  What must have arrived is known, and what may."""
+    on when the gateway learns of it.  What must have arrived is known, and what may.  What the
+    server says unasked is to the gateway the reply to the next command, or the end."""
 
     def begin_endings(self):
-        self.stuck = self.adrift = False
+        self.stuck = False
+        self.adrift = None              # bytes of both when the server said what nobody asked
         self.server_least = self.client_least = None    # bytes; None: all of it
         self.awaited = {}               # last words due when the client has so many bytes
         self.unheard = b""              # a 421 that came out of turn
@@ -39,7 +36,7 @@ class Endings:
         if reply == self.unheard:
             self.unheard = b""
         if self.server.besides and not self.server.lost:
-            raise Adrift
+            self.adrift = len(self.to_client), len(self.to_server)
 
     def note_end(self):
         """Of what passes unread: it all arrives, and what the client says behind that may."""
@@ -72,17 +69,21 @@ class Endings:
     def client_may_have(self, got, loss):
         must = bytes(self.to_client)
         is_sudden = loss.how == "rst"
-        if loss.who == "client" or (self.direct and self.server.lost and is_sudden):
+        if loss.who == "client":
             return must.startswith(got)
-        if self.adrift:
-            return got.startswith(must)
+        if self.direct and self.server.lost and is_sudden and must.startswith(got):
+            return True
+        if self.adrift:                 # and it does not go on as if nothing had been said
+            known = self.adrift[0]
+            return got.startswith(must[:known]) and (got != must or known == len(must))
         if got == must and not self.stuck:
             return True
-        if not self.server.lost or self.direct:
+        if not self.server.lost or (self.direct and not is_sudden):
             return False
         if is_sudden and loss.at == 0 and got == UNREACHED:
             return True                 # it broke off before the call was noticed
-        ends = [at for at in range(0 if is_sudden else self.client_least, len(must) + 1)
+        most = self.unread_from if self.direct else len(must)
+        ends = [at for at in range(0 if is_sudden else self.client_least, most + 1)
                 if must[at - 1:at] in (b"", b"\n")]
         return any(got == must[:at] + words for at in ends
                    for words in self.last_words(at, is_sudden))
@@ -90,7 +91,7 @@ class Endings:
     def server_may_have(self, got, loss):
         must = bytes(self.to_server)
         if self.adrift:
-            return got.startswith(must)
+            return got.startswith(must[:self.adrift[1]])
         least = len(must) if self.server_least is None else self.server_least
         if loss.who == "client" or (loss.how == "rst" and self.server.lost):
             least = 0

@@ -1,7 +1,7 @@
 """The session as it must go: what the server gets, what the client gets, byte by byte."""
 import story as stories
 from storm_chunks import NO_BINARY, Chunks
-from storm_ending import Adrift, Endings, Stuck
+from storm_ending import Endings, Stuck
 from storm_lmtp import LastWords
 from storm_server import HELLOS, Server
 from storm_wire import Wire, first_bytes, is_binary, mended, size_of
@@ -16,7 +16,7 @@ LOCKED = (550, b"5.7.1", b"You are locked out for a while")
 TOO_BIG = (552, b"5.3.4", b"Message too big")
 BROKEN = (500, b"5.5.2", b"Stray control character in command")
 PROTOCOL = (421, b"4.5.0",
-            b"gate.example The mail server does not speak SMTP as we know it")
+            b"gate.example The mail server said what cannot be followed")
 
 
 def verb_of(line):
@@ -59,8 +59,6 @@ class Model(Chunks, LastWords, Endings):
         except Stuck:
             self.stuck = True
             self.finish_group()
-        except Adrift:
-            self.adrift = True
 
     def run(self):
         if self.locked:
@@ -87,8 +85,12 @@ class Model(Chunks, LastWords, Endings):
             if self.is_answered_here(self.line):
                 self.skip_chunk(self.line)
                 self.line = None
-            elif verb_of(self.line) != b"DATA" or self.world.delivery == "stream":
+            elif verb_of(self.line) != b"DATA" or not self.data_waits():
                 self.to_server += self.wording(self.line) + b"\r\n"
+
+    def data_waits(self):
+        """For the replies before it, which say whether the server is to hear of it."""
+        return self.world.delivery != "stream" or self.binarymime
 
     def skip_chunk(self, line):
         if verb_of(line) == b"BDAT":
@@ -192,6 +194,7 @@ class Model(Chunks, LastWords, Endings):
         if self.forward(refusal, self.words_due()) == 421:
             self.over = True
         else:
+            self.await_words(1)         # it may have left since, while the client talked
             self.reset()
 
     def reset(self):
@@ -347,7 +350,11 @@ class Model(Chunks, LastWords, Endings):
         translates = self.world.lmtp and not self.lmtp
         self.direct = code == 235 and self.world.direct and self.extended and \
             not self.trusted and not translates
-        self.to_client += self.server.besides if self.direct else b""
+        if self.direct:
+            self.unread_from = len(self.to_client)
+        if self.direct and self.server.besides:
+            self.to_client += self.server.besides
+            self.adrift = None
 
     def pass_unread(self, line):
         """Behind the server's last word nobody knows how far the client's get."""

@@ -6,6 +6,7 @@ from storm_pieces import Pieces
 from storm_wire import is_binary, size_of
 
 HELLOS = (b"HELO", b"EHLO", b"LHLO")
+BABBLE = (b"250 by the way\r\n", b"220 hello\r\n", b"250-two\r\n250 lines\r\n", b"500 what\r\n")
 
 
 def whole_replies(said):
@@ -83,9 +84,7 @@ class Server(Pieces):
         """Once, behind a reply, and not where content could be meant."""
         if said and said[:1] != b"3" and not self.babbled:
             self.babbled = True
-            self.besides = self.chance.choice((b"250 by the way\r\n", b"220 hello\r\n",
-                                               b"250-two\r\n250 lines\r\n",
-                                               b"500 what\r\n"))
+            self.besides = random.Random(f"{self.seed} babble").choice(BABBLE)
         return said
 
     def listen(self, line):

@@ -171,7 +171,7 @@ class Case(unittest.TestCase):
 
     def talk(self, address, port=25):
         with inside(CLIENT):
-            return lab.Client((address, port), seconds=20)
+            return lab.Client((address, port), seconds=120)
 
     def assertLogged(self, pattern):
         self.assertTrue(lab.wait_until(lambda: self.logged(pattern), 10),

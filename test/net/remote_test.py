@@ -219,7 +219,7 @@ class Case(unittest.TestCase):
         self.log_from = len(self.gateway.log())
         self.sink_from = len(sink_words())
 
-    def talk(self, address, port=25, seconds=20):
+    def talk(self, address, port=25, seconds=120):
         with inside(CLIENT):
             return lab.Client((address, port), seconds=seconds)
 

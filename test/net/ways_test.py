@@ -184,7 +184,7 @@ def gateway(namespace=ROUTER, capabilities=("net_raw",), **config):
         under=(*within(namespace), *as_user(capabilities)))
 
 
-def talk(address, source=None, port=25, seconds=20):
+def talk(address, source=None, port=25, seconds=120):
     with inside(CLIENT):
         sock = socket.create_connection((address, port), timeout=seconds,
                                         source_address=(source, 0) if source else None)
