@@ -91,8 +91,15 @@ bool command_has_parameter(const char *argument, const char *parameter);
  * counted is UINT64_MAX.  False: it declares none, or what the server will not take. */
 bool command_size(const char *argument, uint64_t *size) MUST_CHECK;
 
-/* The chunk size of a BDAT argument (RFC 3030 section 2): digits, at most 2^62, then
- * nothing or blanks and LAST.  False: malformed. */
-bool command_chunk(const char *argument, uint64_t *size, bool *last) MUST_CHECK;
+/* What BDAT announces (RFC 3030 section 2). */
+struct chunk {
+	uint64_t size;
+	bool last;
+	bool faulty;	/* behind the size stands something else than LAST */
+};
+
+/* Reads a BDAT argument: digits, at most 2^62, then nothing or blanks and LAST.  False: no
+ * size can be read, and nobody knows where the chunk ends. */
+bool command_chunk(const char *argument, struct chunk *chunk) MUST_CHECK;
 
 #endif

@@ -276,12 +276,12 @@ bool config_show_for(struct config *cfg, const char *name, const char *listener,
 /* The word that an option of the kind "one of" has; NULL if there is none of that name. */
 const char *config_word(const struct config *cfg, const char *name);
 
-/* Puts the words of an option of the kind "any of" into TEXT, with commas between: "off" for
- * none of them. */
+/* Puts the words that an option of the kind "one of" or "any of" has into TEXT, in any
+ * snapshot that a session may get, with commas between: "off" for none of them. */
 enum {
 	CONFIG_WORDS_SIZE = 128,
 };
-const char *config_words(const struct config *cfg, const char *name,
+const char *config_words(struct config *cfg, const char *name,
 			 char text[static CONFIG_WORDS_SIZE]);
 
 /* Writes all the words that such an option may have, with commas between. */

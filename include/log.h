@@ -59,6 +59,7 @@
 	E(SCRIPT_SAYS, "script-says", LOG_INFO, "what an action script has said") \
 	E(EVENT,     "event",     LOG_INFO,    "event_url was told of a finding, and took it") \
 	E(EVENT_FAILED, "event-failed", LOG_WARNING, "it did not, or not yet") \
+	E(PROTOCOL,  "protocol",  LOG_INFO,    "a peer said what cannot be followed") \
 	E(CLOSE,     "close",     LOG_INFO,    "a session has ended") \
 	E(STATE,     "state",     LOG_DEBUG,   "a session went from one state to another") \
 	E(COMMAND,   "command",   LOG_DEBUG,   "a command of a client (never its AUTH)") \

@@ -39,6 +39,7 @@ struct expected {
 	unsigned char end;	/* not 0: our answer is the last word of the session, and why */
 	bool binary;		/* MAIL with BODY=BINARYMIME */
 	bool last;		/* BDAT with LAST */
+	bool faulty;		/* BDAT with something else behind its size */
 	int code;		/* of our answer (PLAN_ANSWER) */
 	const char *enhanced;	/* of our answer, static */
 	char *text;		/* owned: our answer, or what the command was about */

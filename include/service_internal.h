@@ -84,6 +84,9 @@ bool entrances_open(struct service *service) MUST_CHECK;
 void entrances_listen(struct service *service);
 void entrances_close(struct service *service);
 
+/* The port of the main part's; 0: clients cannot come to it. */
+unsigned entrances_main_port(const struct service *service) MUST_CHECK;
+
 /* Sees to it that there can be as many descriptors as max_connections may need, or says
  * that there cannot. */
 void service_raise_descriptors(const struct config *cfg);

@@ -167,7 +167,8 @@ struct session {
 	bool trusted;			/* by the server: it would take XCLIENT from us */
 	bool authenticated;
 	bool direct_begun;		/* DIRECT: the server may speak */
-	bool refusal_logged;
+	bool refusal_logged, fault_logged;
+	bool hello_doubted;		/* the server may speak the other protocol: logged */
 	unsigned rejections_logged;	/* of senders and recipients */
 	bool paused;			/* commands are left for want of room */
 	TAILQ_ENTRY(session) link;
@@ -466,11 +467,25 @@ void session_reset_mail(struct session *s);
 bool session_holds(const struct session *s);
 void session_hold_begin(struct session *s);
 
+/*
+ * session_protocol.c: for the log alone.
+ */
+
+/* The client's COMMAND is wrong; WHAT is.  Once in a session. */
+void session_log_fault(struct session *s, const char *what, const struct command *command);
+
+/* What the server says next, or in the reply that is being read, cannot be followed. */
+void session_log_nonsense(struct session *s, const char *what);
+
+/* The reply that is to be read next has CODE, and is to VERB; if that is a HELO of a kind
+ * that the server does not know, server_protocol may be wrong.  Once in a session. */
+void session_note_refused_hello(struct session *s, enum verb verb, int code);
+
 /* session_chunk.c: BDAT.  True: it was refused, and its chunk will be thrown away, or the
  * session has ended.  Any other command is not refused here. */
 bool session_chunk_refused(struct session *s, const struct command *command);
 void session_chunk_command(struct session *s, const struct command *command);
-void session_chunk_due(struct session *s, uint64_t size, bool last);
+void session_chunk_due(struct session *s, const struct chunk *chunk);
 
 /* session_chunk.c: true between the chunks of a message; and a command there that must not
  * be, answered. */

@@ -278,8 +278,19 @@ command_size(const char *argument, uint64_t *size)
 	return declared;
 }
 
+/* Whatever stands behind a size that can be read, it is known where the chunk ends. */
+static void
+read_last(const char *rest, struct chunk *chunk)
+{
+	const char *word = skip_blanks(rest);
+	const char *end = word_end(word);
+
+	chunk->last = end - word == 4 && strncasecmp(word, "LAST", 4) == 0;
+	chunk->faulty = *skip_blanks(end) != '\0' || (end > word && !chunk->last);
+}
+
 bool
-command_chunk(const char *argument, uint64_t *size, bool *last)
+command_chunk(const char *argument, struct chunk *chunk)
 {
 	const uint64_t most = UINT64_C(1) << 62;
 	const char *at = argument;
@@ -292,13 +303,9 @@ command_chunk(const char *argument, uint64_t *size, bool *last)
 			return false;
 		value = value * 10 + digit;
 	}
-	if (at == argument)
+	if (at == argument || (*at != '\0' && !is_blank(*at)))
 		return false;
-	*size = value;
-	*last = *at != '\0';
-	if (!*last)
-		return true;
-	if (*at != ' ' && *at != '\t')
-		return false;
-	return strcasecmp(at + strspn(at, " \t"), "LAST") == 0;
+	chunk->size = value;
+	read_last(at, chunk);
+	return true;
 }

@@ -545,39 +545,6 @@ distance(const char *a, const char *b)
 }
 
 const char *
-config_word(const struct config *cfg, const char *name)
-{
-	const struct option *opt = option_find(name, strlen(name));
-
-	if (!opt || opt->kind != OPTION_WORD)
-		return NULL;
-	for (const struct word *word = opt->words; word->text; word++)
-		if (word->value == *(const int *)option_field(cfg, opt))
-			return word->text;
-	return NULL;
-}
-
-const char *
-config_words(const struct config *cfg, const char *name,
-             char text[static CONFIG_WORDS_SIZE])
-{
-	const struct option *opt = option_find(name, strlen(name));
-	unsigned mask;
-	size_t size = 0;
-
-	assert(opt && opt->kind == OPTION_MASK);
-	mask = *(const unsigned *)option_field(cfg, opt);
-	text[0] = '\0';
-	for (const struct word *word = opt->words; word->text; word++)
-		if (mask & (unsigned)word->value)
-			size += (size_t)snprintf(text + size, CONFIG_WORDS_SIZE - size,
-			                         "%s%s", size > 0 ? "," : "",
-			                         word->text);
-	assert(size < CONFIG_WORDS_SIZE);
-	return size > 0 ? text : "off";
-}
-
-const char *
 config_nearest(const char *name)
 {
 	size_t nearest = strlen(name) / 3 + 2; /* what is farther is no misspelling */

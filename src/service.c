@@ -132,6 +132,14 @@ note_restart(const char *listener, const char *option, void *arg)
 	          log_text("listener", listener), log_text("option", option));
 }
 
+static void
+note_unscanned(const struct config *cfg)
+{
+	if (!config_any(cfg, check_looks))
+		note("nothing is scanned: antivirus_type and antispam_type are off",
+		     NULL);
+}
+
 static struct spool_limits
 spool_limits(const struct config *cfg)
 {
@@ -171,6 +179,7 @@ put_in_force(struct service *service, struct config *fresh)
 	reconfigure_shared(service, fresh);
 	spool_budget_set(service->budget, &limits);
 	service_note_scripts(fresh);
+	note_unscanned(fresh);
 	log_set_level(fresh->log_level);
 	stats_add(STAT_reloads, 1);
 }
@@ -186,9 +195,8 @@ load_again(const struct service *service, char *why, size_t why_size)
 		snprintf(why, why_size, "%s: is no file", service->cfg->file);
 		return NULL;
 	}
-	/* What it would note was said at the start, and is by --check. */
 	return config_load_at(service->config_directory, service->config_name,
-	                      service->cfg->file, why, why_size, NULL, NULL);
+	                      service->cfg->file, why, why_size, note, NULL);
 }
 
 static void
@@ -299,19 +307,21 @@ hear_signals(struct service *service)
 }
 
 static void
-log_start(const struct config *cfg)
+log_start(const struct service *service)
 {
-	char scanners[CONFIG_WORDS_SIZE], spam[CONFIG_WORDS_SIZE];
+	struct config *cfg = service->cfg;
+	char modes[CONFIG_WORDS_SIZE], scanners[CONFIG_WORDS_SIZE];
+	char spam[CONFIG_WORDS_SIZE];
+	unsigned port = entrances_main_port(service);
 
 	log_event(NULL, LOG_START_EVENT, log_text("version", PROGRAM_VERSION),
 	          log_number("pid", getpid()), log_text("config", cfg->file),
-	          log_text("mode", config_word(cfg, "mode")),
+	          log_text("mode", config_words(cfg, "mode", modes)),
 	          log_text("scanner", config_words(cfg, "antivirus_type", scanners)),
 	          log_text("spam", config_words(cfg, "antispam_type", spam)),
-	          log_number("port", cfg->port), log_number("user", geteuid()));
-	if (!config_any(cfg, check_looks))
-		note("nothing is scanned: antivirus_type and antispam_type are off",
-		     NULL);
+	          port > 0 ? log_number("port", port) : log_text("port", NULL),
+	          log_number("user", geteuid()));
+	note_unscanned(cfg);
 }
 
 static bool
@@ -344,7 +354,7 @@ start(struct service *service)
 					 "it as root"
 				       : "");
 	service->started = time(NULL);
-	log_start(cfg);
+	log_start(service);
 	notices_serving(service);
 	return true;
 }

@@ -315,6 +315,18 @@ entrances_listen(struct service *service)
 	}
 }
 
+unsigned
+entrances_main_port(const struct service *service)
+{
+	for (size_t i = 0; i < service->entrance_count; i++) {
+		struct addr at = addr_local(service->entrances[i].fd);
+
+		if (strcmp(service->entrances[i].name, service->cfg->listener) == 0)
+			return addr_port(&at);
+	}
+	return 0;
+}
+
 void
 entrances_close(struct service *service)
 {

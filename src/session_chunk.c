@@ -152,12 +152,11 @@ static void throw(struct session * s, uint64_t size)
 void
 session_chunk_throw(struct session *s, const struct command *command)
 {
-	uint64_t size;
-	bool last;
+	struct chunk chunk;
 
-	if (!command_chunk(command->argument, &size, &last))
+	if (!command_chunk(command->argument, &chunk))
 		abort(); /* see session_chunk_refused() */
-	throw(s, size);
+	throw(s, chunk.size);
 }
 
 static bool
@@ -173,25 +172,45 @@ refuse(struct session *s, uint64_t size)
 	throw(s, size);
 }
 
+/* Whatever the client meant: without this chunk it is not the message, so none of it may
+ * be delivered, nor what comes behind. */
+static void
+refuse_faulty(struct session *s, uint64_t size)
+{
+	session_answer(s, 501, "5.5.4", s->cfg->msg_bdat_syntax);
+	throw(s, size);
+	if (s->mail)
+		session_reset_mail(s);
+}
+
 /* Where it is not offered nobody should send it; who does sends content right behind,
- * which must never be taken for commands.  Of a malformed one nobody knows the end: the
+ * which must never be taken for commands.  Of one without a size nobody knows the end: the
  * session is over; and it is refused for good, as it would be the same the next time. */
 bool
 session_chunk_refused(struct session *s, const struct command *command)
 {
-	uint64_t size;
-	bool last;
+	struct chunk chunk;
 
 	if (command->verb != VERB_BDAT)
 		return false;
-	if (!command_chunk(command->argument, &size, &last)) {
+	if (!command_chunk(command->argument, &chunk)) {
+		session_log_fault(s,
+		                  "no size can be read: nobody knows where its content "
+		                  "ends",
+		                  command);
 		session_answer_last(s, END_CLIENT_PROTOCOL, 501, "5.5.4",
 		                    s->cfg->msg_client_error);
 	} else if (!s->chunking) {
 		session_refuse_command(s, command);
-		throw(s, size);
+		throw(s, chunk.size);
+	} else if (chunk.faulty) {
+		session_log_fault(s,
+		                  "behind the size stands something else than LAST: "
+		                  "the message is over",
+		                  command);
+		session_chunk_command(s, command);
 	} else if (pipeline_owes_pieces(&s->owed) && !has_recipient(s)) {
-		refuse(s, size);
+		refuse(s, chunk.size);
 	} else {
 		return false;
 	}
@@ -203,20 +222,20 @@ void
 session_chunk_command(struct session *s, const struct command *command)
 {
 	struct expected *later;
-	uint64_t size;
-	bool last;
+	struct chunk chunk;
 
-	if (!command_chunk(command->argument, &size, &last))
+	if (!command_chunk(command->argument, &chunk))
 		abort(); /* see session_chunk_refused() */
 	if (pipeline_owes_pieces(&s->owed)) {
-		session_chunk_due(s, size, last);
+		session_chunk_due(s, &chunk);
 		return;
 	}
 	later = pipeline_push(&s->owed, PLAN_LATER);
 	later->subject = SUBJECT_COMMAND;
 	later->verb = VERB_BDAT;
-	later->size = size;
-	later->last = last;
+	later->size = chunk.size;
+	later->last = chunk.last;
+	later->faulty = chunk.faulty;
 	later->ends_group = true;
 	session_answer_due(s);
 }
@@ -231,16 +250,20 @@ begin(struct session *s)
 }
 
 void
-session_chunk_due(struct session *s, uint64_t size, bool last)
+session_chunk_due(struct session *s, const struct chunk *chunk)
 {
 	struct transaction *mail = s->mail;
 
-	if (!has_recipient(s)) {
-		refuse(s, size);
+	if (chunk->faulty) {
+		refuse_faulty(s, chunk->size);
 		return;
 	}
-	mail->chunk_size = mail->chunk_left = size;
-	mail->last_chunk = last;
+	if (!has_recipient(s)) {
+		refuse(s, chunk->size);
+		return;
+	}
+	mail->chunk_size = mail->chunk_left = chunk->size;
+	mail->last_chunk = chunk->last;
 	mail->chunks++;
 	if (mail->way)
 		session_body_next_chunk(s);

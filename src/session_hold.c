@@ -142,6 +142,8 @@ take_word(struct session *s, const struct reply *reply)
 		else if (!s->mail->doom)
 			session_doom_by_reply(s, reply);
 	}
+	if (!answers && code != 421)
+		session_log_nonsense(s, "nobody has asked for this reply");
 	evbuffer_drain(conn_input(s->server), reply->size);
 	if (answers)
 		pipeline_done(&s->owed);
@@ -160,6 +162,7 @@ session_hear_words(struct session *s)
 				continue;
 			break;
 		case REPLY_MALFORMED:
+			session_log_nonsense(s, "this is no reply of SMTP");
 			break;
 		case REPLY_MORE:
 			if (!session_server_gone(s))
@@ -282,16 +285,12 @@ declined(struct session *s, int code, const char *words)
 static void
 go_on(struct session *s, enum verb verb, int code, const char *words)
 {
-	bool accepted = code >= 200 && code <= 299;
-
 	if (code == 421)
 		server_left(s, END_SERVER_CLOSED);
 	else if (verb == VERB_DATA && code == 354)
 		taken(s);
-	else if (verb == VERB_DATA && code >= 400)
+	else if (verb == VERB_DATA)
 		declined(s, code, words);
-	else if (verb == VERB_DATA || (verb == VERB_RSET && !accepted))
-		session_end(s, END_PROTOCOL);
 	if (s->state != SESSION_CLOSING)
 		session_answer_due(s);
 }

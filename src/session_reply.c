@@ -279,6 +279,17 @@ may_want_content(const struct session *s)
 	       !(s->mail && s->mail->binary) && !session_holds(s);
 }
 
+/* What it would do with a message after another reply nobody knows. */
+static bool
+fits_held(enum verb verb, int code)
+{
+	bool accepted = code >= 200 && code <= 299;
+
+	if (verb == VERB_DATA)
+		return code == 354 || code >= 400;
+	return accepted || code == 421 || (verb != VERB_RSET && code >= 400);
+}
+
 /*
  * 3yz asks for more (RFC 5321 4.2.1): content after DATA when it is 354, answers after
  * AUTH, or after another name for it, when it is 334.  After anything else we would not
@@ -287,6 +298,8 @@ may_want_content(const struct session *s)
 static bool
 makes_sense(const struct session *s, const struct expected *due, int code)
 {
+	if (due->subject == SUBJECT_HELD)
+		return fits_held((enum verb)due->verb, code);
 	if (code < 300 || code > 399)
 		return true;
 	switch ((enum reply_subject)due->subject) {
@@ -296,8 +309,7 @@ makes_sense(const struct session *s, const struct expected *due, int code)
 		        (due->verb == VERB_AUTH || due->verb == VERB_UNKNOWN));
 	case SUBJECT_CHALLENGED: /* our own "*" is no answer to go on from */
 		return code == 334 && due->plan == PLAN_FORWARD;
-	case SUBJECT_HELD:
-		return code == 354 && due->verb == VERB_DATA;
+	case SUBJECT_HELD: /* see above */
 	case SUBJECT_GREETING:
 	case SUBJECT_CONTENT:
 	case SUBJECT_PIECE:
@@ -369,6 +381,7 @@ static void
 on_other_reply(struct session *s, const struct reply *reply)
 {
 	if (reply->code != 421) {
+		session_log_nonsense(s, "nobody has asked for this reply");
 		session_end(s, END_PROTOCOL);
 		return;
 	}
@@ -404,7 +417,10 @@ on_due_reply(struct session *s, struct expected *due, const struct reply *reply)
 	int code = reply->code;
 	char words[256] = "";
 
+	if (due->subject == SUBJECT_COMMAND)
+		session_note_refused_hello(s, (enum verb)due->verb, code);
 	if (!makes_sense(s, due, code)) {
+		session_log_nonsense(s, "the reply does not fit what was asked");
 		session_end(s, END_PROTOCOL);
 		return;
 	}
@@ -449,12 +465,11 @@ ask_later_due(struct session *s, const struct expected *due)
 {
 	enum reply_subject subject = (enum reply_subject)due->subject;
 	enum verb verb = (enum verb)due->verb;
-	uint64_t size = due->size;
-	bool last = due->last;
+	struct chunk chunk = { due->size, due->last, due->faulty };
 
 	pipeline_done(&s->owed);
 	if (subject == SUBJECT_COMMAND && verb == VERB_BDAT)
-		session_chunk_due(s, size, last);
+		session_chunk_due(s, &chunk);
 	else
 		session_hold_due(s, subject, verb);
 }
@@ -510,6 +525,7 @@ session_take_replies(struct session *s)
 			on_reply(s, &reply);
 			break;
 		case REPLY_MALFORMED:
+			session_log_nonsense(s, "this is no reply of SMTP");
 			session_end(s, END_PROTOCOL);
 			return;
 		}

@@ -99,6 +99,7 @@ speaks_unasked(struct session *s)
 {
 	if (evbuffer_get_length(conn_input(s->server)) == 0)
 		return false;
+	session_log_nonsense(s, "nobody has asked for this reply");
 	session_end(s, END_PROTOCOL);
 	return true;
 }

@@ -314,7 +314,8 @@ int
 task_reload(const struct wish *wish)
 {
 	char why[4096];
-	struct config *cfg = config_load(wish->file, why, sizeof(why), NULL, NULL);
+	struct config *cfg = config_load(wish->file, why, sizeof(why), note_to_terminal,
+	                                 NULL);
 	int code;
 
 	if (!cfg)

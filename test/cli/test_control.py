@@ -258,6 +258,14 @@ class Reload(Control):
         self.assertRegex(first.asks("QUIT"), r"^221 ")
         self.assertRegex(second.asks("QUIT"), r"^221 ")
 
+    def test_notes(self):
+        """What --check notes is noted here as well."""
+        note = r"conf:\d+: result_headers: .*"
+        self.starts()
+        self.changes(result_headers="{virus}", delivery="stream")
+        self.check(self.run_program("--check", self.conf), 0, None, note)
+        self.says("-r", 0, r"\Areloaded\n\Z", note)
+
     def test_again_and_again(self):
         self.starts()
         for _ in range(10):

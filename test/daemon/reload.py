@@ -100,6 +100,17 @@ class Sessions(Case):
         self.assertEqual(self.gated.write_state()["reloads"], "1")
         self.assertFalse(first.exists())
 
+    def test_notes(self):
+        """What the file may not mean is said again, and what is new; a section's, too."""
+        note = "^config text=.*conf:[0-9]+: memory_budget|spool_memory_all: is part of"
+        self.assertEqual(self.gated.logged(note), [])
+        for count in (1, 2):
+            self.gated.reload(memory_budget="64M", spool_memory_all="256M")
+            self.assertEqual(len(self.gated.logged(note)), count)
+        self.assertEqual(self.gated.logged("nothing is scanned"), [])
+        self.gated.reload(antivirus_type="off")
+        self.assertEqual(len(self.gated.logged("nothing is scanned")), 1)
+
     def test_options_that_need_a_restart(self):
         """They are named, once each time, and keep their value, also for new sessions."""
         port = lab.free_port()

@@ -119,6 +119,30 @@ class Listeners(Sections):
             client.__exit__()
         self.assertRegex(self.sends(INFECTED), "^550")
 
+    def said_at_start(self):
+        return self.gated.logged("^start ")[-1]
+
+    def test_start_says_what_any_section_uses(self):
+        """The main part scans for nothing, listens nowhere; policies and sections do."""
+        self.start(self.two(antispam_type="{rspamd}", mode='"getsockname"'),
+                   section("listen", "three", address='{"127.0.0.1"}',
+                           port=self.gated.port, fixed_server='"127.0.0.9"'),
+                   section("policy", "white", clients='{"192.0.2.7"}',
+                           antispam_type="{spamassassin}"),
+                   bind_address="{}", antivirus_type="libclamav")
+        self.assertRegex(self.said_at_start(), r" mode=fixed,getsockname scanner=libclamav "
+                                               r"spam=spamassassin,rspamd user=")
+
+    def test_start_says_nothing_of_what_serves_nobody(self):
+        self.start(section("listen", "three", address='{"127.0.0.1"}',
+                           port=self.gated.port, antispam_type="off"),
+                   bind_address="{}", antivirus_type="off", antispam_type="{rspamd}")
+        self.assertRegex(self.said_at_start(), " mode=fixed scanner=off spam=off user=")
+
+    def test_start_says_the_port_of_the_main_part(self):
+        self.start(self.two())
+        self.assertRegex(self.said_at_start(), f" port={self.gated.port} user=")
+
     def test_upgrade(self):
         self.start(self.two())
         served = len(self.gated.logged("^start "))

@@ -3,6 +3,7 @@ with chunks have besides."""
 from storm_wire import decoded
 
 NO_RECIPIENT = (503, b"5.5.1", b"No valid recipients")
+FAULTY = (501, b"5.5.4", b"After the size of BDAT comes LAST, or nothing")
 CHUNK_NEXT = (503, b"5.5.1", b"BDAT, RSET or QUIT next")
 NO_BINARY = (555, b"5.5.4", b"Command not implemented")
 INTRUDERS = (b"MAIL", b"RCPT", b"DATA", b"AUTH", b"STARTTLS", b"XFORWARD")
@@ -27,7 +28,11 @@ class Chunks:
         """A command that is one of chunks, or cannot stand between them.  False: it is
         like in worlds without."""
         if verb == b"BDAT" and self.chunking:
-            self.take_chunk(int(line.split()[1]), len(line.split()) > 2)
+            size, *words = line.split()[1:]
+            if words in ([], [b"LAST"]):
+                self.take_chunk(int(size), bool(words))
+            else:
+                self.take_faulty(int(size))
         elif self.is_intruder(verb):
             self.say(CHUNK_NEXT)
         elif verb == b"DATA" and self.binary and self.recipients is not None:
@@ -73,6 +78,15 @@ class Chunks:
             self.end_chunks(content, too_big)
         else:
             self.say((250, b"2.0.0", b"%d octets" % size))
+
+    def take_faulty(self, size):
+        """Something else than LAST stands behind the size: the mail is over."""
+        self.lines.take(size)
+        self.await_words(1)
+        self.say(FAULTY)
+        if self.recipients is not None:
+            self.chunks = None
+            self.reset()
 
     def hand_over(self, content):
         """The server may have got as much of it, and then it may be lost."""

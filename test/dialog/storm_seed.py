@@ -163,7 +163,7 @@ def make_chunk(chance):
 
 
 BETWEEN = (b"NOOP", b"VRFY x", b"RSET", b"MAIL FROM:<a@b>", b"RCPT TO:<c@d>", b"DATA",
-           b"EHLO x", b"HELO x", b"XFORWARD x", b"FOO", b"BDAT 0", b"BDAT 0 LAST")
+           b"EHLO x", b"HELO x", b"XFORWARD x", b"FOO", b"BDAT 0", b"BDAT 0 LAST", b"BDAT 0 FIRST")
 
 
 def cut(chance, content):
@@ -187,6 +187,8 @@ def make_chunks(chance):
     ends = chance.random() < 0.9
     for i, chunk in enumerate(chunks):
         last = b" LAST" if ends and i == len(chunks) - 1 else b""
+        if chance.random() < disturbs / 4:
+            last += b" x"
         out += [b"BDAT %d" % len(chunk) + last, Bare(chunk)]
         if chance.random() < disturbs:
             out.append(chance.choice(BETWEEN))

@@ -1,6 +1,8 @@
 #include "command.h"
 #include "pieces.h"
 
+#include <strings.h>
+
 /*
  * The first byte says how the rest is treated: bit 0, whether lines answer a challenge;
  * the others, the size of the pieces in which it arrives the second time.
@@ -20,8 +22,8 @@ check_argument(const struct command *command)
 {
 	const char *end = command->line + command->size;
 	size_t size = 0;
-	uint64_t chunk = 0, declared = 0;
-	bool last = false;
+	uint64_t declared = 0;
+	struct chunk chunk = { 0 };
 	const char *path;
 
 	for (int to = 0; to < 2; to++) {
@@ -30,11 +32,16 @@ check_argument(const struct command *command)
 	}
 	if (command_size(command->argument, &declared))
 		assert(strchr(command->argument, '='));
-	if (command_chunk(command->argument, &chunk, &last)) {
-		assert(chunk <= UINT64_C(1) << 62);
-		assert(command->argument[0] >= '0' && command->argument[0] <= '9');
-		assert(last == (strchr(command->argument, 'T') ||
-		                strchr(command->argument, 't')));
+	if (command_chunk(command->argument, &chunk)) {
+		const char *rest = command->argument +
+		                   strspn(command->argument, "0123456789");
+
+		assert(chunk.size <= UINT64_C(1) << 62);
+		assert(rest > command->argument);
+		assert(*rest == '\0' || strchr(" \t\v\f", *rest));
+		rest += strspn(rest, " \t\v\f");
+		assert(chunk.last || chunk.faulty == (*rest != '\0'));
+		assert(!chunk.last || strncasecmp(rest, "LAST", 4) == 0);
 	}
 }
 

@@ -371,51 +371,61 @@ chunk_sizes_are_taken_strictly(void **unused)
 		const char *argument;
 		bool good;
 		uint64_t size;
-		bool last;
+		bool last, faulty;
 	} chunks[] = {
-		{ "0", true, 0, false },
-		{ "5", true, 5, false },
-		{ "5 LAST", true, 5, true },
-		{ "0 last", true, 0, true },
-		{ "86 \t LaSt", true, 86, true },
-		{ "007", true, 7, false },
-		{ "2147483648", true, 2147483648, false },
-		{ "4294967296", true, 4294967296, false },
-		{ "4611686018427387904", true, UINT64_C(1) << 62, false },
-		{ "4611686018427387905", false, 0, false },
-		{ "9223372036854775808", false, 0, false },
-		{ "18446744073709551616", false, 0, false },
-		{ "18446744073709551621", false, 0, false },
-		{ "99999999999999999999999999999999", false, 0, false },
-		{ "", false, 0, false },
-		{ " ", false, 0, false },
-		{ "LAST", false, 0, false },
-		{ "-1", false, 0, false },
-		{ "+1", false, 0, false },
-		{ "0x10", false, 0, false },
-		{ "1e3", false, 0, false },
-		{ "5 ", false, 0, false },
-		{ "5LAST", false, 0, false },
-		{ "5 LAST ", false, 0, false },
-		{ "5 LASTX", false, 0, false },
-		{ "5 LAS", false, 0, false },
-		{ "5 LAST LAST", false, 0, false },
-		{ "5 6", false, 0, false },
-		{ "5\vLAST", false, 0, false },
-		{ "\xd9\xa3", false, 0, false },
+		{ "0", true, 0, false, false },
+		{ "5", true, 5, false, false },
+		{ "5 LAST", true, 5, true, false },
+		{ "0 last", true, 0, true, false },
+		{ "86 \t LaSt", true, 86, true, false },
+		{ "007", true, 7, false, false },
+		{ "2147483648", true, 2147483648, false, false },
+		{ "4294967296", true, 4294967296, false, false },
+		{ "4611686018427387904", true, UINT64_C(1) << 62, false, false },
+		{ "4611686018427387905", false, 0, false, false },
+		{ "9223372036854775808", false, 0, false, false },
+		{ "18446744073709551616", false, 0, false, false },
+		{ "18446744073709551621", false, 0, false, false },
+		{ "99999999999999999999999999999999", false, 0, false, false },
+		{ "", false, 0, false, false },
+		{ " ", false, 0, false, false },
+		{ "LAST", false, 0, false, false },
+		{ "-1", false, 0, false, false },
+		{ "+1", false, 0, false, false },
+		{ "0x10", false, 0, false, false },
+		{ "1e3", false, 0, false, false },
+		{ "5 ", true, 5, false, false },
+		{ "5LAST", false, 0, false, false },
+		{ "5 LAST ", true, 5, true, false },
+		{ "5 LASTX", true, 5, false, true },
+		{ "5 LAS", true, 5, false, true },
+		{ "5 LAST LAST", true, 5, true, true },
+		{ "5 6", true, 5, false, true },
+		{ "5\vLAST", true, 5, true, false },
+		{ "\xd9\xa3", false, 0, false, false },
+		{ "5 \t\f", true, 5, false, false },
+		{ "5\tlast\t", true, 5, true, false },
+		{ "10 FIRST", true, 10, false, true },
+		{ "3 LAST foo", true, 3, true, true },
+		{ "3 foo LAST", true, 3, false, true },
+		{ "3 LAST,", true, 3, false, true },
+		{ "3,LAST", false, 0, false, false },
+		{ "4611686018427387905 LAST", false, 0, false, false },
 	};
 
 	(void)unused;
 	for (size_t n = 0; n < sizeof(chunks) / sizeof(chunks[0]); n++) {
-		uint64_t size = 0;
-		bool last = false;
-		bool good = command_chunk(chunks[n].argument, &size, &last);
+		struct chunk chunk = { 0 };
+		bool good = command_chunk(chunks[n].argument, &chunk);
 
 		if (good != chunks[n].good)
 			fail_msg("'%s': %d", chunks[n].argument, good);
-		if (good && (size != chunks[n].size || last != chunks[n].last))
-			fail_msg("'%s': %llu %d", chunks[n].argument,
-			         (unsigned long long)size, last);
+		if (good &&
+		    (chunk.size != chunks[n].size || chunk.last != chunks[n].last ||
+		     chunk.faulty != chunks[n].faulty))
+			fail_msg("'%s': %llu %d %d", chunks[n].argument,
+			         (unsigned long long)chunk.size, chunk.last,
+			         chunk.faulty);
 	}
 }
 
