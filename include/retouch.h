@@ -61,7 +61,8 @@ unsigned retouch_withdraw(struct retouch *retouch, const char *name,
 			  bool (*is)(const char *value));
 
 /* UTF-8.  The subject begins with this TEXT, all of them if there are several, those left
- * alone that do already; where there is none one is added.  Each replaces the prefix asked for before; empty: none. */
+ * alone that do already; where there is none one is added.  Each replaces the prefix asked
+ * for before; empty: none. */
 bool retouch_subject_prefix(struct retouch *retouch, const char *text);
 
 /* UTF-8.  The subject is this TEXT, whatever it was; a prefix still goes in front. */

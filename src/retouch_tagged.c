@@ -1,5 +1,6 @@
 #include "retouch_internal.h"
 
+#include "base64.h"
 #include "xalloc.h"
 
 #include <stdlib.h>
@@ -36,38 +37,24 @@ unfolded(const unsigned char *text, size_t size)
 	return value;
 }
 
-static int
-digit_of(char c)
-{
-	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-				     "abcdefghijklmnopqrstuvwxyz0123456789+/";
-	const char *at = c ? strchr(digits, c) : NULL;
-
-	return at ? (int)(at - digits) : -1;
-}
-
 /* A word as we write them, decoded to TO: fewer bytes than it had.  Returns where the rest
  * begins; NULL: there is none at AT. */
 static const char *
 decode_word(const char *at, char **to)
 {
 	static const char begin[] = "=?UTF-8?B?";
-	unsigned bits = 0, count = 0;
-	char *end = *to;
+	const char *end;
+	size_t size;
 
 	if (strncasecmp(at, begin, sizeof(begin) - 1) != 0)
 		return NULL;
-	for (at += sizeof(begin) - 1; digit_of(*at) >= 0; at++) {
-		bits = bits << 6 | (unsigned)digit_of(*at);
-		count += 6;
-		if (count >= 8)
-			*end++ = (char)(bits >> (count -= 8) & 0xff);
-	}
-	at += strspn(at, "=");
-	if (strncmp(at, "?=", 2) != 0)
+	at += sizeof(begin) - 1;
+	end = strchr(at, '?');
+	if (!end || end[1] != '=' ||
+	    !base64_decode(at, (size_t)(end - at), (unsigned char *)*to, &size))
 		return NULL;
-	*to = end;
-	return at + 2;
+	*to += size;
+	return end + 2;
 }
 
 /* The same text, without the words that it begins with: a blank between two of them is none

@@ -3,6 +3,7 @@
 #include "utf8.h"
 #include "xalloc.h"
 
+#include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -95,37 +96,18 @@ retouch_is_value(const char *value)
 	return true;
 }
 
-static void
-put_base64(struct evbuffer *to, const unsigned char *at, size_t size)
-{
-	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-				     "abcdefghijklmnopqrstuvwxyz0123456789+/";
-
-	for (; size > 0; at += 3) {
-		size_t have = size < 3 ? size : 3;
-		unsigned bits = (unsigned)at[0] << 16;
-		char four[4];
-
-		bits |= have > 1 ? (unsigned)at[1] << 8 : 0;
-		bits |= have > 2 ? at[2] : 0;
-		for (unsigned i = 0; i < 4; i++)
-			four[i] = i <= have ? digits[bits >> (18 - 6 * i) & 63] : '=';
-		evbuffer_add(to, four, 4);
-		size -= have;
-	}
-}
-
 enum {
 	/* Of text in one encoded-word: with "Subject: " in front it makes a line of 73, and
 	 * 76 is the most (RFC 2047 2). */
 	WORD_BYTES = 39,
+	WORD_SIZE = WORD_BYTES / 3 * 4 + 1, /* in base64, and a NUL */
 };
 
 /* One encoded-word of the text AT; returns where the rest begins. */
 static const unsigned char *
 put_one_word(struct evbuffer *to, const unsigned char *at)
 {
-	unsigned char word[WORD_BYTES];
+	unsigned char word[WORD_BYTES], text[WORD_SIZE];
 	size_t size = 0;
 
 	while (*at) {
@@ -143,7 +125,7 @@ put_one_word(struct evbuffer *to, const unsigned char *at)
 		at += takes;
 	}
 	evbuffer_add(to, "=?UTF-8?B?", 10);
-	put_base64(to, word, size);
+	evbuffer_add(to, text, (size_t)EVP_EncodeBlock(text, word, (int)size));
 	evbuffer_add(to, "?=", 2);
 	return at;
 }

@@ -1,5 +1,6 @@
 #include "saslname.h"
 
+#include "base64.h"
 #include "command.h"
 
 #include <stdlib.h>
@@ -186,57 +187,21 @@ mechanism_of(struct span word)
 	return NULL;
 }
 
-/* ---- base64 (RFC 4648 section 4) --------------------------------------------------- */
-
-static int
-digit_of(char c)
-{
-	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-				     "abcdefghijklmnopqrstuvwxyz0123456789+/";
-	const char *found = c != '\0' ? strchr(digits, c) : NULL;
-
-	return found ? (int)(found - digits) : -1;
-}
-
-/* False: servers may differ in what this is. */
-static bool
-decode(struct span text, char *to, size_t *size)
-{
-	unsigned bits = 0, held = 0;
-
-	*size = 0;
-	if (text.size % 4 != 0)
-		return false;
-	for (int i = 0; i < 2 && text.size > 0 && text.at[text.size - 1] == '='; i++)
-		text.size--;
-	for (size_t i = 0; i < text.size; i++) {
-		int digit = digit_of(text.at[i]);
-
-		if (digit < 0)
-			return false;
-		bits = (bits << 6 | (unsigned)digit) & 0xffff;
-		held += 6;
-		if (held < 8)
-			continue;
-		held -= 8;
-		to[(*size)++] = (char)(bits >> held & 0xff);
-	}
-	return (bits & ((1U << held) - 1)) == 0;
-}
+/* ---- what a mechanism says ---------------------------------------------------------- */
 
 /* The secret is in it, too. */
 static char *
 find_name(const struct saslname_mechanism *mechanism, struct span text)
 {
-	char decoded[COMMAND_AUTH_MAX / 4 * 3];
+	unsigned char decoded[BASE64_BYTES(COMMAND_AUTH_MAX)];
 	char *name = NULL;
-	size_t size = 0;
+	size_t size;
 
 	if (text.size > COMMAND_AUTH_MAX)
 		return NULL;
-	if (decode(text, decoded, &size))
-		name = mechanism->find((struct span){ decoded, size });
-	explicit_bzero(decoded, size);
+	if (base64_decode(text.at, text.size, decoded, &size)) /* servers would agree */
+		name = mechanism->find((struct span){ (const char *)decoded, size });
+	explicit_bzero(decoded, BASE64_BYTES(text.size));
 	return name;
 }
 

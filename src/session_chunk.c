@@ -143,7 +143,8 @@ session_chunk_reply(struct session *s, const struct reply *reply)
 
 /* ---- chunks of the client ---------------------------------------------------------- */
 
-static void throw(struct session * s, uint64_t size)
+static void
+throw_away(struct session *s, uint64_t size)
 {
 	s->chunk_left = size;
 	s->window_from = conn_received(s->client);
@@ -156,7 +157,7 @@ session_chunk_throw(struct session *s, const struct command *command)
 
 	if (!command_chunk(command->argument, &chunk))
 		abort(); /* see session_chunk_refused() */
-	throw(s, chunk.size);
+	throw_away(s, chunk.size);
 }
 
 static bool
@@ -169,7 +170,7 @@ static void
 refuse(struct session *s, uint64_t size)
 {
 	session_answer(s, 503, "5.5.1", s->cfg->msg_no_recipients);
-	throw(s, size);
+	throw_away(s, size);
 }
 
 /* Whatever the client meant: without this chunk it is not the message, so none of it may
@@ -178,7 +179,7 @@ static void
 refuse_faulty(struct session *s, uint64_t size)
 {
 	session_answer(s, 501, "5.5.4", s->cfg->msg_bdat_syntax);
-	throw(s, size);
+	throw_away(s, size);
 	if (s->mail)
 		session_reset_mail(s);
 }
@@ -202,7 +203,7 @@ session_chunk_refused(struct session *s, const struct command *command)
 		                    s->cfg->msg_client_error);
 	} else if (!s->chunking) {
 		session_refuse_command(s, command);
-		throw(s, chunk.size);
+		throw_away(s, chunk.size);
 	} else if (chunk.faulty) {
 		session_log_fault(s,
 		                  "behind the size stands something else than LAST: "

@@ -2,6 +2,7 @@
 
 #include "command.h"
 
+#include <openssl/evp.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -14,21 +15,9 @@
 static char *
 base64(const char *text, size_t size)
 {
-	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-				     "abcdefghijklmnopqrstuvwxyz0123456789+/";
-	char *all = calloc(1, size * 2 + 5), *to = all;
+	char *all = calloc(1, size * 2 + 5);
 
-	for (size_t i = 0; i < size; i += 3) {
-		unsigned left = (unsigned)(size - i);
-		unsigned bits = (unsigned char)text[i] << 16;
-
-		bits |= left > 1 ? (unsigned)(unsigned char)text[i + 1] << 8 : 0;
-		bits |= left > 2 ? (unsigned char)text[i + 2] : 0;
-		*to++ = digits[bits >> 18];
-		*to++ = digits[bits >> 12 & 63];
-		*to++ = left > 1 ? digits[bits >> 6 & 63] : '=';
-		*to++ = left > 2 ? digits[bits & 63] : '=';
-	}
+	EVP_EncodeBlock((unsigned char *)all, (const unsigned char *)text, (int)size);
 	return all;
 }
 
