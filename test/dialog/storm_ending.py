@@ -1,5 +1,7 @@
 """How a session may end when a side breaks off, or speaks out of turn."""
 LOST = (421, b"4.4.2", b"gate.example The connection to the mail server was lost")
+PROTOCOL = (421, b"4.5.0",
+            b"gate.example The mail server said what cannot be followed")
 UNREACHED = b"421 gate.example Cannot connect to the mail server\r\n"
 
 
@@ -75,7 +77,8 @@ class Endings:
             return True
         if self.adrift:                 # and it does not go on as if nothing had been said
             known = self.adrift[0]
-            return got.startswith(must[:known]) and (got != must or known == len(must))
+            goes_on = got == must and known < len(must) and PROTOCOL[2] not in must[known:]
+            return got.startswith(must[:known]) and not goes_on
         if got == must and not self.stuck:
             return True
         if not self.server.lost or (self.direct and not is_sudden):

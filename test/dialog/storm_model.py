@@ -1,7 +1,7 @@
 """The session as it must go: what the server gets, what the client gets, byte by byte."""
 import story as stories
 from storm_chunks import NO_BINARY, Chunks
-from storm_ending import Endings, Stuck
+from storm_ending import Endings, PROTOCOL, Stuck
 from storm_lmtp import LastWords
 from storm_server import HELLOS, Server
 from storm_wire import Wire, first_bytes, is_binary, mended, size_of
@@ -15,8 +15,6 @@ VIRUS = (550, b"5.7.1", b"Virus found: Eicar-Test.UNOFFICIAL")
 LOCKED = (550, b"5.7.1", b"You are locked out for a while")
 TOO_BIG = (552, b"5.3.4", b"Message too big")
 BROKEN = (500, b"5.5.2", b"Stray control character in command")
-PROTOCOL = (421, b"4.5.0",
-            b"gate.example The mail server said what cannot be followed")
 
 
 def verb_of(line):
@@ -225,6 +223,7 @@ class Model(Chunks, LastWords, Endings):
         finding = self.verdict(content, too_big)
         if finding:
             self.refuse(finding)
+            self.await_words(1)         # it may have left while the client talked
             self.reset()
             return
         refusal = self.ask(b"DATA")
