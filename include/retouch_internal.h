@@ -30,6 +30,9 @@ struct retouch {
 /* retouch_text.c: appends a field, folded. */
 void retouch_put_field(struct evbuffer *to, const char *name, const char *value);
 
+/* retouch_text.c: what LINES has, as a text of its own; LINES is freed. */
+char *retouch_take_text(struct evbuffer *lines);
+
 /* retouch_text.c: true if TEXT may stand in a subject as it is. */
 bool retouch_is_plain(const char *text);
 

@@ -61,17 +61,10 @@ static char *
 make_field(const char *name, const char *value)
 {
 	struct evbuffer *line = evbuffer_new();
-	size_t size;
-	char *field;
 
 	assert(line); /* see xalloc.h */
 	retouch_put_field(line, name, value);
-	size = evbuffer_get_length(line);
-	field = xmalloc(size + 1);
-	evbuffer_remove(line, field, size);
-	field[size] = '\0';
-	evbuffer_free(line);
-	return field;
+	return retouch_take_text(line);
 }
 
 /* Folding adds to it: at most three bytes for each that is there. */

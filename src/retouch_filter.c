@@ -463,8 +463,6 @@ static char *
 make_fields(const struct retouch *what)
 {
 	struct evbuffer *fields;
-	char *text;
-	size_t size;
 
 	if (what->field_count == 0 && !what->subject)
 		return NULL;
@@ -474,12 +472,7 @@ make_fields(const struct retouch *what)
 		evbuffer_add(fields, what->fields[i], strlen(what->fields[i]));
 	if (what->subject)
 		put_new_subject(fields, what);
-	size = evbuffer_get_length(fields);
-	text = xmalloc(size + 1);
-	evbuffer_remove(fields, text, size);
-	text[size] = '\0';
-	evbuffer_free(fields);
-	return text;
+	return retouch_take_text(fields);
 }
 
 struct retouch_filter *

@@ -11,6 +11,18 @@
  * Texts of others, as they may stand in a header section.
  */
 
+char *
+retouch_take_text(struct evbuffer *lines)
+{
+	size_t size = evbuffer_get_length(lines);
+	char *text = xmalloc(size + 1);
+
+	evbuffer_remove(lines, text, size);
+	text[size] = '\0';
+	evbuffer_free(lines);
+	return text;
+}
+
 /* ---- a field ---------------------------------------------------------------------- */
 
 static bool
