@@ -193,22 +193,6 @@ tell_field(struct telling *telling, const char *name, json_t *value)
 }
 
 static void
-tell_fields(struct telling *telling, const char *name, json_t *value)
-{
-	size_t i;
-	json_t *one;
-
-	if (!json_is_array(value)) {
-		tell_field(telling, name, value);
-		return;
-	}
-	json_array_foreach(value, i, one)
-	{
-		tell_field(telling, name, one);
-	}
-}
-
-static void
 tell_removal(struct telling *telling, const char *name, json_t *which)
 {
 	double number = json_is_number(which) ? json_number_value(which) : -1;
@@ -218,19 +202,22 @@ tell_removal(struct telling *telling, const char *name, json_t *which)
 		telling->to->remove(telling->to->arg, name, (unsigned)number);
 }
 
+typedef void tell_cb(struct telling *telling, const char *name, json_t *one);
+
+/* VALUE is one, or a list of them. */
 static void
-tell_removals(struct telling *telling, const char *name, json_t *which)
+tell_each(struct telling *telling, tell_cb *tell, const char *name, json_t *value)
 {
 	size_t i;
 	json_t *one;
 
-	if (!json_is_array(which)) {
-		tell_removal(telling, name, which);
+	if (!json_is_array(value)) {
+		tell(telling, name, value);
 		return;
 	}
-	json_array_foreach(which, i, one)
+	json_array_foreach(value, i, one)
 	{
-		tell_removal(telling, name, one);
+		tell(telling, name, one);
 	}
 }
 
@@ -244,15 +231,15 @@ tell_changes(json_t *root, enum rspamd_action action,
 	const char *name;
 	json_t *value;
 
-	tell_fields(&telling, "DKIM-Signature",
-	            json_object_get(root, "dkim-signature"));
+	tell_each(&telling, tell_field, "DKIM-Signature",
+	          json_object_get(root, "dkim-signature"));
 	json_object_foreach(json_object_get(milter, "remove_headers"), name, value)
 	{
-		tell_removals(&telling, name, value);
+		tell_each(&telling, tell_removal, name, value);
 	}
 	json_object_foreach(json_object_get(milter, "add_headers"), name, value)
 	{
-		tell_fields(&telling, name, value);
+		tell_each(&telling, tell_field, name, value);
 	}
 	if (action == RSPAMD_REWRITE_SUBJECT && subject)
 		changer->subject(changer->arg, subject);
