@@ -362,6 +362,9 @@ void session_answer(struct session *s, int code, const char *enhanced, const cha
 /* session_reply.c: takes replies of the server. */
 void session_take_replies(struct session *s);
 
+/* session_reply.c: the client hears this 421 of the server's, and the session ends. */
+void session_server_leaves(struct session *s, const struct reply *reply);
+
 /* session_reply.c: sends the answers of our own that are due. */
 void session_answer_due(struct session *s);
 

@@ -126,9 +126,7 @@ void
 session_chunk_reply(struct session *s, const struct reply *reply)
 {
 	if (reply->code == 421) {
-		reply_forward(reply, conn_output(s->client));
-		evbuffer_drain(conn_input(s->server), reply->size);
-		session_end(s, END_SERVER_CLOSED);
+		session_server_leaves(s, reply);
 		return;
 	}
 	if (s->mail && !s->mail->doom && reply->code >= 400)

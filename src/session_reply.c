@@ -375,19 +375,25 @@ note_ehlo(struct session *s, const struct expected *due, const struct reply *rep
 	s->trusted |= ehlo_offers(reply, "XCLIENT") || ehlo_offers(reply, "XFORWARD");
 }
 
+void
+session_server_leaves(struct session *s, const struct reply *reply)
+{
+	reply_forward(reply, conn_output(s->client));
+	evbuffer_drain(conn_input(s->server), reply->size);
+	session_end(s, END_SERVER_CLOSED);
+}
+
 /* Nothing was asked.  421 may come at any time (RFC 5321 3.8); all else would shift every
  * reply that follows. */
 static void
 on_other_reply(struct session *s, const struct reply *reply)
 {
-	if (reply->code != 421) {
-		session_log_nonsense(s, "nobody has asked for this reply");
-		session_end(s, END_PROTOCOL);
+	if (reply->code == 421) {
+		session_server_leaves(s, reply);
 		return;
 	}
-	reply_forward(reply, conn_output(s->client));
-	evbuffer_drain(conn_input(s->server), reply->size);
-	session_end(s, END_SERVER_CLOSED);
+	session_log_nonsense(s, "nobody has asked for this reply");
+	session_end(s, END_PROTOCOL);
 }
 
 /* What is not simply passed on. */
@@ -403,7 +409,7 @@ goes_elsewhere(struct session *s, const struct expected *due, const struct reply
 	else if (due->plan == PLAN_SWALLOW && due->subject != SUBJECT_CHALLENGED)
 		session_introduction_reply(s, due, reply);
 	else if (due->plan == PLAN_SWALLOW && reply->code == 421)
-		on_other_reply(s, reply); /* to our "*"; and it leaves */
+		session_server_leaves(s, reply); /* said to our "*" */
 	else
 		return false;
 	return true;
