@@ -249,6 +249,9 @@ bool config_serves(const struct config *cfg);
 /* True if any snapshot that a session may get IS so. */
 bool config_any(const struct config *cfg, bool (*is)(const struct config *cfg));
 
+/* True if a message of SIZE bytes is judged before its server hears of it (delivery). */
+bool config_judges_first(const struct config *cfg, uint64_t size);
+
 /* True if libclamav, which must be loaded for that, is to scan messages. */
 bool config_has_libclamav(const struct config *cfg);
 

@@ -219,6 +219,20 @@ config_resolve(struct config *cfg, char *why, size_t why_size)
 	return true;
 }
 
+bool
+config_judges_first(const struct config *cfg, uint64_t size)
+{
+	switch ((enum delivery_way)cfg->delivery) {
+	case DELIVERY_STREAM:
+		return false;
+	case DELIVERY_HOLD:
+		return true;
+	case DELIVERY_AUTO:
+		return size <= (uint64_t)cfg->hold_max_size;
+	}
+	return false;
+}
+
 /* ---- sharing ------------------------------------------------------------------------ */
 
 struct config *

@@ -209,15 +209,7 @@ is_held(const struct explain *explain)
 
 	if (!check_reads(cfg, false) && !(cfg->spool_leave_on & CLASS_CLEAN))
 		return false;
-	switch ((enum delivery_way)cfg->delivery) {
-	case DELIVERY_STREAM:
-		return false;
-	case DELIVERY_HOLD:
-		return true;
-	case DELIVERY_AUTO:
-		return explain->input.size <= (uint64_t)cfg->hold_max_size;
-	}
-	return false;
+	return config_judges_first(cfg, explain->input.size);
 }
 
 /* The daemon would not have it scanned either. */

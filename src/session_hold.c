@@ -66,16 +66,8 @@ session_holds(const struct session *s)
 {
 	if (!s->mail || s->mail->recipients == 0 || !session_body_is_kept(s))
 		return false;
-	switch ((enum delivery_way)s->cfg->delivery) {
-	case DELIVERY_STREAM:
-		return false;
-	case DELIVERY_HOLD:
-		return true;
-	case DELIVERY_AUTO:
-		return s->mail->declared <= (uint64_t)s->cfg->hold_max_size ||
-		       resultheader_writes(s->cfg);
-	}
-	return false;
+	return config_judges_first(s->cfg,
+	                           resultheader_writes(s->cfg) ? 0 : s->mail->declared);
 }
 
 static void
